@@ -1,0 +1,10 @@
+//! A Juju Kubernetes charm that runs Temporal Server on PostgreSQL.
+//!
+//! ```text
+//! JUJU_* → hook → observe → Snapshot → plan → Plan { status, effects } → apply → exit code
+//! ```
+//!
+//! `plan` is the state machine: it computes, and touches nothing. `observe` and `apply` touch the
+//! world, and decide nothing.
+
+pub mod secret;

@@ -1,0 +1,1 @@
+//! The fast tests: tables, properties and whole-process scenarios without servers.

@@ -1,0 +1,1 @@
+//! A real deployment, played on one machine: an emulated Juju, and everything else real.

@@ -1,0 +1,3 @@
+//! `rehearsal`: deploys the packed charm and plays its whole life.
+
+fn main() {}
