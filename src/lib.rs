@@ -7,4 +7,13 @@
 //! `plan` is the state machine: it computes, and touches nothing. `observe` and `apply` touch the
 //! world, and decide nothing.
 
+pub mod config;
+pub mod hook;
+pub mod pebble;
+pub mod postgres;
+pub mod relations;
 pub mod secret;
+pub mod server;
+pub mod snapshot;
+pub mod status;
+pub mod temporal;

@@ -1,0 +1,48 @@
+//! What applications tell each other over a relation, one file per endpoint.
+//!
+//! Every file has the same parts: `ENDPOINT`, a typed value with `parse`, and `publish`, which says what
+//! we want our side of the databag to hold. The difference to what it holds becomes an effect in
+//! `plan`. Nothing here reads the world or knows the event.
+
+use std::collections::BTreeMap;
+
+use crate::secret::Secret;
+
+pub mod admin;
+pub mod database;
+pub mod ingress;
+pub mod peer;
+
+/// One databag. Any value may carry a password, so none can be printed.
+pub type Databag = BTreeMap<String, Secret<String>>;
+
+/// Everything this unit may read of one relation. A relation that is being removed
+/// (`-relation-broken`) is not represented at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// Juju's number of the relation, the 7 of `db:7`.
+    pub id: u32,
+    /// The application on the other side (our own on a peer relation).
+    pub remote_app: String,
+    /// The other application's databag.
+    pub remote_app_bag: Databag,
+    /// The databags of the other application's units that were asked for, by unit name.
+    pub remote_unit_bags: BTreeMap<String, Databag>,
+    /// This unit's own databag, with the keys that Juju maintains.
+    pub own_unit_bag: Databag,
+    /// Our application's databag; only the leader may read it, so it is `None` on other units.
+    pub own_app_bag: Option<Databag>,
+}
+
+/// What a relation says, once parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State<T> {
+    /// The endpoint is not related.
+    Absent,
+    /// Related; the other side has not said enough yet. The text names what is missing.
+    Waiting(String),
+    /// Complete.
+    Ready(T),
+    /// The other side said something that cannot be used. The text names the field and the remedy.
+    Invalid(String),
+}
