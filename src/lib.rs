@@ -7,4 +7,5 @@
 //! `plan` is the state machine: it computes, and touches nothing. `observe` and `apply` touch the
 //! world, and decide nothing.
 
+pub mod pebble;
 pub mod secret;
