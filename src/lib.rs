@@ -9,6 +9,7 @@
 
 pub mod config;
 pub mod hook;
+pub mod juju;
 pub mod pebble;
 pub mod postgres;
 pub mod relations;
