@@ -179,7 +179,7 @@ impl Juju {
     /// Sets this unit's status, or with `application` the application's (leader only). Visible at once.
     pub async fn status_set(&self, status: &Status, application: bool) -> Result<(), Error> {
         let message = argument(&status.message);
-        let mut args = vec!["--", word(status.level), &message];
+        let mut args = vec!["--", status.level.word(), &message];
         if application {
             args.insert(0, "--application");
         }
@@ -344,16 +344,6 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Juju's words for the levels.
-const fn word(level: Level) -> &'static str {
-    match level {
-        Level::Active => "active",
-        Level::Maintenance => "maintenance",
-        Level::Waiting => "waiting",
-        Level::Blocked => "blocked",
-    }
-}
-
 /// A status as `status-get` prints it.
 #[derive(Deserialize)]
 struct RawStatus {
@@ -372,7 +362,7 @@ impl RawStatus {
         Some(Status {
             level: levels
                 .into_iter()
-                .find(|level| word(*level) == self.status)?,
+                .find(|level| level.word() == self.status)?,
             message: self.message.unwrap_or_default(),
         })
     }

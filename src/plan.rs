@@ -17,8 +17,9 @@ use std::net::IpAddr;
 
 use crate::actions;
 use crate::config::Config;
-use crate::effect::{Effect, Leadership, LogLevel};
+use crate::effect::{Effect, Leadership};
 use crate::hook::Event;
+use crate::juju::LogLevel;
 use crate::relations::database::{self, Database};
 use crate::relations::{Databag, State, admin, ingress};
 use crate::secret::Secret;
@@ -217,7 +218,7 @@ fn needs_start(workload: &Workload, server: &Server) -> bool {
     workload
         .service
         .as_ref()
-        .is_none_or(|service| !is_active(service) || !server.service.same_as(&service.config))
+        .is_none_or(|service| !is_active(service) || !server::layer::same(&server.service, &service.config))
 }
 
 /// The databases to ask for a proof in this hook: none when nothing would be started anyway, since a
@@ -323,7 +324,7 @@ pub(crate) fn start(workload: &Workload, server: &Server) -> Vec<Effect> {
     let mut effects = vec![Effect::Announce(status::starting(server.version))];
     let paths = [server::config::PATH, server::dynamic::PATH, server::pgpass::PATH];
     effects.extend(write(workload, server, &paths));
-    if workload.service.as_ref().is_none_or(|has| !server.service.same_as(&has.config)) {
+    if workload.service.as_ref().is_none_or(|has| !server::layer::same(&server.service, &has.config)) {
         effects.push(Effect::Layer(server.service.clone()));
     }
     effects.push(Effect::Replan);
@@ -479,13 +480,12 @@ fn ports(snapshot: &Snapshot) -> Vec<Effect> {
         .filter(|role| version.is_some() || **role != Role::InternalFrontend)
         .flat_map(of)
         .collect();
-    let open = want.difference(&snapshot.open_ports).map(|port| Effect::OpenPort(*port));
-    let close = snapshot
-        .open_ports
-        .iter()
-        .filter(|port| ours.contains(port) && !want.contains(port))
-        .map(|port| Effect::ClosePort(*port));
-    open.chain(close).collect()
+    let open: BTreeSet<u16> = want.difference(&snapshot.open_ports).copied().collect();
+    let close: BTreeSet<u16> =
+        snapshot.open_ports.intersection(&ours).copied().filter(|port| !want.contains(port)).collect();
+    let open = (!open.is_empty()).then_some(Effect::OpenPorts(open));
+    let close = (!close.is_empty()).then_some(Effect::ClosePorts(close));
+    open.into_iter().chain(close).collect()
 }
 
 /// What we say on each relation, where it differs from what we have said.

@@ -1,1 +1,5 @@
 //! The fast tests: tables, properties and whole-process scenarios without servers.
+
+mod model;
+mod plan;
+mod properties;
