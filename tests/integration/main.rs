@@ -10,7 +10,13 @@ fn pebble_binary(version: &str) -> PathBuf {
     let remedy = "install the parts with `tox -e rehearsal`";
     let parts = std::env::var_os("REHEARSAL_PARTS")
         .unwrap_or_else(|| panic!("REHEARSAL_PARTS names no directory: {remedy}"));
-    let program = PathBuf::from(parts).join(format!("pebble-{version}")).join("pebble");
-    assert!(program.is_file(), "{} is missing: {remedy}", program.display());
+    let program = PathBuf::from(parts)
+        .join(format!("pebble-{version}"))
+        .join("pebble");
+    assert!(
+        program.is_file(),
+        "{} is missing: {remedy}",
+        program.display()
+    );
     program
 }
