@@ -2,43 +2,21 @@
 
 #[cfg(test)]
 mod pebble;
-#[cfg(test)]
-mod server;
 
 use std::path::PathBuf;
 
-/// A Temporal Server of one version.
-struct Temporal {
-    server: PathBuf,
-    sql_tool: PathBuf,
-    /// Its directory `schema/postgresql`.
-    schema: PathBuf,
-}
-
-fn temporal(version: &str) -> Temporal {
-    let directory = part(&format!("temporal-{version}"));
-    Temporal {
-        server: directory.join("temporal-server"),
-        sql_tool: directory.join("temporal-sql-tool"),
-        schema: directory.join("schema"),
-    }
-}
-
-/// The installation directory of PostgreSQL, with `bin`.
-fn postgresql() -> PathBuf {
-    part("postgresql")
-}
-
-fn part(name: &str) -> PathBuf {
+/// The program of one version of Pebble.
+fn pebble_binary(version: &str) -> PathBuf {
     let remedy = "install the parts with `tox -e rehearsal`";
     let parts = std::env::var_os("REHEARSAL_PARTS")
         .unwrap_or_else(|| panic!("REHEARSAL_PARTS names no directory: {remedy}"));
-    let part = PathBuf::from(parts).join(name);
-    assert!(part.is_dir(), "{} is missing: {remedy}", part.display());
-    part
-}
-
-/// The program of one version of Pebble.
-fn pebble_binary(version: &str) -> PathBuf {
-    part(&format!("pebble-{version}")).join("pebble")
+    let program = PathBuf::from(parts)
+        .join(format!("pebble-{version}"))
+        .join("pebble");
+    assert!(
+        program.is_file(),
+        "{} is missing: {remedy}",
+        program.display()
+    );
+    program
 }
