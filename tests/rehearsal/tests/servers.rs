@@ -1,0 +1,6 @@
+//! The real programs, each alone: built or found, started, used, stopped. Needs the Python
+//! environment of `tox -e integration`.
+
+mod servers {
+    mod parts;
+}
