@@ -29,11 +29,11 @@ pub(super) fn cache() -> Result<PathBuf, PartsError> {
 
 /// Makes the directory `entry` by filling a staging directory beside it and renaming that; does
 /// nothing if it is there. Builders of other processes wait for the first, and find it made.
-pub(super) fn once(
+pub(crate) fn once<E: From<PartsError>>(
     entry: &Path,
     title: &str,
-    fill: impl FnOnce(&Path) -> Result<(), PartsError>,
-) -> Result<(), PartsError> {
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
     if entry.is_dir() {
         return Ok(());
     }
@@ -102,7 +102,7 @@ mod tests {
         once(&entry, "a thing", |staging| {
             assert!(!staging.join("half").exists());
             fs::write(staging.join("whole"), "").unwrap();
-            Ok(())
+            Ok::<(), PartsError>(())
         })
         .unwrap();
         assert!(entry.join("whole").exists());
@@ -125,7 +125,7 @@ mod tests {
                     once(&entry, "a thing", |_| {
                         built.fetch_add(1, Ordering::SeqCst);
                         std::thread::sleep(std::time::Duration::from_millis(50));
-                        Ok(())
+                        Ok::<(), PartsError>(())
                     })
                     .unwrap();
                 });

@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-pub(crate) use files::copy_tree;
+pub(crate) use files::{copy_tree, once};
 use python::Python;
 
 /// The Pebble versions that are pinned, oldest first; the middle one is what Juju 3.6 ships.

@@ -30,9 +30,15 @@ fn every_pinned_temporal_says_its_version_and_brings_its_schema() {
         } else {
             version
         };
-        assert!(says(&temporal.server, &["--version"]).contains(said), "{version}");
+        assert!(
+            says(&temporal.server, &["--version"]).contains(said),
+            "{version}"
+        );
         // The old schema tools have version numbers of their own; that they start is enough here.
-        assert!(says(&temporal.sql_tool, &["--help"]).contains("setup-schema"), "{version}");
+        assert!(
+            says(&temporal.sql_tool, &["--help"]).contains("setup-schema"),
+            "{version}"
+        );
         for store in ["temporal", "visibility"] {
             let generation = if version == "1.17.4" { "v96" } else { "v12" };
             let first = temporal
