@@ -1,4 +1,6 @@
 //! The fast tests: tables, properties and whole-process scenarios without servers.
 
-#[cfg(test)]
+mod model;
 mod pebble;
+mod plan;
+mod properties;
