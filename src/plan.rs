@@ -243,6 +243,20 @@ pub fn wants_proof(snapshot: &Snapshot) -> Option<PerStore<Database>> {
     (needs_start(workload, &server) && ready).then_some(server.databases)
 }
 
+/// The database that hands out the turn to restart (law S6), if the plan restarts a server that runs. A
+/// first start needs no turn, nor does leaving a store that is another one now, nor a person who asks for a
+/// restart of this very unit.
+pub fn wants_turn(snapshot: &Snapshot, plan: &Plan) -> Option<Database> {
+    let view = View::of(snapshot);
+    let connections = view.connections()?;
+    let service = snapshot.workload.known()?.service.as_ref()?;
+    let same_stores =
+        server::layer::stores(&service.config) == Some(&stores_identity(&connections));
+    let restarts = plan.effects.contains(&Effect::Replan) && is_active(service) && same_stores;
+    let asked_for = matches!(snapshot.hook.event, Event::Action { .. });
+    (restarts && !asked_for).then(|| connections.main.clone())
+}
+
 /// Whom to ask for health in this hook: the roles that should run, if the server does run.
 pub fn wants_health(snapshot: &Snapshot) -> Option<(IpAddr, BTreeSet<Role>)> {
     let config = snapshot.config.as_ref().ok()?;
@@ -364,8 +378,10 @@ fn problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> {
     }
     problems.extend(store_problems(snapshot, view));
     problems.extend(ingress_problems(snapshot));
-    if let Attempt::Failed(failure) = &snapshot.attempt {
-        problems.push(Problem::Failed(failure.clone()));
+    match &snapshot.attempt {
+        Attempt::Failed(failure) => problems.push(Problem::Failed(failure.clone())),
+        Attempt::Postponed(why) => problems.push(Problem::Turn(why.clone())),
+        Attempt::None | Attempt::Done => {}
     }
     problems.extend(server_problems(snapshot, view));
     problems

@@ -137,6 +137,8 @@ pub enum Problem {
         /// The admin application.
         admin: String,
     },
+    /// The server must be restarted, but another unit is at it.
+    Turn(String),
     /// A role does not serve yet.
     NotServing {
         /// Which role.
@@ -171,6 +173,7 @@ impl Problem {
             | Self::Admin(_)
             | Self::StoreUnreachable { .. }
             | Self::Schema { .. }
+            | Self::Turn(_)
             | Self::NotServing { .. }
             | Self::StoreNotServing(_)
             | Self::Unobserved(_) => Level::Waiting,
@@ -228,6 +231,7 @@ impl fmt::Display for Problem {
                 schema(f, *store, *have, *want)?;
                 write!(f, ", which {admin} sets up")
             }
+            Self::Turn(why) => write!(f, "waiting for its turn to restart the server: {why}"),
             Self::NotServing { role, why } => write!(f, "waiting for {role} to serve: {why}"),
             Self::StoreNotServing(why) => {
                 write!(f, "waiting for the server to read its database: {why}")

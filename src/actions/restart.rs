@@ -18,7 +18,7 @@ pub fn plan(snapshot: &Snapshot) -> Vec<Effect> {
             (Err(status), _) => vec![failed(&format!("not restarted: {}", status.message))],
             (Ok(_), None) => vec![failed("not restarted: the container does not answer")],
         },
-        Attempt::Done | Attempt::Failed(_) => {
+        Attempt::Done | Attempt::Postponed(_) | Attempt::Failed(_) => {
             let (status, mut effects) = plan::conclude(snapshot);
             effects.push(if status.level == Level::Active {
                 Effect::ActionResult {
