@@ -1,8 +1,9 @@
 //! The closed list of things we can do to the world, in the order in which they may happen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::juju::LogLevel;
 use crate::pebble::ServiceConfig;
 use crate::secret::Secret;
 use crate::snapshot::Snapshot;
@@ -45,10 +46,10 @@ pub enum Effect {
     Replan,
     /// Restart the server although nothing differs.
     Restart,
-    /// Open a TCP port of the application's Service.
-    OpenPort(u16),
-    /// Close a TCP port.
-    ClosePort(u16),
+    /// Open TCP ports of the application's Service.
+    OpenPorts(BTreeSet<u16>),
+    /// Close TCP ports.
+    ClosePorts(BTreeSet<u16>),
     /// Write into the application's databag; `None` removes a key.
     PublishApp {
         /// Only the leader can.
@@ -105,15 +106,6 @@ pub enum Effect {
     },
 }
 
-/// Levels of `juju-log`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// What was done.
-    Info,
-    /// What a person should look at.
-    Warning,
-}
-
 impl Effect {
     /// Does it change the container? Those effects come first; afterwards the container is looked at
     /// again, and planned again, before anything is told to Juju.
@@ -126,8 +118,8 @@ impl Effect {
             | Self::Layer(_)
             | Self::Replan
             | Self::Restart => true,
-            Self::OpenPort(_)
-            | Self::ClosePort(_)
+            Self::OpenPorts(_)
+            | Self::ClosePorts(_)
             | Self::PublishApp { .. }
             | Self::PublishUnit { .. }
             | Self::Remember { .. }
@@ -148,7 +140,7 @@ impl Effect {
             Self::Write { .. } | Self::Delete { .. } => 2,
             Self::Layer(_) => 3,
             Self::Replan | Self::Restart => 4,
-            Self::OpenPort(_) | Self::ClosePort(_) => 5,
+            Self::OpenPorts(_) | Self::ClosePorts(_) => 5,
             Self::PublishApp { .. } | Self::PublishUnit { .. } => 6,
             Self::Remember { .. } => 7,
             Self::TellVersion { .. } => 8,
@@ -165,7 +157,13 @@ impl fmt::Display for Effect {
         let keys = |entries: &BTreeMap<String, Option<Secret<String>>>| {
             let words: Vec<String> = entries
                 .iter()
-                .map(|(key, value)| if value.is_some() { key.clone() } else { format!("-{key}") })
+                .map(|(key, value)| {
+                    if value.is_some() {
+                        key.clone()
+                    } else {
+                        format!("-{key}")
+                    }
+                })
                 .collect();
             words.join(" ")
         };
@@ -179,10 +177,16 @@ impl fmt::Display for Effect {
             Self::Layer(service) => write!(f, "layer: {}", service.command),
             Self::Replan => f.write_str("replan"),
             Self::Restart => f.write_str("restart the server"),
-            Self::OpenPort(port) => write!(f, "open port {port}"),
-            Self::ClosePort(port) => write!(f, "close port {port}"),
-            Self::PublishApp { relation, entries, .. } => {
-                write!(f, "publish for the application on {relation}: {}", keys(entries))
+            Self::OpenPorts(ports) => write!(f, "open ports {ports:?}"),
+            Self::ClosePorts(ports) => write!(f, "close ports {ports:?}"),
+            Self::PublishApp {
+                relation, entries, ..
+            } => {
+                write!(
+                    f,
+                    "publish for the application on {relation}: {}",
+                    keys(entries)
+                )
             }
             Self::PublishUnit { relation, entries } => {
                 write!(f, "publish for this unit on {relation}: {}", keys(entries))

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::hook::{Event, Hook};
-use crate::juju;
+use crate::juju::{self, Juju};
 use crate::pebble::{self, Pebble};
 use crate::plan;
-use crate::relations::{Databag, Relation, admin, ingress, peer};
+use crate::relations::{Relation, admin, ingress, peer};
 use crate::server::version::Version;
 use crate::server::{self, PerStore, Store};
 use crate::snapshot::{
@@ -30,8 +30,12 @@ const VERSION_LIMIT: Duration = Duration::from_secs(10);
 
 /// Looks at everything this hook needs.
 pub async fn observe(hook: Hook) -> Result<Snapshot, juju::Error> {
-    let mut snapshot =
-        if hook.event == Event::Stop { stopping(hook).await? } else { model(hook).await? };
+    let juju = Juju::new();
+    let mut snapshot = if hook.event == Event::Stop {
+        stopping(&juju, hook).await?
+    } else {
+        model(&juju, hook).await?
+    };
     look_inside(&mut snapshot).await;
     Ok(snapshot)
 }
@@ -42,8 +46,11 @@ pub async fn again(snapshot: &mut Snapshot, started: bool) {
     snapshot.workload = workload(&snapshot.memory, true).await;
     snapshot.serving = Probe::NotAsked;
     if let Some((address, roles)) = plan::wants_health(snapshot) {
-        let (limit, pause) =
-            if started { (START_LIMIT, START_PAUSE) } else { (HEALTH_LIMIT, HEALTH_LIMIT) };
+        let (limit, pause) = if started {
+            (START_LIMIT, START_PAUSE)
+        } else {
+            (HEALTH_LIMIT, HEALTH_LIMIT)
+        };
         let serving = temporal::wait_until_serving(address, &roles, limit, pause).await;
         snapshot.serving = Probe::Known(serving);
         if started {
@@ -83,9 +90,9 @@ async fn look_inside(snapshot: &mut Snapshot) {
 }
 
 /// The little that a stopping unit has to know.
-async fn stopping(hook: Hook) -> Result<Snapshot, juju::Error> {
-    let leader = juju::is_leader().await?;
-    let (status, app_status) = statuses(&hook, leader).await?;
+async fn stopping(juju: &Juju, hook: Hook) -> Result<Snapshot, juju::Error> {
+    let leader = juju.is_leader().await?;
+    let (status, app_status) = statuses(juju, &hook, leader).await?;
     let mut snapshot = empty(hook);
     snapshot.leader = leader;
     snapshot.status = status;
@@ -112,26 +119,26 @@ fn empty(hook: Hook) -> Snapshot {
 }
 
 /// What Juju knows. Independent questions are asked at the same time: each costs the start of a program.
-async fn model(hook: Hook) -> Result<Snapshot, juju::Error> {
+async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, juju::Error> {
     let (options, leader, state, open_ports, bind_address, peer, db, visibility, admin, ingress) =
         tokio::try_join!(
-            juju::config_get(),
-            juju::is_leader(),
-            juju::state_get(),
-            juju::opened_ports(),
-            juju::network_get(peer::ENDPOINT),
-            juju::relation_ids(peer::ENDPOINT),
-            juju::relation_ids(Store::Main.endpoint()),
-            juju::relation_ids(Store::Visibility.endpoint()),
-            juju::relation_ids(admin::ENDPOINT),
-            juju::relation_ids(ingress::ENDPOINT),
+            juju.config_get(),
+            juju.is_leader(),
+            juju.state_get(),
+            juju.opened_ports(),
+            juju.network_get(peer::ENDPOINT),
+            juju.relation_ids(peer::ENDPOINT),
+            juju.relation_ids(Store::Main.endpoint()),
+            juju.relation_ids(Store::Visibility.endpoint()),
+            juju.relation_ids(admin::ENDPOINT),
+            juju.relation_ids(ingress::ENDPOINT),
         )?;
     let ((status, app_status), main, visibility, admin, ingress) = tokio::try_join!(
-        statuses(&hook, leader),
-        store(&hook, leader, &db),
-        store(&hook, leader, &visibility),
-        relation(&hook, leader, &admin),
-        relation(&hook, leader, &ingress),
+        statuses(juju, &hook, leader),
+        store(juju, &hook, leader, &db),
+        store(juju, &hook, leader, &visibility),
+        relation(juju, &hook, leader, &admin),
+        relation(juju, &hook, leader, &ingress),
     )?;
     let relations = Relations {
         peer: peer.first().copied(),
@@ -154,19 +161,21 @@ async fn model(hook: Hook) -> Result<Snapshot, juju::Error> {
 
 /// The unit's status and, for the leader, the application's: one question answers both.
 async fn statuses(
+    juju: &Juju,
     hook: &Hook,
     leader: bool,
 ) -> Result<(Option<Status>, Option<Status>), juju::Error> {
     if !leader {
-        return Ok((juju::unit_status().await?, None));
+        return Ok((juju.status_get().await?, None));
     }
-    let answer = juju::application_status().await?;
+    let answer = juju.status_get_application().await?;
     let unit = answer.units.get(&hook.unit.name()).cloned().flatten();
-    Ok((unit, answer.application))
+    Ok((unit, answer.own))
 }
 
 /// The one relation of an endpoint with `limit: 1`. One that is broken in this hook is gone already.
 async fn relation(
+    juju: &Juju,
     hook: &Hook,
     leader: bool,
     ids: &[u32],
@@ -175,34 +184,43 @@ async fn relation(
     let Some(id) = ids.iter().copied().filter(|id| Some(*id) != broken).min() else {
         return Ok(None);
     };
-    match read(hook, leader, id).await {
-        Ok(relation) => Ok(relation),
-        Err(error) if error.is_relation_gone() => Ok(None),
-        Err(error) => Err(error),
-    }
+    read(juju, hook, leader, id).await
 }
 
-async fn read(hook: &Hook, leader: bool, id: u32) -> Result<Option<Relation>, juju::Error> {
+async fn read(
+    juju: &Juju,
+    hook: &Hook,
+    leader: bool,
+    id: u32,
+) -> Result<Option<Relation>, juju::Error> {
     let named = match &hook.event {
         Event::Relation(event) if event.id == id => event.remote_app.clone(),
         _ => None,
     };
     let remote_app = match named {
         Some(app) => app,
-        None => match juju::relation_app(id).await? {
+        None => match juju.relation_app(id).await? {
             Some(app) => app,
             None => return Ok(None),
         },
     };
     let unit = hook.unit.name();
     let own_app_bag = async {
-        if leader { juju::relation_get_app(id, &hook.unit.app).await.map(Some) } else { Ok(None) }
+        if leader {
+            juju.relation_get_app(id, &hook.unit.app).await
+        } else {
+            Ok(None)
+        }
     };
     let (remote_app_bag, own_unit_bag, own_app_bag) = tokio::try_join!(
-        juju::relation_get_app(id, &remote_app),
-        juju::relation_get_unit(id, &unit),
+        juju.relation_get_app(id, &remote_app),
+        juju.relation_get_unit(id, &unit),
         own_app_bag,
     )?;
+    // a relation that went between two calls is gone
+    let (Some(remote_app_bag), Some(own_unit_bag)) = (remote_app_bag, own_unit_bag) else {
+        return Ok(None);
+    };
     Ok(Some(Relation {
         id,
         remote_app,
@@ -214,19 +232,33 @@ async fn read(hook: &Hook, leader: bool, id: u32) -> Result<Option<Relation>, ju
 }
 
 /// A `pgsql` relation: some providers answer in their units' databags only.
-async fn store(hook: &Hook, leader: bool, ids: &[u32]) -> Result<Option<Relation>, juju::Error> {
-    let Some(mut relation) = relation(hook, leader, ids).await? else { return Ok(None) };
+async fn store(
+    juju: &Juju,
+    hook: &Hook,
+    leader: bool,
+    ids: &[u32],
+) -> Result<Option<Relation>, juju::Error> {
+    let Some(mut relation) = relation(juju, hook, leader, ids).await? else {
+        return Ok(None);
+    };
     if !relation.remote_app_bag.contains_key("master") {
-        for unit in juju::relation_units(relation.id).await? {
-            let bag: Databag = juju::relation_get_unit(relation.id, &unit).await?;
-            relation.remote_unit_bags.insert(unit, bag);
+        for unit in juju.relation_units(relation.id).await?.unwrap_or_default() {
+            if let Some(bag) = juju.relation_get_unit(relation.id, &unit).await? {
+                relation.remote_unit_bags.insert(unit, bag);
+            }
         }
     }
     Ok(Some(relation))
 }
 
 async fn workload(memory: &Memory, wants_version: bool) -> Probe<Workload> {
-    match ask_pebble(&Pebble::of_container(server::CONTAINER), memory, wants_version).await {
+    match ask_pebble(
+        &Pebble::of_container(server::CONTAINER),
+        memory,
+        wants_version,
+    )
+    .await
+    {
         Ok(workload) => Probe::Known(workload),
         Err(error) => Probe::Unreachable(crate::chain(&error)),
     }
@@ -238,7 +270,11 @@ async fn ask_pebble(
     wants_version: bool,
 ) -> Result<Workload, pebble::Error> {
     let boot_id = pebble.system_info().await?.boot_id;
-    let paths = [server::config::PATH, server::dynamic::PATH, server::pgpass::PATH];
+    let paths = [
+        server::config::PATH,
+        server::dynamic::PATH,
+        server::pgpass::PATH,
+    ];
     let version = async {
         match memory.version_of(&boot_id) {
             Some(version) => Probe::Known(version),
@@ -253,39 +289,63 @@ async fn ask_pebble(
         pebble.read_files(&paths),
         async { Ok(version.await) },
     )?;
-    let state = states.into_iter().find(|state| state.name == server::SERVICE).map(|s| s.current);
+    let state = states
+        .into_iter()
+        .find(|state| state.name == server::SERVICE)
+        .map(|s| s.current);
     let service = match (plan.services.remove(server::SERVICE), state) {
         (Some(config), Some(current)) => {
             let state = match current {
-                pebble::Current::Active => ServiceState::Active,
-                pebble::Current::Backoff => ServiceState::Backoff,
-                pebble::Current::Inactive => ServiceState::Inactive,
-                pebble::Current::Error | pebble::Current::Other(_) => ServiceState::Error,
+                pebble::ServiceStatus::Active => ServiceState::Active,
+                pebble::ServiceStatus::Backoff => ServiceState::Backoff,
+                pebble::ServiceStatus::Inactive => ServiceState::Inactive,
+                pebble::ServiceStatus::Error | pebble::ServiceStatus::Other(_) => {
+                    ServiceState::Error
+                }
             };
             let last_words = match state {
                 ServiceState::Active | ServiceState::Inactive => None,
                 ServiceState::Backoff | ServiceState::Error => last_words(pebble).await,
             };
-            Some(Service { config, state, last_words })
+            Some(Service {
+                config,
+                state,
+                last_words,
+            })
         }
         (Some(_) | None, _) => None,
     };
     let files = paths
         .iter()
         .zip(files)
-        .filter_map(|(path, content)| Some(((*path).to_owned(), content?)))
-        .collect();
-    Ok(Workload { boot_id, version, service, files })
+        .filter_map(|(path, content)| match content {
+            Ok(content) => Some(Ok(((*path).to_owned(), content?))),
+            Err(error) => Some(Err(pebble::Error::from(error))),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Workload {
+        boot_id,
+        version,
+        service,
+        files,
+    })
 }
 
 async fn ask_version(pebble: &Pebble) -> Probe<Version> {
     let command = ["temporal-server", "--version"].map(str::to_owned).to_vec();
-    let exec = pebble::Exec { command, timeout: VERSION_LIMIT, ..pebble::Exec::default() };
+    let exec = pebble::Exec {
+        command,
+        timeout: VERSION_LIMIT,
+        ..pebble::Exec::default()
+    };
     match pebble.exec(&exec).await {
-        Ok(output) => match Version::from_output(&String::from_utf8_lossy(&output.stdout)) {
-            Ok(version) => Probe::Known(version),
-            Err(error) => Probe::Unreachable(crate::chain(&error)),
-        },
+        Ok(output) if output.exit_code == 0 => {
+            match Version::from_output(&String::from_utf8_lossy(&output.stdout)) {
+                Ok(version) => Probe::Known(version),
+                Err(error) => Probe::Unreachable(crate::chain(&error)),
+            }
+        }
+        Ok(output) => Probe::Unreachable(format!("it exited with code {}", output.exit_code)),
         Err(error) => Probe::Unreachable(crate::chain(&error)),
     }
 }

@@ -72,6 +72,8 @@ pub enum Attempt {
     None,
     /// The planned changes were made.
     Done,
+    /// Nothing was changed: it is not this unit's turn to restart. The text says why.
+    Postponed(String),
     /// One of the planned changes did not work out; those after it were not tried.
     Failed(Failure),
 }

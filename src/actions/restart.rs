@@ -18,7 +18,7 @@ pub fn plan(snapshot: &Snapshot) -> Vec<Effect> {
             (Err(status), _) => vec![failed(&format!("not restarted: {}", status.message))],
             (Ok(_), None) => vec![failed("not restarted: the container does not answer")],
         },
-        Attempt::Done | Attempt::Failed(_) => {
+        Attempt::Done | Attempt::Postponed(_) | Attempt::Failed(_) => {
             let (status, mut effects) = plan::conclude(snapshot);
             effects.push(if status.level == Level::Active {
                 Effect::ActionResult {
@@ -28,7 +28,10 @@ pub fn plan(snapshot: &Snapshot) -> Vec<Effect> {
                     )]),
                 }
             } else {
-                failed(&format!("temporal was restarted, but does not serve: {}", status.message))
+                failed(&format!(
+                    "temporal was restarted, but does not serve: {}",
+                    status.message
+                ))
             });
             effects
         }
@@ -36,5 +39,7 @@ pub fn plan(snapshot: &Snapshot) -> Vec<Effect> {
 }
 
 fn failed(message: &str) -> Effect {
-    Effect::ActionFailed { message: message.to_owned() }
+    Effect::ActionFailed {
+        message: message.to_owned(),
+    }
 }

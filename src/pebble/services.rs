@@ -200,6 +200,9 @@ impl Pebble {
     }
 
     /// The last `count` lines that a service wrote, oldest first.
+    ///
+    /// Before version 1.17 there are none of a server that exited within a second of its start; they
+    /// are in the log of [`Error::Change`] in every version.
     pub async fn logs(&self, service: &str, count: u32) -> Result<Vec<LogLine>, Error> {
         let request = Request::get("/v1/logs")
             .query("services", service)
