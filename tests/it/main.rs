@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod dispatch;
+#[cfg(test)]
 mod juju;
 #[cfg(test)]
 mod model;
@@ -14,3 +16,9 @@ mod plan;
 mod properties;
 #[cfg(test)]
 mod regressions_relations;
+#[cfg(test)]
+#[path = "../scenarios/mod.rs"]
+mod scenarios;
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;

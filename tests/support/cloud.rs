@@ -68,6 +68,16 @@ impl FakeCloud {
         lock(&self.state).directory.path().to_owned()
     }
 
+    /// The server version of pods made from now on.
+    pub fn version(&self) -> String {
+        lock(&self.state).version.clone()
+    }
+
+    /// Another image is attached.
+    pub fn set_version(&self, version: &str) {
+        version.clone_into(&mut lock(&self.state).version);
+    }
+
     /// Looks at a pod.
     pub fn with<R>(&self, unit: &str, look: impl FnOnce(&FakePod) -> R) -> R {
         look(lock(&self.state).pods.get(unit).unwrap_or_else(|| panic!("`{unit}` has no pod")))

@@ -20,35 +20,37 @@ type Outcome = Result<(), Box<dyn Error>>;
 /// What a scenario may turn on a counterpart while it runs.
 #[derive(Debug)]
 pub struct Knobs {
-    /// The next passwords that PostgreSQL's charm generates; then `marker` with a number.
-    pub passwords: Vec<String>,
+    /// The next passwords that PostgreSQL's charm generates; then the marker with a number.
+    pub chosen: Vec<String>,
+    /// The passwords that it has generated so far.
+    pub given: Vec<String>,
     /// Part of every generated password, found nowhere else.
-    pub marker: String,
+    marker: String,
     /// The schema versions that temporal-admin's tool brings both stores to.
-    pub schema: (String, String),
-    /// What PostgreSQL's charm says instead of the union of its clients' subnets.
-    pub subnets: Option<String>,
-    generated: u32,
+    schema: (String, String),
 }
 
 impl Knobs {
     /// As they are in a calm deployment.
     pub fn new(marker: &str, schema: (&str, &str)) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self {
-            passwords: Vec::new(),
+            chosen: Vec::new(),
+            given: Vec::new(),
             marker: marker.to_owned(),
             schema: (schema.0.to_owned(), schema.1.to_owned()),
-            subnets: None,
-            generated: 0,
         }))
     }
 
+    /// Which schema the tool makes from now on: of the main store and of the visibility store.
+    pub fn set_schema(&mut self, schema: (&str, &str)) {
+        self.schema = (schema.0.to_owned(), schema.1.to_owned());
+    }
+
     fn password(&mut self) -> String {
-        self.generated += 1;
-        match self.passwords.pop() {
-            Some(password) => password,
-            None => format!("{}{}", self.marker, self.generated),
-        }
+        let next = format!("{}{}", self.marker, self.given.len());
+        let password = self.chosen.pop().unwrap_or(next);
+        self.given.push(password.clone());
+        password
     }
 }
 
@@ -74,12 +76,6 @@ impl Charm for PostgresqlK8s {
                 RelationChange::Broken => self.postgres.drop_user(&user(event.id)),
                 RelationChange::Created | RelationChange::Joined | RelationChange::Departed => {}
             },
-            // a new leader looks after all relations again
-            Event::LeaderElected => {
-                for id in hook.relation_ids("db") {
-                    self.provide(id, None, hook)?;
-                }
-            }
             _ => {}
         }
         hook.status_set("active", "")?;
@@ -121,7 +117,6 @@ impl PostgresqlK8s {
             units.insert(unit);
         }
         subnets.remove("");
-        let allowed = lock(&self.knobs).subnets.clone().unwrap_or_else(|| joined(subnets));
         let address = self.postgres.address();
         let string = |fallback: &str| {
             libpq(&[
@@ -135,7 +130,7 @@ impl PostgresqlK8s {
         };
         let bag = Settings::from(
             [
-                ("allowed-subnets", allowed),
+                ("allowed-subnets", joined(subnets)),
                 ("allowed-units", joined(units)),
                 ("host", format!("{}-0.postgresql-k8s-endpoints", hook.app())),
                 ("port", address.port().to_string()),
@@ -219,7 +214,7 @@ impl TemporalAdminK8s {
             self.postgres
                 .with(&login, |known| {
                     let schema = known.schema.get_or_insert_default();
-                    schema.entry(database.to_owned()).or_insert(version);
+                    schema.insert(database.to_owned(), version);
                     known.has_metadata |= name == "db";
                 })
                 .map_err(|why| format!("schema of `{name}`: {why:?}"))?;
