@@ -1,1 +1,3 @@
 //! A real deployment, played on one machine: an emulated Juju, and everything else real.
+
+pub mod juju;
