@@ -31,12 +31,12 @@ fn removing_stops_the_server(stage: &mut dyn Stage, endpoint: &str) {
 }
 
 /// See [`removing_stops_the_server`].
-pub fn removing_db_stops_the_server_in_that_very_hook(stage: &mut dyn Stage) {
+pub(crate) fn removing_db_stops_the_server_in_that_very_hook(stage: &mut dyn Stage) {
     removing_stops_the_server(stage, "db");
 }
 
 /// See [`removing_stops_the_server`].
-pub fn removing_visibility_stops_the_server_in_that_very_hook(stage: &mut dyn Stage) {
+pub(crate) fn removing_visibility_stops_the_server_in_that_very_hook(stage: &mut dyn Stage) {
     removing_stops_the_server(stage, "visibility");
 }
 
@@ -53,7 +53,7 @@ fn move_provider_leadership(stage: &mut dyn Stage) {
 }
 
 /// The pass file is read for every new connection, so that nothing has to restart.
-pub fn a_new_provider_leader_changes_the_password_and_nothing_restarts(stage: &mut dyn Stage) {
+pub(crate) fn a_new_provider_leader_changes_the_password_and_nothing_restarts(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     assert_all_active(stage);
     let before = stage.file(UNIT, PASS_FILE).expect("a pass file");
@@ -73,7 +73,7 @@ pub fn a_new_provider_leader_changes_the_password_and_nothing_restarts(stage: &m
 }
 
 /// Our subnets have changed, and the provider has not heard of it.
-pub fn a_transient_mismatch_of_subnets_stops_nothing(stage: &mut dyn Stage) {
+pub(crate) fn a_transient_mismatch_of_subnets_stops_nothing(stage: &mut dyn Stage) {
     stage.juju().hide_service_address(APP, true);
     deploy_calmly(stage, 1, &[]);
     assert_all_active(stage);
@@ -93,7 +93,7 @@ pub fn a_transient_mismatch_of_subnets_stops_nothing(stage: &mut dyn Stage) {
 }
 
 /// `schema_status` is never reset: the signal alone proves nothing.
-pub fn a_database_made_anew_is_not_trusted_to_the_stale_signal(stage: &mut dyn Stage) {
+pub(crate) fn a_database_made_anew_is_not_trusted_to_the_stale_signal(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     assert_all_active(stage);
     stage.set_container(UNIT, false);
@@ -117,7 +117,7 @@ pub fn a_database_made_anew_is_not_trusted_to_the_stale_signal(stage: &mut dyn S
 }
 
 /// Law S1 needs a proof, not a relation.
-pub fn a_proven_schema_needs_no_admin(stage: &mut dyn Stage) {
+pub(crate) fn a_proven_schema_needs_no_admin(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     // the databases stay when the application goes
     stage.juju().remove_application(APP).expect("remove-application");
@@ -131,7 +131,7 @@ pub fn a_proven_schema_needs_no_admin(stage: &mut dyn Stage) {
 }
 
 /// The admin application has done its work.
-pub fn removing_admin_after_the_set_up_stops_nothing(stage: &mut dyn Stage) {
+pub(crate) fn removing_admin_after_the_set_up_stops_nothing(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     separate(stage, "admin");
     settle(stage);
@@ -146,7 +146,7 @@ pub fn removing_admin_after_the_set_up_stops_nothing(stage: &mut dyn Stage) {
 }
 
 /// Everything is related, and the database server is away for a while.
-pub fn a_database_that_is_down_at_the_start_is_waited_for(stage: &mut dyn Stage) {
+pub(crate) fn a_database_that_is_down_at_the_start_is_waited_for(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     stage.set_container(UNIT, false);
     stage.set_database(Condition::Down);
@@ -162,7 +162,7 @@ pub fn a_database_that_is_down_at_the_start_is_waited_for(stage: &mut dyn Stage)
 }
 
 /// Merely down is no reason to stop; but it is no reason to say `active` either (law S12).
-pub fn a_database_that_goes_down_stops_nothing(stage: &mut dyn Stage) {
+pub(crate) fn a_database_that_goes_down_stops_nothing(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     stage.set_database(Condition::Down);
     update_status(stage);
@@ -177,7 +177,7 @@ pub fn a_database_that_goes_down_stops_nothing(stage: &mut dyn Stage) {
 }
 
 /// The provider's word and the server's do not match.
-pub fn a_wrong_password_is_waited_out(stage: &mut dyn Stage) {
+pub(crate) fn a_wrong_password_is_waited_out(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     stage.set_container(UNIT, false);
     stage.set_database(Condition::Distrustful);
@@ -193,7 +193,7 @@ pub fn a_wrong_password_is_waited_out(stage: &mut dyn Stage) {
 }
 
 /// It takes connections and says nothing: every hook still has an end.
-pub fn a_silent_database_is_waited_for(stage: &mut dyn Stage) {
+pub(crate) fn a_silent_database_is_waited_for(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     stage.set_container(UNIT, false);
     stage.set_database(Condition::Silent);
@@ -210,7 +210,7 @@ pub fn a_silent_database_is_waited_for(stage: &mut dyn Stage) {
 }
 
 /// The admin application's tool is of the version before ours.
-pub fn an_old_schema_is_waited_for(stage: &mut dyn Stage) {
+pub(crate) fn an_old_schema_is_waited_for(stage: &mut dyn Stage) {
     stage.make_old_schema(true);
     deploy_calmly(stage, 1, &[]);
     assert_status(stage, UNIT, "waiting", &["schema", "the server needs"]);
@@ -247,7 +247,7 @@ const HOSTILE: [&str; 14] = [
 ];
 
 /// See [`HOSTILE`].
-pub fn hostile_passwords_arrive_unharmed(stage: &mut dyn Stage) {
+pub(crate) fn hostile_passwords_arrive_unharmed(stage: &mut dyn Stage) {
     let long = "x".repeat(200);
     // the first of a pair is chosen last
     for password in HOSTILE.iter().copied().chain([long.as_str(), "second"]) {
@@ -274,7 +274,7 @@ pub fn hostile_passwords_arrive_unharmed(stage: &mut dyn Stage) {
 }
 
 /// The pass file has one line for each store: such a password cannot be written.
-pub fn a_password_with_a_line_break_is_refused_in_clear_words(stage: &mut dyn Stage) {
+pub(crate) fn a_password_with_a_line_break_is_refused_in_clear_words(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     let before = stage.file(UNIT, CONFIG);
     // the provider's own string would turn it into a space: a hand-made databag does not

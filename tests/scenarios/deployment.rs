@@ -12,7 +12,7 @@ const ALL_PORTS: [&str; 10] = [
 ];
 
 /// Every step of the README, with what the operator sees after it.
-pub fn a_fresh_deployment_in_the_calm_order_becomes_active(stage: &mut dyn Stage) {
+pub(crate) fn a_fresh_deployment_in_the_calm_order_becomes_active(stage: &mut dyn Stage) {
     deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
     deploy(stage, 1, &[]);
     settle(stage);
@@ -55,7 +55,7 @@ pub fn a_fresh_deployment_in_the_calm_order_becomes_active(stage: &mut dyn Stage
 }
 
 /// Only the leader writes application data, whoever that is, and everybody serves.
-pub fn three_units_become_active_and_leadership_may_move_at_any_time(stage: &mut dyn Stage) {
+pub(crate) fn three_units_become_active_and_leadership_may_move_at_any_time(stage: &mut dyn Stage) {
     deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
     deploy(stage, 3, &[]);
     for endpoint in ["db", "visibility", "admin"] {
@@ -88,7 +88,7 @@ pub fn three_units_become_active_and_leadership_may_move_at_any_time(stage: &mut
 }
 
 /// One role of a split deployment.
-pub fn a_worker_only_application_opens_only_its_ports(stage: &mut dyn Stage) {
+pub(crate) fn a_worker_only_application_opens_only_its_ports(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[("services", "worker")]);
     assert_status(stage, UNIT, "active", &[]);
     let mut ports = stage.juju().opened_ports(UNIT);
@@ -111,7 +111,7 @@ pub fn a_worker_only_application_opens_only_its_ports(stage: &mut dyn Stage) {
 }
 
 /// Law S15.
-pub fn removing_the_application_leaves_nothing(stage: &mut dyn Stage) {
+pub(crate) fn removing_the_application_leaves_nothing(stage: &mut dyn Stage) {
     deploy_calmly(stage, 2, &[]);
     assert_all_active(stage);
     rests(stage);
@@ -125,7 +125,7 @@ pub fn removing_the_application_leaves_nothing(stage: &mut dyn Stage) {
 }
 
 /// Two applications, one cluster: only the first has an admin, and the second asks the database itself.
-pub fn split_applications_share_one_pair_of_databases(stage: &mut dyn Stage) {
+pub(crate) fn split_applications_share_one_pair_of_databases(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[("services", "frontend,history"), ("database-prefix", "shared")]);
     assert_status(stage, UNIT, "active", &[]);
     let charm = stage.charm();
@@ -147,7 +147,7 @@ pub fn split_applications_share_one_pair_of_databases(stage: &mut dyn Stage) {
 }
 
 /// The first server that the charm was made for has no internal frontend, another plugin and an older schema.
-pub fn an_old_server_is_run_as_well(stage: &mut dyn Stage) {
+pub(crate) fn an_old_server_is_run_as_well(stage: &mut dyn Stage) {
     stage.set_server_version("1.17.4");
     deploy_calmly(stage, 1, &[]);
     assert_status(stage, UNIT, "active", &[]);

@@ -20,7 +20,7 @@ fn said(stage: &mut dyn Stage, who: &str) -> Settings {
 }
 
 /// JSON values, with host and address of each unit.
-pub fn the_v2_protocol_is_spoken_by_default(stage: &mut dyn Stage) {
+pub(crate) fn the_v2_protocol_is_spoken_by_default(stage: &mut dyn Stage) {
     deploy_with_ingress(stage, &[]);
     assert_all_active(stage);
     let app = said(stage, APP);
@@ -40,7 +40,7 @@ pub fn the_v2_protocol_is_spoken_by_default(stage: &mut dyn Stage) {
 }
 
 /// Flat keys; the host name is ours to choose.
-pub fn the_protocol_of_early_2023_is_spoken_when_asked_for(stage: &mut dyn Stage) {
+pub(crate) fn the_protocol_of_early_2023_is_spoken_when_asked_for(stage: &mut dyn Stage) {
     let config =
         [("ingress-protocol", "nginx-2023"), ("external-hostname", "temporal.example.com")];
     deploy_with_ingress(stage, &config);
@@ -57,7 +57,7 @@ pub fn the_protocol_of_early_2023_is_spoken_when_asked_for(stage: &mut dyn Stage
 }
 
 /// Forth and back.
-pub fn switching_protocols_leaves_no_stale_key(stage: &mut dyn Stage) {
+pub(crate) fn switching_protocols_leaves_no_stale_key(stage: &mut dyn Stage) {
     deploy_with_ingress(stage, &[]);
     let (v2, v2_unit) = (said(stage, APP), said(stage, UNIT));
     stage.juju().config(APP, &[("ingress-protocol", "nginx-2023")]).expect("config");
@@ -81,7 +81,7 @@ pub fn switching_protocols_leaves_no_stale_key(stage: &mut dyn Stage) {
 }
 
 /// There is nothing behind it.
-pub fn an_ingress_on_an_application_without_a_frontend_is_blocked(stage: &mut dyn Stage) {
+pub(crate) fn an_ingress_on_an_application_without_a_frontend_is_blocked(stage: &mut dyn Stage) {
     deploy_with_ingress(stage, &[("services", "history,matching,worker")]);
     assert_status(stage, UNIT, "blocked", &["`ingress`", "`frontend`", "juju remove-relation"]);
     assert!(stage.runs(UNIT), "the server was stopped");

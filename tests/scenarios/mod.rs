@@ -3,18 +3,18 @@
 //! Each runs on any [`Stage`]: on fakes in `tests/it`, on the real parts in `tests/integration`. Each ends with
 //! [`rests`]: one more hook for every unit, which must do nothing. `for_each_scenario!` lists them all.
 
-pub mod databases;
-pub mod deployment;
-pub mod ingress;
-pub mod operation;
-pub mod options;
-pub mod orders;
-pub mod stage;
+pub(crate) mod databases;
+pub(crate) mod deployment;
+pub(crate) mod ingress;
+pub(crate) mod operation;
+pub(crate) mod options;
+pub(crate) mod orders;
+pub(crate) mod stage;
 
 /// Calls `$run` with each scenario, in a test named like it.
 macro_rules! for_each_scenario {
-    ($run:path) => {
-        for_each_scenario! { $run;
+    ($run:ident) => {
+        $crate::scenarios::for_each_scenario! { $run;
             deployment {
                 a_fresh_deployment_in_the_calm_order_becomes_active
                 three_units_become_active_and_leadership_may_move_at_any_time
@@ -69,7 +69,7 @@ macro_rules! for_each_scenario {
             }
         }
     };
-    ($run:path; $($module:ident { $($name:ident)* })*) => {
+    ($run:ident; $($module:ident { $($name:ident)* })*) => {
         $(mod $module {
             $(#[test]
             fn $name() {

@@ -9,7 +9,7 @@ use super::stage::{
 };
 
 /// A new boot id means that files, plan and service are gone.
-pub fn a_restarted_container_gets_everything_again(stage: &mut dyn Stage) {
+pub(crate) fn a_restarted_container_gets_everything_again(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     let before = stage.files(UNIT);
     stage.restart_container(UNIT);
@@ -29,7 +29,7 @@ pub fn a_restarted_container_gets_everything_again(stage: &mut dyn Stage) {
 }
 
 /// Kubernetes takes the pod away and makes another, with another address.
-pub fn a_replaced_pod_gets_everything_again(stage: &mut dyn Stage) {
+pub(crate) fn a_replaced_pod_gets_everything_again(stage: &mut dyn Stage) {
     deploy_calmly(stage, 2, &[]);
     let (before, _) = stage.file(UNIT, CONFIG).expect("a configuration");
     stage.juju().replace_pod(UNIT).expect("the cloud works");
@@ -41,7 +41,7 @@ pub fn a_replaced_pod_gets_everything_again(stage: &mut dyn Stage) {
 }
 
 /// With a warning, the server may finish its work.
-pub fn a_drained_pod_stops_its_server_first(stage: &mut dyn Stage) {
+pub(crate) fn a_drained_pod_stops_its_server_first(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     stage.juju().drain_pod(UNIT).expect("the cloud works");
     settle(stage);
@@ -54,7 +54,7 @@ fn restart(stage: &mut dyn Stage) -> ActionOutcome {
 }
 
 /// The result tells the truth.
-pub fn the_restart_action_restarts_and_says_so(stage: &mut dyn Stage) {
+pub(crate) fn the_restart_action_restarts_and_says_so(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     let outcome = restart(stage);
     assert_eq!(outcome.status, ActionStatus::Completed, "{}", outcome.message);
@@ -66,7 +66,7 @@ pub fn the_restart_action_restarts_and_says_so(stage: &mut dyn Stage) {
 }
 
 /// Neither a crash nor a false success.
-pub fn the_restart_action_fails_honestly_without_a_container(stage: &mut dyn Stage) {
+pub(crate) fn the_restart_action_fails_honestly_without_a_container(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     stage.set_container(UNIT, false);
     let outcome = restart(stage);
@@ -87,7 +87,7 @@ pub fn the_restart_action_fails_honestly_without_a_container(stage: &mut dyn Sta
 }
 
 /// The container's file system is full when the server is to be configured.
-pub fn a_full_disk_is_told_and_forgotten(stage: &mut dyn Stage) {
+pub(crate) fn a_full_disk_is_told_and_forgotten(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     stage.restart_container(UNIT);
     stage.fill_disk(UNIT, true);
@@ -101,7 +101,7 @@ pub fn a_full_disk_is_told_and_forgotten(stage: &mut dyn Stage) {
 }
 
 /// Every unit has its own files and server, and leaves without a trace.
-pub fn units_come_and_go(stage: &mut dyn Stage) {
+pub(crate) fn units_come_and_go(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     stage.juju().add_unit(APP).expect("add-unit");
     stage.juju().add_unit(APP).expect("add-unit");

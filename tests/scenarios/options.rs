@@ -10,7 +10,7 @@ fn set(stage: &mut dyn Stage, option: &str, value: &str) {
 }
 
 /// Law S3. The database's value wins, and the operator reads both.
-pub fn another_number_of_shards_is_blocked_and_the_server_keeps_running(stage: &mut dyn Stage) {
+pub(crate) fn another_number_of_shards_is_blocked_and_the_server_keeps_running(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[("num-history-shards", "8")]);
     assert_all_active(stage);
     let before = stage.file(UNIT, CONFIG).expect("a configuration");
@@ -27,7 +27,7 @@ pub fn another_number_of_shards_is_blocked_and_the_server_keeps_running(stage: &
 }
 
 /// The status shows the first and how many there are; the log has them all.
-pub fn every_bad_option_is_reported_at_once(stage: &mut dyn Stage) {
+pub(crate) fn every_bad_option_is_reported_at_once(stage: &mut dyn Stage) {
     let bad = [
         ("services", "frontend,,histroy"),
         ("log-level", "loud"),
@@ -71,7 +71,7 @@ pub fn every_bad_option_is_reported_at_once(stage: &mut dyn Stage) {
 }
 
 /// The file has changed, so the server restarts: once, in that hook.
-pub fn a_changed_log_level_restarts_once(stage: &mut dyn Stage) {
+pub(crate) fn a_changed_log_level_restarts_once(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     assert_eq!(stage.starts(UNIT), 1);
     for (name, level, starts) in
@@ -88,7 +88,7 @@ pub fn a_changed_log_level_restarts_once(stage: &mut dyn Stage) {
 }
 
 /// Blanks mean nothing, doubles and blanks alone are refused.
-pub fn services_are_trimmed_and_split(stage: &mut dyn Stage) {
+pub(crate) fn services_are_trimmed_and_split(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[("services", " history ,  matching")]);
     assert_all_active(stage);
     let mut ports = stage.juju().opened_ports(UNIT);

@@ -16,7 +16,7 @@ enum Step {
 }
 
 /// Integrating needs both applications; everything else is free.
-pub fn every_order_of_integrating_ends_in_the_same_state(stage: &mut dyn Stage) {
+pub(crate) fn every_order_of_integrating_ends_in_the_same_state(stage: &mut dyn Stage) {
     use Step::{Deploy, Integrate};
     deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
     let (db, visibility, admin) = (Integrate("db"), Integrate("visibility"), Integrate("admin"));
@@ -53,7 +53,7 @@ pub fn every_order_of_integrating_ends_in_the_same_state(stage: &mut dyn Stage) 
 }
 
 /// Whatever Juju may do next, it does, several times over.
-pub fn every_legal_order_of_events_ends_in_the_same_state(stage: &mut dyn Stage) {
+pub(crate) fn every_legal_order_of_events_ends_in_the_same_state(stage: &mut dyn Stage) {
     deploy_calmly(stage, 2, &[]);
     assert_all_active(stage);
     let calm = state(stage);
@@ -77,7 +77,7 @@ pub fn every_legal_order_of_events_ends_in_the_same_state(stage: &mut dyn Stage)
 }
 
 /// Law L2: our charm hears of nothing but `install` and the timer.
-pub fn update_status_alone_is_enough(stage: &mut dyn Stage) {
+pub(crate) fn update_status_alone_is_enough(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     let calm = state(stage);
     stage.juju().remove_application(APP).expect("remove-application");
@@ -100,7 +100,7 @@ pub fn update_status_alone_is_enough(stage: &mut dyn Stage) {
 }
 
 /// The container is slower than everything else.
-pub fn pebble_may_come_up_late(stage: &mut dyn Stage) {
+pub(crate) fn pebble_may_come_up_late(stage: &mut dyn Stage) {
     deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
     deploy(stage, 1, &[]);
     stage.juju().boot_grace(std::time::Duration::ZERO);
@@ -118,7 +118,7 @@ pub fn pebble_may_come_up_late(stage: &mut dyn Stage) {
 }
 
 /// Juju tells the units' subnets when the Service has got its address, and the provider answers later.
-pub fn the_address_of_the_service_may_come_late(stage: &mut dyn Stage) {
+pub(crate) fn the_address_of_the_service_may_come_late(stage: &mut dyn Stage) {
     stage.juju().hide_service_address(APP, true);
     deploy_calmly(stage, 1, &[]);
     assert_all_active(stage);

@@ -8,23 +8,23 @@ use rehearsal::juju::record::HookRun;
 use rehearsal::juju::{Juju, Source};
 
 /// Our application.
-pub const APP: &str = "temporal-k8s";
+pub(crate) const APP: &str = "temporal-k8s";
 /// Its first unit.
-pub const UNIT: &str = "temporal-k8s/0";
+pub(crate) const UNIT: &str = "temporal-k8s/0";
 /// The databases' provider.
-pub const POSTGRESQL: &str = "postgresql-k8s";
+pub(crate) const POSTGRESQL: &str = "postgresql-k8s";
 /// The application that sets up the schema.
-pub const ADMIN: &str = "temporal-admin-k8s";
+pub(crate) const ADMIN: &str = "temporal-admin-k8s";
 /// The ingress.
-pub const INGRESS: &str = "nginx-ingress-integrator";
+pub(crate) const INGRESS: &str = "nginx-ingress-integrator";
 /// The pass file in the workload container.
-pub const PASS_FILE: &str = "/etc/temporal/pgpass";
+pub(crate) const PASS_FILE: &str = "/etc/temporal/pgpass";
 /// The configuration file in the workload container.
-pub const CONFIG: &str = "/etc/temporal/config/charm.yaml";
+pub(crate) const CONFIG: &str = "/etc/temporal/config/charm.yaml";
 
 /// How the database treats those who come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
+pub(crate) enum Condition {
     /// It answers.
     Up,
     /// It refuses connections.
@@ -36,7 +36,7 @@ pub enum Condition {
 }
 
 /// A world with an emulated Juju in it; the rest is fake or real.
-pub trait Stage {
+pub(crate) trait Stage {
     /// The controller.
     fn juju(&mut self) -> &mut Juju;
 
@@ -102,26 +102,26 @@ pub trait Stage {
 }
 
 /// Runs hooks until none is due; a failing hook fails the scenario.
-pub fn settle(stage: &mut dyn Stage) -> Vec<HookRun> {
+pub(crate) fn settle(stage: &mut dyn Stage) -> Vec<HookRun> {
     let patience = stage.patience();
     let runs = stage.juju().settle(patience);
     runs.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The five-minute timer fires for every unit of ours.
-pub fn update_status(stage: &mut dyn Stage) -> Vec<HookRun> {
+pub(crate) fn update_status(stage: &mut dyn Stage) -> Vec<HookRun> {
     stage.juju().update_status(APP).expect("the application is there");
     settle(stage)
 }
 
 /// `juju deploy` of our charm.
-pub fn deploy(stage: &mut dyn Stage, units: u32, config: &[(&str, &str)]) {
+pub(crate) fn deploy(stage: &mut dyn Stage, units: u32, config: &[(&str, &str)]) {
     let charm = stage.charm();
     stage.juju().deploy(APP, charm, units, config).expect("deploy");
 }
 
 /// `juju deploy` of counterparts.
-pub fn deploy_counterparts(stage: &mut dyn Stage, names: &[&str]) {
+pub(crate) fn deploy_counterparts(stage: &mut dyn Stage, names: &[&str]) {
     for name in names {
         let source = stage.counterpart(name);
         stage.juju().deploy(name, source, 1, &[]).expect("deploy");
@@ -129,14 +129,14 @@ pub fn deploy_counterparts(stage: &mut dyn Stage, names: &[&str]) {
 }
 
 /// `juju integrate temporal-k8s:<endpoint>` with the application that is meant for it.
-pub fn integrate(stage: &mut dyn Stage, endpoint: &str) {
+pub(crate) fn integrate(stage: &mut dyn Stage, endpoint: &str) {
     let ours = format!("{APP}:{endpoint}");
     let theirs = remote(endpoint);
     stage.juju().integrate(&ours, theirs).expect("integrate");
 }
 
 /// `juju remove-relation`
-pub fn separate(stage: &mut dyn Stage, endpoint: &str) {
+pub(crate) fn separate(stage: &mut dyn Stage, endpoint: &str) {
     let ours = format!("{APP}:{endpoint}");
     let theirs = remote(endpoint);
     stage.juju().remove_relation(&ours, theirs).expect("remove-relation");
@@ -152,7 +152,7 @@ fn remote(endpoint: &str) -> &'static str {
 }
 
 /// Everything one after the other, each settled before the next, as the README tells it.
-pub fn deploy_calmly(stage: &mut dyn Stage, units: u32, config: &[(&str, &str)]) {
+pub(crate) fn deploy_calmly(stage: &mut dyn Stage, units: u32, config: &[(&str, &str)]) {
     deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
     deploy(stage, units, config);
     settle(stage);
@@ -163,18 +163,18 @@ pub fn deploy_calmly(stage: &mut dyn Stage, units: u32, config: &[(&str, &str)])
 }
 
 /// Our units.
-pub fn units(stage: &mut dyn Stage) -> Vec<String> {
+pub(crate) fn units(stage: &mut dyn Stage) -> Vec<String> {
     stage.juju().model().units_of(APP)
 }
 
 /// A unit's status: word and message.
-pub fn status(stage: &mut dyn Stage, unit: &str) -> (String, String) {
+pub(crate) fn status(stage: &mut dyn Stage, unit: &str) -> (String, String) {
     let status = stage.juju().unit_status(unit).expect("the unit is there");
     (status.status.clone(), status.message.clone())
 }
 
 /// The unit's status has this word, and its message all of these parts.
-pub fn assert_status(stage: &mut dyn Stage, unit: &str, word: &str, parts: &[&str]) {
+pub(crate) fn assert_status(stage: &mut dyn Stage, unit: &str, word: &str, parts: &[&str]) {
     let (is, message) = status(stage, unit);
     assert_eq!(is, word, "{unit}: {message}");
     for part in parts {
@@ -183,7 +183,7 @@ pub fn assert_status(stage: &mut dyn Stage, unit: &str, word: &str, parts: &[&st
 }
 
 /// All units and the application are active, and every server runs.
-pub fn assert_all_active(stage: &mut dyn Stage) {
+pub(crate) fn assert_all_active(stage: &mut dyn Stage) {
     for unit in units(stage) {
         assert_status(stage, &unit, "active", &[]);
         assert!(stage.runs(&unit), "{unit} is active, but nothing runs");
@@ -199,7 +199,7 @@ const WRITES: [&str; 8] = [
 ];
 
 /// One more hook for every unit does nothing at all, and nothing that was ever shown holds a secret.
-pub fn rests(stage: &mut dyn Stage) {
+pub(crate) fn rests(stage: &mut dyn Stage) {
     let ours = units(stage);
     let before: Vec<_> = ours.iter().map(|unit| (status(stage, unit), stage.fingerprint(unit))).collect();
     let runs = update_status(stage);
@@ -222,7 +222,7 @@ pub fn rests(stage: &mut dyn Stage) {
 }
 
 /// No password in anything that people or other programs see, and no file of ours that others can read.
-pub fn sweep(stage: &mut dyn Stage) {
+pub(crate) fn sweep(stage: &mut dyn Stage) {
     let mut seen: Vec<(String, String)> = Vec::new();
     for run in stage.juju().log() {
         let mut of_run = vec![run.stdout.clone(), run.stderr.clone()];
@@ -266,7 +266,7 @@ pub fn sweep(stage: &mut dyn Stage) {
 
 /// The state that a deployment has come to, without what may differ between two of them: addresses,
 /// passwords, users and hashes.
-pub fn state(stage: &mut dyn Stage) -> String {
+pub(crate) fn state(stage: &mut dyn Stage) -> String {
     let passwords = stage.passwords();
     let mut lines = Vec::new();
     let units = units(stage);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An address of 127.64.0.0/10 that is ours until it is dropped.
 #[derive(Debug)]
-pub struct Address {
+pub(crate) struct Address {
     ip: Ipv4Addr,
     /// Whoever holds this port of an address owns the address.
     _claim: TcpListener,
@@ -16,7 +16,7 @@ const CLAIM: u16 = 61_321;
 
 impl Address {
     /// The next free one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         // test processes begin at different places, and claim what they take
         let begin = std::process::id().wrapping_mul(977);
@@ -30,7 +30,7 @@ impl Address {
     }
 
     /// The address.
-    pub fn ip(&self) -> Ipv4Addr {
+    pub(crate) fn ip(&self) -> Ipv4Addr {
         self.ip
     }
 }

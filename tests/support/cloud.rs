@@ -26,7 +26,7 @@ const HOLD: &str = include_str!("hold.sh");
 
 /// One unit's pod.
 #[derive(Debug)]
-pub struct FakePod {
+pub(crate) struct FakePod {
     address: Address,
     directory: PathBuf,
     namespace: Option<Namespace>,
@@ -46,14 +46,14 @@ struct State {
 
 /// The cloud; clones are the same one.
 #[derive(Debug, Clone)]
-pub struct FakeCloud {
+pub(crate) struct FakeCloud {
     postgres: Arc<Postgres>,
     state: Arc<Mutex<State>>,
 }
 
 impl FakeCloud {
     /// An empty cloud whose Temporal image has this version.
-    pub fn new(version: &str, postgres: &Arc<Postgres>) -> Self {
+    pub(crate) fn new(version: &str, postgres: &Arc<Postgres>) -> Self {
         let state = State {
             directory: tempfile::tempdir().expect("a directory"),
             version: version.to_owned(),
@@ -64,39 +64,39 @@ impl FakeCloud {
     }
 
     /// The directory of this cloud, for whatever else a test has to put somewhere.
-    pub fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         lock(&self.state).directory.path().to_owned()
     }
 
     /// The server version of pods made from now on.
-    pub fn version(&self) -> String {
+    pub(crate) fn version(&self) -> String {
         lock(&self.state).version.clone()
     }
 
     /// Another image is attached.
-    pub fn set_version(&self, version: &str) {
+    pub(crate) fn set_version(&self, version: &str) {
         version.clone_into(&mut lock(&self.state).version);
     }
 
     /// Looks at a pod.
-    pub fn with<R>(&self, unit: &str, look: impl FnOnce(&FakePod) -> R) -> R {
+    pub(crate) fn with<R>(&self, unit: &str, look: impl FnOnce(&FakePod) -> R) -> R {
         look(lock(&self.state).pods.get(unit).unwrap_or_else(|| panic!("`{unit}` has no pod")))
     }
 
     /// Looks at the workload container of a unit.
-    pub fn container<R>(&self, unit: &str, look: impl FnOnce(&Pebble) -> R) -> R {
+    pub(crate) fn container<R>(&self, unit: &str, look: impl FnOnce(&Pebble) -> R) -> R {
         self.with(unit, |pod| look(&pod.pebbles["temporal"]))
     }
 
     /// Whether anything of an application is left.
-    pub fn knows(&self, app: &str) -> bool {
+    pub(crate) fn knows(&self, app: &str) -> bool {
         let state = lock(&self.state);
         let of_app = |unit: &String| unit.split('/').next() == Some(app);
         state.services.contains_key(app) || state.pods.keys().any(of_app)
     }
 
     /// The ports of an application's Service.
-    pub fn ports(&self, app: &str) -> BTreeSet<u16> {
+    pub(crate) fn ports(&self, app: &str) -> BTreeSet<u16> {
         lock(&self.state).services.get(app).map(|(_, ports)| ports.clone()).unwrap_or_default()
     }
 }

@@ -13,7 +13,7 @@ use super::temporal::{Files, Image, Process};
 
 /// What goes wrong on purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Replies to paths that begin so break off in the middle.
     Truncate(&'static str),
     /// Requests to paths that begin so are never answered.
@@ -28,7 +28,7 @@ pub enum Fault {
 
 /// A file in the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
+pub(crate) struct File {
     /// What is in it.
     pub content: Vec<u8>,
     /// Three octal digits.
@@ -37,7 +37,7 @@ pub struct File {
 
 /// A request that may change something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Write {
+pub(crate) struct Write {
     /// The path.
     pub path: String,
     /// What was asked; of files only where, not what.
@@ -46,7 +46,7 @@ pub struct Write {
 
 /// What Pebble answers.
 #[derive(Debug, Clone)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// Done.
     Sync(Value),
     /// Begun.
@@ -99,7 +99,7 @@ struct State {
 
 /// The container; its image is what its server is made of.
 #[derive(Debug)]
-pub struct Container {
+pub(crate) struct Container {
     image: Image,
     name: String,
     state: Mutex<State>,
@@ -107,7 +107,7 @@ pub struct Container {
 
 /// A parsed HTTP request.
 #[derive(Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// `GET` or `POST`.
     pub method: String,
     /// Without the query.
@@ -136,12 +136,12 @@ impl Request {
 
 impl Container {
     /// An empty container. `name` makes its boot ids unique.
-    pub fn new(name: &str, image: Image) -> Self {
+    pub(crate) fn new(name: &str, image: Image) -> Self {
         Self { image, name: name.to_owned(), state: Mutex::default() }
     }
 
     /// The container dies and comes back: nothing of it is left but the image.
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         let mut state = lock(&self.state);
         let boot = state.boot + 1;
         let (writes, faults) = (std::mem::take(&mut state.writes), std::mem::take(&mut state.faults));
@@ -149,37 +149,37 @@ impl Container {
     }
 
     /// What goes wrong from now on, instead of what did before.
-    pub fn set_faults(&self, faults: &[Fault]) {
+    pub(crate) fn set_faults(&self, faults: &[Fault]) {
         lock(&self.state).faults = faults.to_vec();
     }
 
     /// Everything that was asked of it and may change something, oldest first.
-    pub fn writes(&self) -> Vec<Write> {
+    pub(crate) fn writes(&self) -> Vec<Write> {
         lock(&self.state).writes.clone()
     }
 
     /// How often the server was started, whatever came of it.
-    pub fn starts(&self) -> u32 {
+    pub(crate) fn starts(&self) -> u32 {
         lock(&self.state).starts
     }
 
     /// A file, if it is there.
-    pub fn file(&self, path: &str) -> Option<File> {
+    pub(crate) fn file(&self, path: &str) -> Option<File> {
         self.files().get(path).cloned()
     }
 
     /// All files.
-    pub fn files(&self) -> BTreeMap<String, File> {
+    pub(crate) fn files(&self) -> BTreeMap<String, File> {
         lock(&lock(&self.state).files).clone()
     }
 
     /// Does this service run?
-    pub fn runs(&self, service: &str) -> bool {
+    pub(crate) fn runs(&self, service: &str) -> bool {
         lock(&self.state).services.get(service).is_some_and(|it| it.current == Current::Active)
     }
 
     /// The combined plan, as text.
-    pub fn plan(&self) -> String {
+    pub(crate) fn plan(&self) -> String {
         plan_text(&lock(&self.state).layers)
     }
 

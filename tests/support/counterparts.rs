@@ -19,7 +19,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 /// What a scenario may turn on a counterpart while it runs.
 #[derive(Debug)]
-pub struct Knobs {
+pub(crate) struct Knobs {
     /// The next passwords that PostgreSQL's charm generates; then the marker with a number.
     pub chosen: Vec<String>,
     /// The passwords that it has generated so far.
@@ -32,7 +32,7 @@ pub struct Knobs {
 
 impl Knobs {
     /// As they are in a calm deployment.
-    pub fn new(marker: &str, schema: (&str, &str)) -> Arc<Mutex<Self>> {
+    pub(crate) fn new(marker: &str, schema: (&str, &str)) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self {
             chosen: Vec::new(),
             given: Vec::new(),
@@ -42,7 +42,7 @@ impl Knobs {
     }
 
     /// Which schema the tool makes from now on: of the main store and of the visibility store.
-    pub fn set_schema(&mut self, schema: (&str, &str)) {
+    pub(crate) fn set_schema(&mut self, schema: (&str, &str)) {
         self.schema = (schema.0.to_owned(), schema.1.to_owned());
     }
 
@@ -55,7 +55,7 @@ impl Knobs {
 }
 
 /// postgresql-k8s 14 with its legacy `db` endpoint.
-pub struct PostgresqlK8s {
+pub(crate) struct PostgresqlK8s {
     /// Its server.
     pub postgres: Arc<Postgres>,
     /// See [`Knobs`].
@@ -163,7 +163,7 @@ fn libpq(fields: &[(&str, &str)]) -> String {
 }
 
 /// temporal-admin-k8s.
-pub struct TemporalAdminK8s {
+pub(crate) struct TemporalAdminK8s {
     /// The server that its tool reaches.
     pub postgres: Arc<Postgres>,
     /// See [`Knobs`].
@@ -224,7 +224,7 @@ impl TemporalAdminK8s {
 }
 
 /// An ingress provider that speaks both protocols: v2 and that of early 2023.
-pub struct Ingress;
+pub(crate) struct Ingress;
 
 impl Charm for Ingress {
     fn metadata(&self) -> &'static str {

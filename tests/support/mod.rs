@@ -3,21 +3,21 @@
 //! They keep to what the real ones were seen to do; every scenario that runs on them runs on the real ones
 //! too (`tests/integration`). Only `tests/it` uses them.
 
-pub mod address;
-pub mod cloud;
-pub mod container;
-pub mod counterparts;
-pub mod pebble;
-pub mod postgres;
-pub mod stage;
-pub mod temporal;
+pub(crate) mod address;
+pub(crate) mod cloud;
+pub(crate) mod container;
+pub(crate) mod counterparts;
+pub(crate) mod pebble;
+pub(crate) mod postgres;
+pub(crate) mod stage;
+pub(crate) mod temporal;
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Runtime;
 
 /// All fakes of the test process live on it; the tests themselves are plain threads.
-pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -26,6 +26,6 @@ pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 });
 
 /// A test that panicked has said enough: the others may go on.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -17,7 +17,7 @@ use super::{RUNTIME, lock};
 
 /// A running fake; dropping it ends it.
 #[derive(Debug)]
-pub struct Pebble {
+pub(crate) struct Pebble {
     container: Arc<Container>,
     socket: PathBuf,
     listener: Mutex<Option<JoinHandle<()>>>,
@@ -25,7 +25,7 @@ pub struct Pebble {
 
 impl Pebble {
     /// Starts it in front of a container.
-    pub fn start(socket: &Path, container: Container) -> Self {
+    pub(crate) fn start(socket: &Path, container: Container) -> Self {
         let pebble = Self {
             container: Arc::new(container),
             socket: socket.to_owned(),
@@ -36,17 +36,17 @@ impl Pebble {
     }
 
     /// What it is in front of.
-    pub fn container(&self) -> &Container {
+    pub(crate) fn container(&self) -> &Container {
         &self.container
     }
 
     /// The boot id, while it answers.
-    pub fn boot_id(&self) -> Option<String> {
+    pub(crate) fn boot_id(&self) -> Option<String> {
         lock(&self.listener).is_some().then(|| self.container.boot_id())
     }
 
     /// The container comes back, empty.
-    pub fn up(&self) {
+    pub(crate) fn up(&self) {
         let mut listener = lock(&self.listener);
         if listener.is_none() {
             let socket = {
@@ -58,7 +58,7 @@ impl Pebble {
     }
 
     /// The container is gone, and the socket with it.
-    pub fn down(&self) {
+    pub(crate) fn down(&self) {
         if let Some(listener) = lock(&self.listener).take() {
             listener.abort();
             _ = RUNTIME.block_on(listener);
@@ -68,7 +68,7 @@ impl Pebble {
     }
 
     /// The container dies and is started again.
-    pub fn restart(&self) {
+    pub(crate) fn restart(&self) {
         self.down();
         self.up();
     }

@@ -18,7 +18,7 @@ use super::{RUNTIME, lock};
 
 /// One database, as far as Temporal writes into it.
 #[derive(Debug, Clone, Default)]
-pub struct Database {
+pub(crate) struct Database {
     /// Who may connect.
     pub users: BTreeSet<String>,
     /// `schema_version`: `db_name` → `curr_version`; `None` before the table was created.
@@ -31,7 +31,7 @@ pub struct Database {
 
 /// What clients meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
+pub(crate) enum Mood {
     /// It answers.
     Up,
     /// It accepts connections and says nothing.
@@ -50,7 +50,7 @@ struct State {
 
 /// A running fake; dropping it ends it.
 #[derive(Debug)]
-pub struct Postgres {
+pub(crate) struct Postgres {
     address: Address,
     state: Arc<Mutex<State>>,
     listener: Mutex<Option<JoinHandle<()>>>,
@@ -60,7 +60,7 @@ const PORT: u16 = 5432;
 
 impl Postgres {
     /// Starts it, empty.
-    pub fn start() -> Arc<Self> {
+    pub(crate) fn start() -> Arc<Self> {
         let state = State {
             mood: Mood::Up,
             passwords: BTreeMap::new(),
@@ -77,12 +77,12 @@ impl Postgres {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from((self.address.ip(), PORT))
     }
 
     /// Accepts connections again.
-    pub fn up(&self) {
+    pub(crate) fn up(&self) {
         self.set_mood(Mood::Up);
         let mut listener = lock(&self.listener);
         if listener.is_none() {
@@ -93,7 +93,7 @@ impl Postgres {
     }
 
     /// Refuses connections and ends those that there are.
-    pub fn down(&self) {
+    pub(crate) fn down(&self) {
         if let Some(listener) = lock(&self.listener).take() {
             listener.abort();
             // the port is free only when the task is gone
@@ -102,27 +102,27 @@ impl Postgres {
     }
 
     /// Is it there at all, and does it answer?
-    pub fn answers(&self) -> bool {
+    pub(crate) fn answers(&self) -> bool {
         lock(&self.listener).is_some() && lock(&self.state).mood == Mood::Up
     }
 
     /// Changes what clients meet from now on.
-    pub fn set_mood(&self, mood: Mood) {
+    pub(crate) fn set_mood(&self, mood: Mood) {
         lock(&self.state).mood = mood;
     }
 
     /// How often somebody has logged in.
-    pub fn logins(&self) -> u32 {
+    pub(crate) fn logins(&self) -> u32 {
         lock(&self.state).logins
     }
 
     /// `CREATE ROLE` or `ALTER ROLE … PASSWORD`.
-    pub fn set_password(&self, user: &str, password: &str) {
+    pub(crate) fn set_password(&self, user: &str, password: &str) {
         lock(&self.state).passwords.insert(user.to_owned(), password.to_owned());
     }
 
     /// `DROP ROLE`.
-    pub fn drop_user(&self, user: &str) {
+    pub(crate) fn drop_user(&self, user: &str) {
         let mut state = lock(&self.state);
         state.passwords.remove(user);
         for database in state.databases.values_mut() {
@@ -131,14 +131,14 @@ impl Postgres {
     }
 
     /// `CREATE DATABASE IF NOT EXISTS` and `GRANT ALL`.
-    pub fn create_database(&self, name: &str, user: &str) {
+    pub(crate) fn create_database(&self, name: &str, user: &str) {
         let mut state = lock(&self.state);
         let database = state.databases.entry(name.to_owned()).or_default();
         database.users.insert(user.to_owned());
     }
 
     /// `DROP DATABASE` and `CREATE DATABASE`: the same users, nothing in it.
-    pub fn recreate_database(&self, name: &str) {
+    pub(crate) fn recreate_database(&self, name: &str) {
         let mut state = lock(&self.state);
         if let Some(database) = state.databases.get_mut(name) {
             *database = Database { users: std::mem::take(&mut database.users), ..Database::default() };
@@ -146,12 +146,12 @@ impl Postgres {
     }
 
     /// The names of all databases.
-    pub fn databases(&self) -> Vec<String> {
+    pub(crate) fn databases(&self) -> Vec<String> {
         lock(&self.state).databases.keys().cloned().collect()
     }
 
     /// Does something with a database, as a client that has logged in to it.
-    pub fn with<R>(
+    pub(crate) fn with<R>(
         &self,
         login: &Login<'_>,
         act: impl FnOnce(&mut Database) -> R,
@@ -166,7 +166,7 @@ impl Postgres {
     }
 
     /// Does something with a database, as its superuser on the spot.
-    pub fn alter<R>(&self, name: &str, act: impl FnOnce(&mut Database) -> R) -> R {
+    pub(crate) fn alter<R>(&self, name: &str, act: impl FnOnce(&mut Database) -> R) -> R {
         let mut state = lock(&self.state);
         act(state.databases.get_mut(name).unwrap_or_else(|| panic!("no database `{name}`")))
     }
@@ -182,7 +182,7 @@ impl Drop for Postgres {
 
 /// Who wants to go where.
 #[derive(Clone, Copy)]
-pub struct Login<'a> {
+pub(crate) struct Login<'a> {
     /// The role.
     pub user: &'a str,
     /// Its password.
@@ -193,7 +193,7 @@ pub struct Login<'a> {
 
 /// Why a login fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// Nobody answers.
     Unreachable,
     /// SQLSTATE 28P01.

@@ -18,7 +18,7 @@ use super::{lock, temporal};
 use crate::scenarios::stage::{ADMIN, Condition, INGRESS, POSTGRESQL, Stage};
 
 /// See the module's text.
-pub struct FastStage {
+pub(crate) struct FastStage {
     juju: Juju,
     /// The pods.
     pub cloud: FakeCloud,
@@ -40,7 +40,7 @@ const VERSION: &str = "1.32.2";
 
 impl FastStage {
     /// An empty model with the newest server.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let postgres = Postgres::start();
@@ -58,12 +58,12 @@ impl FastStage {
     }
 
     /// What goes wrong in a unit's Pebble.
-    pub fn set_faults(&self, unit: &str, faults: &[Fault]) {
+    pub(crate) fn set_faults(&self, unit: &str, faults: &[Fault]) {
         self.cloud.container(unit, |pebble| pebble.container().set_faults(faults));
     }
 
     /// How a unit's server treats its callers.
-    pub fn set_server_mood(&self, unit: &str, mood: temporal::Mood) {
+    pub(crate) fn set_server_mood(&self, unit: &str, mood: temporal::Mood) {
         self.cloud.with(unit, |pod| pod.image.set_mood(mood));
     }
 }

@@ -23,11 +23,11 @@ use super::postgres::{Database, Login, Postgres, Refusal};
 use super::{RUNTIME, lock};
 
 /// The container's files, read again whenever the server needs one.
-pub type Files = Arc<Mutex<BTreeMap<String, File>>>;
+pub(crate) type Files = Arc<Mutex<BTreeMap<String, File>>>;
 
 /// How a running server treats its callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
+pub(crate) enum Mood {
     /// It serves.
     Serving,
     /// It answers that it does not serve: it has found no other member of the ring.
@@ -36,7 +36,7 @@ pub enum Mood {
 
 /// What a container image holds.
 #[derive(Debug, Clone)]
-pub struct Image {
+pub(crate) struct Image {
     /// Such as `1.32.2`.
     version: Arc<Mutex<String>>,
     mood: Arc<Mutex<Mood>>,
@@ -46,7 +46,7 @@ pub struct Image {
 
 /// A running server; dropping it kills it.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     listeners: Vec<AbortHandle>,
 }
 
@@ -58,7 +58,7 @@ impl Drop for Process {
 
 impl Image {
     /// An image whose containers have this address and reach this database.
-    pub fn new(version: &str, ip: Ipv4Addr, postgres: &Arc<Postgres>) -> Self {
+    pub(crate) fn new(version: &str, ip: Ipv4Addr, postgres: &Arc<Postgres>) -> Self {
         Self {
             version: Arc::new(Mutex::new(version.to_owned())),
             mood: Arc::new(Mutex::new(Mood::Serving)),
@@ -68,12 +68,12 @@ impl Image {
     }
 
     /// Another image is attached: containers have it from their next start on.
-    pub fn set_version(&self, version: &str) {
+    pub(crate) fn set_version(&self, version: &str) {
         version.clone_into(&mut lock(&self.version));
     }
 
     /// Changes how the running server and the next ones treat their callers.
-    pub fn set_mood(&self, mood: Mood) {
+    pub(crate) fn set_mood(&self, mood: Mood) {
         *lock(&self.mood) = mood;
     }
 
@@ -300,16 +300,17 @@ impl Store {
 
 /// The fields of a line of the pass file, with `\:` and `\\` undone.
 fn fields(line: &str) -> Vec<String> {
-    let mut fields = vec![String::new()];
+    let mut fields = Vec::new();
+    let mut field = String::new();
     let mut characters = line.chars();
     while let Some(character) = characters.next() {
-        let last = fields.last_mut().expect("it begins with one");
         match character {
-            '\\' => last.extend(characters.next()),
-            ':' if fields.len() < 5 => fields.push(String::new()),
-            other => last.push(other),
+            '\\' => field.extend(characters.next()),
+            ':' if fields.len() < 4 => fields.push(std::mem::take(&mut field)),
+            other => field.push(other),
         }
     }
+    fields.push(field);
     fields
 }
 
