@@ -306,9 +306,7 @@ fn a_changed_shard_count_blocks_and_leaves_the_server_as_it_is() {
 fn only_what_serves_is_active() {
     let cases: [fn(&mut temporal_k8s::snapshot::Serving); 2] = [
         |serving| {
-            _ = serving
-                .roles
-                .insert(Role::History, Err("not serving".into()))
+            serving.roles.insert(Role::History, Err("not serving".into()));
         },
         |serving| serving.store = Some(Err("no answer".into())),
     ];
