@@ -40,6 +40,19 @@ pub async fn workload(
     Ok(())
 }
 
+/// Pebble's own words for a server that exited say little; the server's last line says why.
+fn why(error: &pebble::Error) -> String {
+    let pebble::Error::Change { log, .. } = error else {
+        return crate::chain(error);
+    };
+    let last = log
+        .iter()
+        .flat_map(|entry| entry.lines())
+        .map(str::trim)
+        .rfind(|line| !line.is_empty());
+    last.map_or_else(|| crate::chain(error), crate::snapshot::shorten)
+}
+
 async fn change(pebble: &Pebble, effect: &Effect) -> Result<(), pebble::Error> {
     let services = [server::SERVICE];
     let change = match effect {

@@ -232,6 +232,12 @@ fn server_version(snapshot: &Snapshot) -> Option<Version> {
     snapshot.workload.known()?.version.known().copied()
 }
 
+/// The version to show: what the running frontend says of itself, else what the binary says.
+fn workload_version(snapshot: &Snapshot) -> Option<Version> {
+    let running = snapshot.serving.known().and_then(|serving| serving.version);
+    running.or(server_version(snapshot))
+}
+
 /// Does the server run, or will Pebble start it by itself?
 fn is_up(workload: &Workload) -> bool {
     workload
@@ -730,7 +736,7 @@ fn remember(snapshot: &Snapshot, view: &View) -> Option<Effect> {
     {
         memory.version = Some(Memory::version_note(&workload.boot_id, version));
     }
-    if let (Some(_), Some(version)) = (Leadership::of(snapshot), server_version(snapshot)) {
+    if let (Some(_), Some(version)) = (Leadership::of(snapshot), workload_version(snapshot)) {
         memory.told_version = Some(version.to_string());
     }
     let before = snapshot.memory.to_state();
@@ -744,7 +750,7 @@ fn remember(snapshot: &Snapshot, view: &View) -> Option<Effect> {
 
 fn tell_version(snapshot: &Snapshot) -> Option<Effect> {
     let leadership = Leadership::of(snapshot)?;
-    let version = server_version(snapshot)?.to_string();
+    let version = workload_version(snapshot)?.to_string();
     (snapshot.memory.told_version.as_ref() != Some(&version)).then_some(Effect::TellVersion {
         leadership,
         version,
