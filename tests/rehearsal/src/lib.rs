@@ -1,5 +1,7 @@
 //! A real deployment, played on one machine: an emulated Juju, and everything else real.
 
+
+pub mod juju;
 pub mod pack;
 pub mod parts;
 pub mod servers;
