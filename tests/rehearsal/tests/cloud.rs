@@ -52,6 +52,7 @@ fn sandboxed(name: &str, test: impl FnOnce(&Path)) {
         .unwrap()
         .args([name, "--exact", "--nocapture"])
         .env(WORK, work.path())
+        .env("TMPDIR", work.path())
         .status()
         .unwrap();
     assert!(status.success());

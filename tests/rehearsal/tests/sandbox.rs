@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 /// The program under test.
 fn program(role: &str) -> ExitCode {
     let work = (!inside().unwrap()).then(|| tempfile::tempdir().unwrap());
-    match enter(&[]) {
+    match enter(&[std::env::temp_dir()]) {
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(2)
@@ -55,7 +55,10 @@ fn program(role: &str) -> ExitCode {
                 sleep.wait().unwrap();
                 ExitCode::SUCCESS
             }
-            None => ExitCode::from(role.parse::<u8>().unwrap()),
+            None => {
+                tempfile::tempfile().unwrap();
+                ExitCode::from(role.parse::<u8>().unwrap())
+            }
         },
     }
 }
@@ -137,6 +140,7 @@ fn sleeping(seconds: &str) -> usize {
 }
 
 fn what_is_missing_is_told() {
+    let place = tempfile::tempdir().unwrap();
     // A user namespace with one place for a further one, which the program itself takes up.
     let script = "echo 1 > /proc/sys/user/max_user_namespaces && \
                   exec unshare --user --map-user=1000 --map-group=1000 -- \"$@\"";
@@ -144,6 +148,7 @@ fn what_is_missing_is_told() {
         .args(["--user", "--map-root-user", "--", "sh", "-c", script, "sh"])
         .arg(std::env::current_exe().unwrap())
         .env(ROLE, "0")
+        .env("TMPDIR", place.path())
         .output()
         .unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
