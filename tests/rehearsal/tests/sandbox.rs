@@ -45,22 +45,22 @@ fn program(role: &str) -> ExitCode {
             drop(work);
             ExitCode::from(code)
         }
-        Ok(Entered::Inside) => match role.strip_prefix("sleep ") {
-            Some(seconds) => {
-                let mut sleep = Command::new("setsid")
-                    .args(["sleep", seconds])
-                    .spawn()
-                    .unwrap();
-                println!("ready");
-                sleep.wait().unwrap();
-                ExitCode::SUCCESS
-            }
-            None => {
-                tempfile::tempfile().unwrap();
-                ExitCode::from(role.parse::<u8>().unwrap())
-            }
-        },
+        Ok(Entered::Inside) => inner(role),
     }
+}
+
+fn inner(role: &str) -> ExitCode {
+    if let Some(seconds) = role.strip_prefix("sleep ") {
+        let mut sleep = Command::new("setsid")
+            .args(["sleep", seconds])
+            .spawn()
+            .unwrap();
+        println!("ready");
+        sleep.wait().unwrap();
+        return ExitCode::SUCCESS;
+    }
+    tempfile::tempfile().unwrap();
+    ExitCode::from(role.parse::<u8>().unwrap())
 }
 
 /// The program outside, ended with the test.
