@@ -138,8 +138,12 @@ impl Platform {
 /// Blocks for as long as cargo builds, whose progress goes to stderr.
 pub fn pack(workspace: &Path, out: &Path, profile: Profile) -> Result<PathBuf, PackError> {
     let platform = Platform::here()?;
-    let binary = build(workspace, platform, profile)?;
-    archive(workspace, &binary, platform, out)
+    let workspace = fs::canonicalize(workspace).map_err(|source| PackError::Read {
+        path: workspace.to_owned(),
+        source,
+    })?;
+    let binary = build(&workspace, platform, profile)?;
+    archive(&workspace, &binary, platform, out)
 }
 
 /// What cargo tells, as far as it matters here.
