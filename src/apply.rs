@@ -29,11 +29,8 @@ pub async fn workload(
             juju.status_set(status, false).await?;
             snapshot.status = Some(status.clone());
         } else if let Err(error) = change(&pebble, effect).await {
-            let why = crate::chain(&error);
-            snapshot.attempt = Attempt::Failed(Failure {
-                attempt: effect.to_string(),
-                why,
-            });
+            let (attempt, why) = (effect.attempt(), why(&error));
+            snapshot.attempt = Attempt::Failed(Failure { attempt, why });
             break;
         }
     }
