@@ -351,7 +351,7 @@ fn a_failed_change_of_the_container_blocks_and_names_what_was_tried() {
     });
     let shown = plan(&snapshot).to_string();
     assert!(
-        shown.contains("unit blocked: could not write /etc/temporal/pgpass: no space left"),
+        shown.contains("unit blocked: could not write `/etc/temporal/pgpass`: no space left"),
         "{shown}"
     );
 }
