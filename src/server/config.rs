@@ -2,7 +2,7 @@
 //! the file in the container. No password is in it, and no comment: servers from 1.28 on take a comment
 //! that says so as the order to expand the whole file as a template.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::Serialize;
@@ -26,13 +26,12 @@ pub const CLUSTER: &str = "active";
 /// Where the server shows its metrics.
 pub const METRICS_PORT: u16 = 9090;
 
-/// All that the file depends on. No password is among them: it is in the pass file.
+/// All that the file depends on. No password is among them: it is in the pass file. Nor are the unit's roles:
+/// they are in the command, and the file is the same for all parts of a deployment.
 #[derive(Clone, Debug)]
 pub struct Inputs<'a> {
     /// What the binary answers.
     pub version: Version,
-    /// The roles of this unit, with the internal frontend where the version has it.
-    pub roles: &'a BTreeSet<Role>,
     /// The two databases.
     pub databases: PerStore<&'a Database>,
     /// The number of history shards.
@@ -245,7 +244,7 @@ impl From<&Inputs<'_>> for File {
                 filepath: text(dynamic::PATH),
                 poll_interval: text("10s"),
             },
-            public_client: public_client(inputs.version),
+            public_client: public_client(inputs),
         }
     }
 }
@@ -300,7 +299,11 @@ impl ClusterMetadata {
                     enabled: true,
                     initial_failover_version: 1,
                     rpc_name: text("frontend"),
-                    rpc_address: text(own_frontend()),
+                    // Kept in the database, where other clusters would find it: the same in all units.
+                    rpc_address: text(SocketAddr::from((
+                        Ipv4Addr::LOCALHOST,
+                        Role::Frontend.grpc_port(),
+                    ))),
                 },
             )]),
         }
@@ -321,7 +324,8 @@ impl Archival {
 
 /// The entry of every role that the version has, whatever this unit runs: a process learns from its own file
 /// on which ports it finds the others in the ring, and with the internal frontend among them its
-/// system workers talk to that one, wherever it runs, and so past any authorization.
+/// system workers talk to that one, wherever it runs, and so past any authorization. A worker that finds no
+/// frontend in the ring waits for a minute and ends; history and matching serve without.
 fn services(version: Version, bind: IpAddr) -> BTreeMap<&'static str, Service> {
     Role::ALL
         .into_iter()
@@ -337,15 +341,14 @@ fn services(version: Version, bind: IpAddr) -> BTreeMap<&'static str, Service> {
         .collect()
 }
 
-/// Required before the internal frontend existed, refused together with it.
-fn public_client(version: Version) -> Option<PublicClient> {
-    (!version.has_internal_frontend()).then(|| PublicClient {
-        host_port: text(own_frontend()),
+/// Required before the internal frontend existed, refused together with it. Such an old server cannot look for
+/// a frontend in the ring: its worker ends at once when this one does not answer, so that a unit with
+/// the worker needs the frontend too.
+fn public_client(inputs: &Inputs<'_>) -> Option<PublicClient> {
+    let frontend = SocketAddr::new(inputs.broadcast_address, Role::Frontend.grpc_port());
+    (!inputs.version.has_internal_frontend()).then(|| PublicClient {
+        host_port: text(frontend),
     })
-}
-
-fn own_frontend() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, Role::Frontend.grpc_port()))
 }
 
 fn any_address(family: IpAddr) -> IpAddr {
