@@ -368,8 +368,10 @@ const fn level(level: LogLevel) -> &'static str {
     }
 }
 
+/// A host and a port in one, as URLs have them.
 pub(crate) fn host_port(host: &str, port: u16) -> String {
-    if host.contains(':') {
+    if host.parse::<Ipv6Addr>().is_ok() {
+        // As it is spelled: the pass file must name the same host.
         format!("[{host}]:{port}")
     } else {
         format!("{host}:{port}")
