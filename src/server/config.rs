@@ -43,11 +43,12 @@ pub struct Inputs<'a> {
 }
 
 /// The file's text.
+#[expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "texts, numbers and flags in structs and maps with text keys always serialise"
+)]
 pub fn render(inputs: &Inputs<'_>) -> String {
-    #[expect(
-        clippy::expect_used,
-        reason = "text, numbers and flags in structs and maps with text keys always serialise"
-    )]
     serde_saphyr::to_string(&File::from(inputs)).expect("plain data")
 }
 
@@ -222,12 +223,12 @@ impl From<&Inputs<'_>> for File {
             global: Global {
                 membership: Membership {
                     max_join_duration: text("30s"),
-                    broadcast_address: text(inputs.broadcast_address),
+                    broadcast_address: text(&inputs.broadcast_address),
                 },
                 metrics: Metrics {
                     prometheus: Prometheus {
                         timer_type: text("histogram"),
-                        listen_address: text(SocketAddr::new(any, METRICS_PORT)),
+                        listen_address: text(&SocketAddr::new(any, METRICS_PORT)),
                     },
                 },
             },
@@ -270,14 +271,14 @@ impl Datastore {
             sql: Sql {
                 plugin_name: text(plugin),
                 database_name: text(&database.name),
-                connect_addr: text(host_port(&database.host, database.port)),
+                connect_addr: text(&host_port(&database.host, database.port)),
                 connect_protocol: text("tcp"),
                 connect_attributes: ConnectAttributes {
                     application_name: text("temporal-server"),
                     // Without it a database that accepts and never answers hangs the server for ever.
                     connect_timeout: text("10"),
                 },
-                user: text(percent_encode(&database.user)),
+                user: text(&percent_encode(&database.user)),
                 max_conns: connections,
                 max_idle_conns: connections,
                 max_conn_lifetime: text("1h"),
@@ -300,7 +301,7 @@ impl ClusterMetadata {
                     initial_failover_version: 1,
                     rpc_name: text("frontend"),
                     // Kept in the database, where other clusters would find it: the same in all units.
-                    rpc_address: text(SocketAddr::from((
+                    rpc_address: text(&SocketAddr::from((
                         Ipv4Addr::LOCALHOST,
                         Role::Frontend.grpc_port(),
                     ))),
@@ -334,7 +335,7 @@ fn services(version: Version, bind: IpAddr) -> BTreeMap<&'static str, Service> {
             let rpc = Rpc {
                 grpc_port: role.grpc_port(),
                 membership_port: role.membership_port(),
-                bind_on_ip: text(bind),
+                bind_on_ip: text(&bind),
             };
             (role.name(), Service { rpc })
         })
@@ -347,7 +348,7 @@ fn services(version: Version, bind: IpAddr) -> BTreeMap<&'static str, Service> {
 fn public_client(inputs: &Inputs<'_>) -> Option<PublicClient> {
     let frontend = SocketAddr::new(inputs.broadcast_address, Role::Frontend.grpc_port());
     (!inputs.version.has_internal_frontend()).then(|| PublicClient {
-        host_port: text(frontend),
+        host_port: text(&frontend),
     })
 }
 
@@ -388,6 +389,6 @@ fn percent_encode(user: &str) -> String {
         .collect()
 }
 
-fn text(value: impl ToString) -> Text {
+fn text(value: &(impl ToString + ?Sized)) -> Text {
     DoubleQuoted(value.to_string())
 }

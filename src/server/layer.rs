@@ -39,7 +39,6 @@ pub fn service(roles: &BTreeSet<Role>, config: &str) -> ServiceConfig {
         ]),
         // A stopping server may need that long in its first seconds. Spelled as Pebble reports it.
         kill_delay: "1m0s".to_owned(),
-        ..ServiceConfig::default()
     }
 }
 

@@ -22,7 +22,7 @@ fn temporal(version: &str) -> Temporal {
     }
 }
 
-/// The installation directory of PostgreSQL, with `bin`.
+/// The installation directory of `PostgreSQL`, with `bin`.
 fn postgresql() -> PathBuf {
     part("postgresql")
 }

@@ -1,4 +1,4 @@
-//! The files of `server`, `postgres::proof` and `temporal::look` against real PostgreSQL and Temporal servers.
+//! The files of `server`, `postgres::proof` and `temporal::look` against real `PostgreSQL` and Temporal servers.
 //!
 //! Every test has loopback addresses of its own: the only change to the rendered files is that "every
 //! address" becomes that one, and `/etc/temporal` a directory of the test.
@@ -73,7 +73,7 @@ fn root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// PostgreSQL refuses to run as root.
+/// `PostgreSQL` refuses to run as root.
 fn as_nobody(program: &Path) -> Command {
     if root() {
         let mut command = Command::new("setpriv");
@@ -97,7 +97,7 @@ fn run(command: &mut Command) {
     );
 }
 
-/// A PostgreSQL server with a superuser `postgres`.
+/// A `PostgreSQL` server with a superuser `postgres`.
 struct Postgres {
     process: Process,
     directory: Directory,
