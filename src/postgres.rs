@@ -1,5 +1,6 @@
 //! Asks `PostgreSQL` what the server will find there, with the very credentials the server will use. Called by
-//! `observe`. Reads only, and only on a primary; what it says about a failure never holds the password.
+//! `observe`. Writes nothing: it reads, on a primary, and takes the turn to restart, which is a lock. What it
+//! says about a failure never holds the password.
 
 use std::error::Error as _;
 use std::io;
@@ -25,6 +26,54 @@ pub async fn proof(store: Store, database: &Database, limit: Duration) -> Probe<
     }
 }
 
+/// The right to restart a server that serves. Law S6: at most one unit of a cluster has it. PostgreSQL takes
+/// it back when the connection ends, however this process ends.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "holds the connection open")] Client);
+
+/// "temporal", read as a number: the advisory lock's key in the main store.
+const TURN: i64 = i64::from_be_bytes(*b"temporal");
+/// How often the lock is asked for.
+const TURN_PAUSE: Duration = Duration::from_millis(500);
+
+/// Waits for the turn. The error says why it did not come, without the password.
+pub async fn turn(database: &Database, limit: Duration) -> Result<Turn, String> {
+    match timeout(limit, take_turn(database)).await {
+        Ok(Ok(turn)) => Ok(turn),
+        Ok(Err(error)) => Err(words(&error, database)),
+        Err(_) => Err("another unit restarts its server".to_owned()),
+    }
+}
+
+async fn take_turn(database: &Database) -> Result<Turn, Error> {
+    let stream = connect(&database.host, database.port).await?;
+    let (client, connection) = settings(database)
+        .connect_raw(stream, NoTls)
+        .await
+        .map_err(Error::LogIn)?;
+    tokio::spawn(connection);
+    loop {
+        let row = client
+            .query_typed_one("SELECT pg_try_advisory_lock($1)", &[(&TURN, Type::INT8)])
+            .await
+            .map_err(Error::Read)?;
+        if row.try_get(0).map_err(Error::Read)? {
+            return Ok(Turn(client));
+        }
+        tokio::time::sleep(TURN_PAUSE).await;
+    }
+}
+
+fn settings(database: &Database) -> Config {
+    let mut settings = Config::new();
+    settings
+        .user(&database.user)
+        .password(database.password.expose())
+        .dbname(&database.name)
+        .application_name("temporal-k8s");
+    settings
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("resolve the host")]
@@ -47,11 +96,7 @@ enum Error {
 
 async fn ask(store: Store, database: &Database) -> Result<StoreFacts, Error> {
     let stream = connect(&database.host, database.port).await?;
-    let (client, connection) = Config::new()
-        .user(&database.user)
-        .password(database.password.expose())
-        .dbname(&database.name)
-        .application_name("temporal-k8s")
+    let (client, connection) = settings(database)
         .connect_raw(stream, NoTls)
         .await
         .map_err(Error::LogIn)?;

@@ -1,37 +1,32 @@
-//! The slow tests: our shell modules against the real parts, built once by the rehearsal.
+//! The slow tests: our shell modules against the real parts. `tox -e integration` has what they need;
+//! a part that is missing is built, and one that cannot be had fails the test and says why.
 
+#[cfg(test)]
+mod pebble;
 #[cfg(test)]
 mod server;
 
 use std::path::PathBuf;
 
-/// A Temporal Server of one version.
-struct Temporal {
-    server: PathBuf,
-    sql_tool: PathBuf,
-    /// Its directory `schema/postgresql`.
-    schema: PathBuf,
+use rehearsal::parts::{self, Parts, PartsError, Temporal};
+
+/// A part, or the reason why it cannot be had: without it the test says nothing.
+fn part<T>(part: Result<T, PartsError>) -> T {
+    #[expect(clippy::panic, reason = "this is how a test fails")]
+    part.unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// The program of one version of Pebble.
+fn pebble_binary(version: &str) -> PathBuf {
+    part(parts::pebble(version))
+}
+
+/// A Temporal server of one version, with its schema tool.
 fn temporal(version: &str) -> Temporal {
-    let directory = part(&format!("temporal-{version}"));
-    Temporal {
-        server: directory.join("temporal-server"),
-        sql_tool: directory.join("temporal-sql-tool"),
-        schema: directory.join("schema"),
-    }
+    part(parts::temporal(version))
 }
 
 /// The installation directory of `PostgreSQL`, with `bin`.
 fn postgresql() -> PathBuf {
-    part("postgresql")
-}
-
-fn part(name: &str) -> PathBuf {
-    let remedy = "install the parts with `tox -e rehearsal`";
-    let parts = std::env::var_os("REHEARSAL_PARTS")
-        .unwrap_or_else(|| panic!("REHEARSAL_PARTS names no directory: {remedy}"));
-    let part = PathBuf::from(parts).join(name);
-    assert!(part.is_dir(), "{} is missing: {remedy}", part.display());
-    part
+    part(Parts::locate().and_then(|parts| parts.postgresql()))
 }

@@ -107,7 +107,7 @@ fn no_value_breaks_a_line_or_becomes_something_else() {
 #[test]
 fn no_file_but_the_pass_file_holds_a_password() {
     let text = render("1.32.2", &main_store(), &visibility_store(), "10.1.2.3");
-    let service = layer::service(&BTreeSet::from(Role::ALL), &text);
+    let service = layer::service(&BTreeSet::from(Role::ALL), &text, "stores");
     for holder in [&text, &format!("{service:?}"), &dynamic::render()] {
         assert!(!holder.contains("hunter"), "{holder}");
     }
@@ -131,8 +131,8 @@ fn a_rotated_password_changes_the_pass_file_only() {
     assert_eq!(render(&old), render(&new));
     let roles = BTreeSet::from(Role::ALL);
     assert_eq!(
-        layer::service(&roles, &render(&old)),
-        layer::service(&roles, &render(&new))
+        layer::service(&roles, &render(&old), "stores"),
+        layer::service(&roles, &render(&new), "stores")
     );
 }
 
@@ -180,13 +180,14 @@ fn the_pass_file_has_a_line_for_each_store_that_reads_back() {
 #[test]
 fn the_service_is_the_approved_one() {
     let roles = BTreeSet::from([Role::Worker, Role::Frontend, Role::InternalFrontend]);
-    insta::assert_yaml_snapshot!(layer::service(&roles, "a: 1\n"), @"
+    insta::assert_yaml_snapshot!(layer::service(&roles, "a: 1\n", "stores"), @"
     override: replace
     summary: Temporal server
     command: temporal-server --root /etc/temporal --config config --env charm start --service=frontend --service=internal-frontend --service=worker
     startup: enabled
     working-dir: /etc/temporal
     environment:
+      CHARM_STORES: stores
       CHARM_YAML_SHA256: 37b128c59f1f5097f73f82691cb519f1f568667faab5ced1b4ab979d36837eae
       PGPASSFILE: /etc/temporal/pgpass
     kill-delay: 1m0s
@@ -196,7 +197,8 @@ fn the_service_is_the_approved_one() {
 #[test]
 fn a_changed_configuration_is_a_changed_service() {
     let roles = BTreeSet::from(Role::ALL);
-    let hash = |text| layer::service(&roles, text).environment[layer::CONFIG_HASH].clone();
+    let hash =
+        |text| layer::service(&roles, text, "stores").environment[layer::CONFIG_HASH].clone();
     assert_eq!(hash("a: 1\n"), hash("a: 1\n"));
     assert_ne!(hash("a: 1\n"), hash("a: 2\n"));
 }

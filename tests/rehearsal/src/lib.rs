@@ -1,1 +1,5 @@
 //! A real deployment, played on one machine: an emulated Juju, and everything else real.
+
+pub mod pack;
+pub mod parts;
+pub mod servers;
