@@ -190,7 +190,6 @@ fn server(
     let roles = roles(config, Some(version));
     let text = server::config::render(&server::config::Inputs {
         version,
-        roles: &roles,
         databases: databases.clone(),
         shards: config.shards,
         log_level: config.log_level,

@@ -1,6 +1,8 @@
-//! Asks PostgreSQL what the server will find there, with the very credentials the server will use. Called by
-//! `observe`. Reads only, and only on a primary, but for the turn to restart, which is a lock; what it says about a failure never holds the password.
+//! Asks `PostgreSQL` what the server will find there, with the very credentials the server will use. Called by
+//! `observe`. Writes nothing: it reads, on a primary, and takes the turn to restart, which is a lock. What it
+//! says about a failure never holds the password.
 
+use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
@@ -227,9 +229,10 @@ fn connect_words(error: &io::Error, place: &str) -> String {
 fn sql_words(error: &tokio_postgres::Error, place: &str, database: &Database) -> String {
     let Database { name, user, .. } = database;
     let Some(answer) = error.as_db_error() else {
-        return if error.is_closed()
-            || std::error::Error::source(error).is_some_and(|e| e.is::<io::Error>())
-        {
+        let broken = error
+            .source()
+            .is_some_and(<dyn std::error::Error>::is::<io::Error>);
+        return if error.is_closed() || broken {
             format!("connection lost to {place}")
         } else {
             format!("{place} does not speak as PostgreSQL does: {error}")

@@ -26,7 +26,7 @@ fn temporal(version: &str) -> Temporal {
     part(parts::temporal(version))
 }
 
-/// The installation directory of PostgreSQL, with `bin`.
+/// The installation directory of `PostgreSQL`, with `bin`.
 fn postgresql() -> PathBuf {
     part(Parts::locate().and_then(|parts| parts.postgresql()))
 }

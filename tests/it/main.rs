@@ -14,3 +14,5 @@ mod plan;
 mod properties;
 #[cfg(test)]
 mod regressions_relations;
+#[cfg(test)]
+mod server;
