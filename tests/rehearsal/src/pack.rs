@@ -366,7 +366,7 @@ fn version(workspace: &Path) -> String {
         .output();
     let described = described.ok().filter(|output| output.status.success());
     let described = described.and_then(|output| String::from_utf8(output.stdout).ok());
-    described.unwrap_or_else(|| format!("{}\n", env!("CARGO_PKG_VERSION")))
+    described.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned() + "\n")
 }
 
 fn shown(command: &Command) -> String {
