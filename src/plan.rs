@@ -317,6 +317,13 @@ pub(crate) fn held(snapshot: &Snapshot, server: &Server) -> Vec<Problem> {
         Ok(needs) => needs,
         Err(unsupported) => return vec![Problem::VersionUnsupported(unsupported.to_string())],
     };
+    if let Ok(config) = &snapshot.config
+        && config.services.contains(&Role::Worker)
+        && !config.services.contains(&Role::Frontend)
+        && !server.version.has_internal_frontend()
+    {
+        return vec![Problem::WorkerWithoutFrontend(server.version)];
+    }
     match &signal {
         State::Waiting(missing) => return vec![Problem::Admin(missing.clone())],
         State::Invalid(reason) => return vec![Problem::Admin(reason.clone())],

@@ -139,6 +139,22 @@ fn gates_hold_a_start_and_say_why() {
 }
 
 #[test]
+fn a_worker_alone_needs_a_server_with_an_internal_frontend() {
+    let given = options(json!({"services": "worker,history"}));
+    held(
+        |s| {
+            s.config = config::parse(&given);
+            workload(s).version = Probe::Known("1.17.3".parse().unwrap());
+        },
+        Level::Blocked,
+        "add it to `services`",
+    );
+    let mut snapshot = ready_to_start();
+    snapshot.config = config::parse(&given);
+    assert_eq!(status(&mut snapshot).level, Level::Active);
+}
+
+#[test]
 fn schema_proof_without_an_admin_relation_is_enough() {
     let mut snapshot = ready_to_start();
     snapshot.relations.admin = None;
