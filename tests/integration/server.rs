@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use temporal_k8s::config::LogLevel;
-use temporal_k8s::postgres::proof;
+use temporal_k8s::postgres::{proof, turn};
 use temporal_k8s::relations::database::Database;
 use temporal_k8s::secret::Secret;
 use temporal_k8s::server::config::Inputs;
@@ -682,4 +682,27 @@ async fn a_database_that_will_not_do_says_why() {
         why(&databases.main).await,
         "connection refused by 127.61.4.1:5432"
     );
+}
+
+/// Law S6: of all units of a cluster one restarts at a time, and a unit that dies gives its turn back.
+#[tokio::test]
+async fn one_unit_at_a_time_has_the_turn_to_restart() {
+    let mut postgres = Postgres::start("turn", "127.77.9.1").await;
+    let main = postgres.provide("turn").await.main;
+    let soon = Duration::from_secs(1);
+
+    let first = turn(&main, LIMIT).await.unwrap();
+    let refused = turn(&main, soon).await.unwrap_err();
+    assert_eq!(refused, "another unit restarts its server");
+    drop(first);
+    let second = turn(&main, LIMIT).await.unwrap();
+
+    postgres.restart().await;
+    let third = turn(&main, LIMIT).await;
+    assert!(third.is_ok(), "a lost connection kept the turn: {third:?}");
+    drop(second);
+
+    postgres.process.stop();
+    let why = turn(&main, LIMIT).await.unwrap_err();
+    assert!(why.contains("connection refused"), "{why}");
 }
