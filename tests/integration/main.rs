@@ -12,10 +12,8 @@ use rehearsal::parts::{self, Parts, PartsError, Temporal};
 
 /// A part, or the reason why it cannot be had: without it the test says nothing.
 fn part<T>(part: Result<T, PartsError>) -> T {
-    match part {
-        Ok(part) => part,
-        Err(error) => std::panic::panic_any(error.to_string()),
-    }
+    #[expect(clippy::panic, reason = "this is how a test fails")]
+    part.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The program of one version of Pebble.
@@ -28,7 +26,7 @@ fn temporal(version: &str) -> Temporal {
     part(parts::temporal(version))
 }
 
-/// The installation directory of PostgreSQL, with `bin`.
+/// The installation directory of `PostgreSQL`, with `bin`.
 fn postgresql() -> PathBuf {
     part(Parts::locate().and_then(|parts| parts.postgresql()))
 }

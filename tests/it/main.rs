@@ -22,3 +22,5 @@ mod scenarios;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod server;
