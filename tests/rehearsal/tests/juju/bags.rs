@@ -151,7 +151,7 @@ fn remote_data_is_not_read_in_broken() {
             log.borrow_mut().push(hook.relation_get(id, "db"));
             log.borrow_mut().push(
                 hook.relation_get(id, "server/0")
-                    .map(|_| Default::default()),
+                    .map(|_| BTreeMap::default()),
             );
         }
         Ok(())
@@ -160,7 +160,7 @@ fn remote_data_is_not_read_in_broken() {
     world.settle();
     assert_eq!(
         *seen.borrow(),
-        [Err(ToolError::PermissionDenied), Ok(Default::default())]
+        [Err(ToolError::PermissionDenied), Ok(BTreeMap::default())]
     );
 }
 
