@@ -1,5 +1,7 @@
 //! The access matrix and what Juju keeps in bags itself (juju.md §4).
 
+use std::collections::BTreeMap;
+
 use rehearsal::juju::ToolError;
 
 use crate::world::{World, refused, tool_with};
