@@ -1,6 +1,11 @@
 //! Asks `PostgreSQL` what the server will find there, with the very credentials the server will use. Called by
 //! `observe`. Writes nothing: it reads, on a primary, and takes the turn to restart, which is a lock. What it
 //! says about a failure never holds the password.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "speaks with PostgreSQL"
+)]
 
 use std::error::Error as _;
 use std::io;

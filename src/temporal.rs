@@ -1,5 +1,6 @@
 //! Asks the running server whether it serves, over gRPC without TLS. Called by `observe`, and by `apply`
 //! after a start. It changes nothing, and every wait in it has an end.
+#![expect(clippy::disallowed_methods, reason = "waits for a server to come up")]
 
 use std::collections::BTreeSet;
 use std::error::Error as _;

@@ -1,6 +1,11 @@
 //! How a hook tool is reached: a process today. Only [`Juju::ask`] and [`Juju::tell`] are called from
 //! outside, by the functions in `juju`. Errors keep the command and what it said, and never a databag's
 //! value.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "starts Juju's hook tools"
+)]
 
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;

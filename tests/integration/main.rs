@@ -1,5 +1,10 @@
 //! The slow tests: our shell modules against the real parts. `tox -e integration` has what they need;
 //! a part that is missing is built, and one that cannot be had fails the test and says why.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests touch the world"
+)]
 
 #[cfg(test)]
 mod pebble;
