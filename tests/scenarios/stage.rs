@@ -300,7 +300,10 @@ pub(crate) fn state(stage: &mut dyn Stage) -> String {
 /// Replaces what may differ: passwords, dotted addresses, numbered users, hashes.
 fn masked(text: &str, passwords: &[String]) -> String {
     let mut text = text.to_owned();
-    for password in passwords {
+    // one may begin like another
+    let mut longest_first: Vec<&String> = passwords.iter().collect();
+    longest_first.sort_by_key(|password| std::cmp::Reverse(password.len()));
+    for password in longest_first {
         text = text.replace(password.as_str(), "<password>");
     }
     let mut result = String::new();

@@ -45,7 +45,9 @@ struct State {
     mood: Mood,
     passwords: BTreeMap<String, String>,
     databases: BTreeMap<String, Database>,
-    logins: u32,
+    /// Advisory locks: database and key → session.
+    locks: BTreeMap<(String, String), u32>,
+    sessions: u32,
 }
 
 /// A running fake; dropping it ends it.
@@ -65,7 +67,8 @@ impl Postgres {
             mood: Mood::Up,
             passwords: BTreeMap::new(),
             databases: BTreeMap::new(),
-            logins: 0,
+            locks: BTreeMap::new(),
+            sessions: 0,
         };
         let postgres = Self {
             address: Address::new(),
@@ -111,11 +114,6 @@ impl Postgres {
         lock(&self.state).mood = mood;
     }
 
-    /// How often somebody has logged in.
-    pub(crate) fn logins(&self) -> u32 {
-        lock(&self.state).logins
-    }
-
     /// `CREATE ROLE` or `ALTER ROLE … PASSWORD`.
     pub(crate) fn set_password(&self, user: &str, password: &str) {
         lock(&self.state).passwords.insert(user.to_owned(), password.to_owned());
@@ -145,11 +143,6 @@ impl Postgres {
         }
     }
 
-    /// The names of all databases.
-    pub(crate) fn databases(&self) -> Vec<String> {
-        lock(&self.state).databases.keys().cloned().collect()
-    }
-
     /// Does something with a database, as a client that has logged in to it.
     pub(crate) fn with<R>(
         &self,
@@ -165,11 +158,6 @@ impl Postgres {
         Ok(act(database))
     }
 
-    /// Does something with a database, as its superuser on the spot.
-    pub(crate) fn alter<R>(&self, name: &str, act: impl FnOnce(&mut Database) -> R) -> R {
-        let mut state = lock(&self.state);
-        act(state.databases.get_mut(name).unwrap_or_else(|| panic!("no database `{name}`")))
-    }
 }
 
 impl Drop for Postgres {
@@ -220,7 +208,7 @@ impl Refusal {
 }
 
 impl State {
-    fn log_in(&mut self, login: &Login<'_>) -> Result<(), Refusal> {
+    fn log_in(&self, login: &Login<'_>) -> Result<(), Refusal> {
         let known = self.passwords.get(login.user);
         if self.mood == Mood::Distrustful || known.is_none_or(|known| known != login.password) {
             return Err(Refusal::BadPassword);
@@ -229,7 +217,6 @@ impl State {
         if !database.users.contains(login.user) {
             return Err(Refusal::NotGranted);
         }
-        self.logins += 1;
         Ok(())
     }
 }
@@ -244,15 +231,14 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
                 return std::future::pending::<()>().await;
             }
             // a client that goes away in the middle is its own business
-            _ = Session { stream, state, database: String::new(), query: String::new(), parameter: None }
-                .serve()
-                .await;
+            _ = Session::new(stream, state).serve().await;
         });
         while sessions.try_join_next().is_some() {}
     }
 }
 
 struct Session {
+    number: u32,
     stream: TcpStream,
     state: Arc<Mutex<State>>,
     database: String,
@@ -294,7 +280,29 @@ struct Answer {
     found: bool,
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        lock(&self.state).locks.retain(|_, session| *session != self.number);
+    }
+}
+
 impl Session {
+    fn new(stream: TcpStream, state: Arc<Mutex<State>>) -> Self {
+        let number = {
+            let mut state = lock(&state);
+            state.sessions += 1;
+            state.sessions
+        };
+        Self {
+            number,
+            stream,
+            state,
+            database: String::new(),
+            query: String::new(),
+            parameter: None,
+        }
+    }
+
     async fn serve(mut self) -> io::Result<()> {
         if !self.start().await? {
             return Ok(());
@@ -409,9 +417,14 @@ impl Session {
 
     /// What Temporal's tables say to the statement; `None`: there is no such table or column.
     fn answer(&self) -> Option<Answer> {
-        let state = lock(&self.state);
-        let database = state.databases.get(&self.database)?;
+        let mut state = lock(&self.state);
         let query = self.query.to_lowercase();
+        if query == "select pg_try_advisory_lock($1)" {
+            let key = (self.database.clone(), self.parameter.clone()?);
+            let owner = *state.locks.entry(key).or_insert(self.number);
+            return Some(Answer { row: vec![Value::Bool(owner == self.number)], found: true });
+        }
+        let database = state.databases.get(&self.database)?;
         let from = |table: &str| query.contains(&format!("from {table}"));
         if query.contains("pg_is_in_recovery()") && !query.contains("from ") {
             let found = true;

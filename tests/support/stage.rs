@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use rehearsal::juju::plain::write_charm;
@@ -38,6 +39,27 @@ const SCHEMA: [(&str, (&str, &str), (&str, &str)); 3] = [
 
 const VERSION: &str = "1.32.2";
 
+/// The program behind the hook tools: the example of this package. Cargo builds it with the tests, but not
+/// when only some test targets are asked for.
+static HOOK_TOOL: LazyLock<PathBuf> = LazyLock::new(|| {
+    let test = std::env::current_exe().expect("this program");
+    let profile = test.ancestors().nth(2).expect("a build directory");
+    let program = profile.join("examples").join("hook-tool");
+    let made = |path: &Path| path.metadata().and_then(|it| it.modified()).ok();
+    if made(&program) < made(&test) {
+        let name = profile.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", env!("CARGO_PKG_NAME"), "--example", "hook-tool"])
+            .args(["--profile", if name == "debug" { "dev" } else { name }])
+            .arg("--target-dir")
+            .arg(profile.parent().expect("a target directory"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "no {}", program.display());
+    }
+    program
+});
+
 impl FastStage {
     /// An empty model with the newest server.
     pub(crate) fn new() -> Self {
@@ -50,8 +72,8 @@ impl FastStage {
         pack(&charm);
         let workdir = directory.join("juju");
         fs::create_dir_all(&workdir).expect("a directory");
-        let juju = Juju::new("test", Box::new(cloud.clone()), &workdir);
-        let juju = juju.unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)));
+        let juju = Juju::with_tools("test", Box::new(cloud.clone()), &workdir, &HOOK_TOOL);
+        let juju = juju.unwrap_or_else(|error| panic!("{}", rehearsal::chain(&error)));
         let marker = format!("pw{}x{number}z", std::process::id());
         let knobs = Knobs::new(&marker, SCHEMA[0].1);
         Self { juju, cloud, postgres, knobs, charm }
@@ -196,6 +218,6 @@ impl Stage for FastStage {
     }
 
     fn seeds(&self) -> Vec<u64> {
-        (0..12).collect()
+        (0..4).collect()
     }
 }
