@@ -157,7 +157,8 @@ fn bind(address: SocketAddr) -> Result<TcpListener, String> {
         match TcpListener::bind(address) {
             Ok(listener) => return Ok(listener),
             Err(error) if Instant::now() > end => return Err(format!("{address}: {error}")),
-            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            // the killed server's tasks wait for this very worker of the runtime
+            Err(_) => tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(1))),
         }
     }
 }
