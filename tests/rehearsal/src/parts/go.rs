@@ -1,0 +1,289 @@
+//! Builds the Go programs from the modules pinned below `parts/`.
+//!
+//! The module directories are only read (`-mod=readonly`), so the tree stays as it is.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use super::PartsError;
+use super::files::copy_tree;
+use super::progress::Progress;
+
+/// The Go that builds everything: new enough for the newest Temporal, and it still builds 1.17.4.
+pub(super) const GO_VERSION: &str = "1.27.3";
+
+/// The newest Temporal takes under five minutes on two cores; beyond this a download hangs.
+const BUILD_LIMIT: Duration = Duration::from_mins(40);
+
+/// How many of the last lines of a failed build an error shows.
+const TAIL: usize = 20;
+
+/// Temporal 1.17 links only with the link-name check off; it does no harm to the others, and one
+/// set of flags for all keeps the build cache shared.
+const FLAGS: [&str; 5] = [
+    "-mod=readonly",
+    "-trimpath",
+    "-buildvcs=false",
+    "-v",
+    "-ldflags=-checklinkname=0",
+];
+
+/// What to build from one pinned module.
+#[derive(Debug)]
+pub(super) struct Recipe {
+    title: String,
+    module: PathBuf,
+    /// Package and the name its program gets.
+    programs: &'static [(&'static str, &'static str)],
+    /// A directory of a module that the programs need at run time, and the name it gets.
+    data: Option<(&'static str, &'static str, &'static str)>,
+}
+
+impl Recipe {
+    pub(super) fn pebble(version: &str) -> Self {
+        Self {
+            title: format!("pebble {version}"),
+            module: module(&format!("pebble-{version}")),
+            programs: &[("github.com/canonical/pebble/cmd/pebble", "pebble")],
+            data: None,
+        }
+    }
+
+    pub(super) fn temporal(version: &str) -> Self {
+        Self {
+            title: format!("temporal {version}"),
+            module: module(&format!("temporal-{version}")),
+            programs: &[
+                ("go.temporal.io/server/cmd/server", "temporal-server"),
+                ("go.temporal.io/server/cmd/tools/sql", "temporal-sql-tool"),
+            ],
+            data: Some(("go.temporal.io/server", "schema/postgresql", "schema")),
+        }
+    }
+
+    pub(super) fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The name in the cache: other pins or another Go make another entry.
+    pub(super) fn entry(&self) -> Result<String, PartsError> {
+        let mut hash = Sha256::new();
+        for name in ["go.mod", "go.sum"] {
+            let path = self.module.join(name);
+            let pins = fs::read(&path).map_err(PartsError::file("read the pins", &path))?;
+            hash.update((pins.len() as u64).to_le_bytes());
+            hash.update(pins);
+        }
+        hash.update(GO_VERSION);
+        hash.update(FLAGS.join(" "));
+        let hash = hash
+            .finalize()
+            .iter()
+            .take(8)
+            .fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
+        Ok(format!("{}-{hash:016x}", self.title.replace(' ', "-")))
+    }
+
+    /// Builds into `staging`. `cache` takes Go's own caches where the user has no place for them.
+    pub(super) fn build(&self, go: &Path, cache: &Path, staging: &Path) -> Result<(), PartsError> {
+        let mut progress = Progress::start(&self.title);
+        // A trailing slash makes Go take it for a directory: several programs, one pass.
+        let out = staging.join(".out").join("");
+        fs::create_dir(&out).map_err(PartsError::file("create the directory", &out))?;
+        let mut build = self.go(go, cache);
+        build.arg("build").args(FLAGS).arg("-o").arg(&out);
+        build.args(self.programs.iter().map(|(package, _)| package));
+        self.run(build, &mut progress)?;
+        for (package, name) in self.programs {
+            let built = out.join(package.rsplit('/').next().unwrap_or(package));
+            let program = staging.join(name);
+            fs::rename(&built, &program).map_err(PartsError::file("put in place", &program))?;
+        }
+        fs::remove_dir(&out).map_err(PartsError::file("remove the directory", &out))?;
+        if let Some((module, directory, name)) = self.data {
+            let mut list = self.go(go, cache);
+            list.args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module]);
+            let found = PathBuf::from(self.run(list, &mut progress)?.trim_end());
+            copy_tree(&found.join(directory), &staging.join(name), 0o755)?;
+        }
+        progress.done();
+        Ok(())
+    }
+
+    /// A `go` command that depends on the pins alone, not on what the user set for other projects.
+    fn go(&self, go: &Path, cache: &Path) -> Command {
+        let mut command = Command::new(go);
+        command.current_dir(&self.module).stdin(Stdio::null());
+        for name in [
+            "GOROOT",
+            "GOOS",
+            "GOARCH",
+            "GOAMD64",
+            "GOARM64",
+            "GOEXPERIMENT",
+            "GOTOOLDIR",
+        ] {
+            command.env_remove(name);
+        }
+        command.envs([
+            ("CGO_ENABLED", "0"),
+            ("GO111MODULE", "on"),
+            ("GOFLAGS", ""),
+            ("GOTOOLCHAIN", "local"),
+            ("GOWORK", "off"),
+        ]);
+        if std::env::var_os("HOME").is_none_or(|home| home.is_empty()) {
+            for (name, place) in [("GOPATH", "go"), ("GOCACHE", "go-build")] {
+                if std::env::var_os(name).is_none() {
+                    command.env(name, cache.join(place));
+                }
+            }
+        }
+        command
+    }
+
+    /// Runs to the end, showing stderr as progress; gives stdout.
+    fn run(&self, mut command: Command, progress: &mut Progress) -> Result<String, PartsError> {
+        let shown = shown(&command);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| PartsError::Start {
+                part: self.title.clone(),
+                command: shown.clone(),
+                source,
+            })?;
+        let (status, tail) = follow(&mut child, progress)
+            .map_err(PartsError::file("follow the build in", &self.module))?;
+        let mut printed = String::new();
+        if let Some(mut stdout) = child.stdout.take() {
+            stdout
+                .read_to_string(&mut printed)
+                .map_err(PartsError::file("read what go printed in", &self.module))?;
+        }
+        if status.is_some_and(|status| status.success()) {
+            return Ok(printed);
+        }
+        Err(PartsError::Failed {
+            part: self.title.clone(),
+            command: shown,
+            status: status.map_or_else(
+                || format!("no end within {} minutes", BUILD_LIMIT.as_secs() / 60),
+                |status| status.to_string(),
+            ),
+            remedy: "the first build needs a Go module proxy and some 4 GB of disk; \
+                     what was done so far is kept, so a second try goes on from there",
+            output: tail.join("\n"),
+        })
+    }
+}
+
+/// Follows stderr to its end; gives the exit status, or none for a child that was stopped because
+/// it took too long, and the last lines.
+fn follow(
+    child: &mut Child,
+    progress: &mut Progress,
+) -> io::Result<(Option<ExitStatus>, Vec<String>)> {
+    let started = Instant::now();
+    let (lines, printed) = mpsc::channel();
+    if let Some(stderr) = child.stderr.take() {
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if lines.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    let mut tail = VecDeque::new();
+    loop {
+        match printed.recv_timeout(Duration::from_secs(1)) {
+            Ok(line) => {
+                progress.line(&line);
+                tail.push_back(line);
+                tail.drain(..tail.len().saturating_sub(TAIL));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Ok((Some(child.wait()?), tail.into()));
+            }
+        }
+        progress.tick();
+        if started.elapsed() > BUILD_LIMIT {
+            child.kill()?;
+            child.wait()?;
+            return Ok((None, tail.into()));
+        }
+    }
+}
+
+fn module(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("parts")
+        .join(name)
+}
+
+/// The command line as a person would type it.
+fn shown(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A stand-in for `go` that fails as a proxy out of reach does.
+    #[test]
+    fn a_failed_build_names_part_command_and_last_lines() {
+        let place = tempfile::tempdir().unwrap();
+        let go = place.path().join("go");
+        let script = "#!/bin/sh\nseq 1 30 >&2\necho 'no such host' >&2\nexit 3\n";
+        fs::write(&go, script).unwrap();
+        fs::set_permissions(&go, fs::Permissions::from_mode(0o755)).unwrap();
+        let staging = place.path().join("staging");
+        fs::create_dir(&staging).unwrap();
+        let recipe = Recipe::pebble("1.26.0");
+        let failed = recipe
+            .build(&go, place.path(), &staging)
+            .unwrap_err()
+            .to_string();
+        for told in [
+            "pebble 1.26.0: ",
+            "build -mod=readonly",
+            "exit status: 3",
+            "no such host",
+        ] {
+            assert!(failed.contains(told), "{told} in {failed}");
+        }
+        assert!(
+            failed.contains("\n12\n") && !failed.contains("\n11\n"),
+            "{failed}"
+        );
+    }
+
+    #[test]
+    fn another_version_is_another_entry() {
+        let entries: std::collections::BTreeSet<_> = ["1.4.0", "1.19.2", "1.26.0"]
+            .map(|version| Recipe::pebble(version).entry().unwrap())
+            .into();
+        assert_eq!(entries.len(), 3);
+        assert!(
+            entries.iter().all(|entry| entry.starts_with("pebble-1.")),
+            "{entries:?}"
+        );
+    }
+}

