@@ -60,8 +60,22 @@ pub struct Snapshot {
     pub stores: PerStore<Probe<StoreFacts>>,
     /// What the running server says.
     pub serving: Probe<Serving>,
-    /// What went wrong when this very hook tried to change the workload.
-    pub failure: Option<Failure>,
+    /// What this very hook has already done to the container.
+    pub attempt: Attempt,
+}
+
+/// How far this hook's changes of the container have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Attempt {
+    /// Nothing was changed yet.
+    #[default]
+    None,
+    /// The planned changes were made.
+    Done,
+    /// Nothing was changed: it is not this unit's turn to restart. The text says why.
+    Postponed(String),
+    /// One of the planned changes did not work out; those after it were not tried.
+    Failed(Failure),
 }
 
 /// The relations of this unit, at most one for each endpoint (`limit: 1`).
@@ -97,8 +111,8 @@ pub struct Service {
     pub config: crate::pebble::ServiceConfig,
     /// Is it running?
     pub state: ServiceState,
-    /// The last lines it printed, asked for only when it is not running as it should.
-    pub last_words: Vec<String>,
+    /// The last line it printed, asked for only when it is not running as it should.
+    pub last_words: Option<String>,
 }
 
 /// What Pebble says of the service.
@@ -144,6 +158,50 @@ pub struct Memory {
     pub version: Option<String>,
     /// The workload version that Juju was told last.
     pub told_version: Option<String>,
+}
+
+impl Memory {
+    const ACCEPTED_MAIN: &str = "accepted-db";
+    const ACCEPTED_VISIBILITY: &str = "accepted-visibility";
+    const VERSION: &str = "server-version";
+    const TOLD_VERSION: &str = "told-version";
+
+    /// How [`Memory::version`] is written down.
+    pub fn version_note(boot_id: &str, version: Version) -> String {
+        format!("{boot_id} {version}")
+    }
+
+    /// The server version, if it was asked in this life of the container.
+    pub fn version_of(&self, boot_id: &str) -> Option<Version> {
+        let (noted, version) = self.version.as_deref()?.split_once(' ')?;
+        (noted == boot_id).then(|| version.parse().ok()).flatten()
+    }
+
+    /// Reads what `state-get` answers; keys of other revisions are ignored.
+    pub fn from_state(state: &BTreeMap<String, String>) -> Self {
+        let get = |key: &str| state.get(key).cloned();
+        Self {
+            accepted: PerStore {
+                main: get(Self::ACCEPTED_MAIN),
+                visibility: get(Self::ACCEPTED_VISIBILITY),
+            },
+            version: get(Self::VERSION),
+            told_version: get(Self::TOLD_VERSION),
+        }
+    }
+
+    /// The keys of [`Memory::from_state`] with their values.
+    pub fn to_state(&self) -> BTreeMap<String, Option<String>> {
+        [
+            (Self::ACCEPTED_MAIN, &self.accepted.main),
+            (Self::ACCEPTED_VISIBILITY, &self.accepted.visibility),
+            (Self::VERSION, &self.version),
+            (Self::TOLD_VERSION, &self.told_version),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.clone()))
+        .collect()
+    }
 }
 
 /// A change of the workload that did not work out.

@@ -13,6 +13,8 @@ pub mod version;
 pub const CONTAINER: &str = "temporal";
 /// Name of the Pebble service.
 pub const SERVICE: &str = "temporal";
+/// Mode of every file we write into the container. The server silently ignores a pass file that others can read.
+pub const FILE_MODE: u32 = 0o600;
 
 /// One of Temporal's services, called role here because "service" is also Pebble's and Kubernetes' word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

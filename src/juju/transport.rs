@@ -1,0 +1,256 @@
+//! How a hook tool is reached: a process today. Only [`Juju::ask`] and [`Juju::tell`] are called from
+//! outside, by the functions in `juju`. Errors keep the command and what it said, and never a databag's
+//! value.
+
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use super::Juju;
+use crate::secret::Secret;
+
+/// Why a hook tool gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The tool could not be started.
+    #[error("cannot start the hook tool `{tool}`: is this a Juju hook?")]
+    Spawn {
+        /// The tool.
+        tool: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The tool went away in the middle of the conversation.
+    #[error("cannot talk to the hook tool `{tool}`")]
+    Talk {
+        /// The tool.
+        tool: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The tool ended with an error.
+    #[error("`{tool}{}` failed ({status}): {stderr}", shown(args))]
+    Failed {
+        /// The tool.
+        tool: &'static str,
+        /// Its arguments. No databag value is ever among them.
+        args: Vec<String>,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said, without words of its input.
+        stderr: String,
+    },
+    /// The tool's answer is not what Juju documents.
+    #[error("`{tool}` printed {what}")]
+    Garbage {
+        /// The tool.
+        tool: &'static str,
+        /// What is wrong with the answer, without quoting it: it may hold a password.
+        what: String,
+    },
+    /// The tool did not end.
+    #[error("`{tool}` gave no answer within {} s: is the unit's agent alive?", limit.as_secs_f32())]
+    Timeout {
+        /// The tool.
+        tool: &'static str,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+}
+
+impl Error {
+    /// Is the relation (or the unit in it) that was asked about no longer there? It may go between two
+    /// calls of one hook.
+    pub fn is_relation_gone(&self) -> bool {
+        self.says(&["relation not found", "settings not found"])
+            || (self.says(&["relation \""]) && self.says(&["not found"]))
+    }
+
+    /// Was this refused because another unit is the leader now? `relation-get` denies permission only
+    /// for the own application's databag, which is the leader's.
+    pub fn is_not_leader(&self) -> bool {
+        self.says(&["not the leader", "cannot write relation settings"])
+            || matches!(self, Self::Failed { tool: "relation-get", stderr, .. } if stderr.contains("permission denied"))
+    }
+
+    pub(super) fn says(&self, any: &[&str]) -> bool {
+        matches!(self, Self::Failed { stderr, .. } if any.iter().any(|text| stderr.contains(text)))
+    }
+}
+
+impl Juju {
+    /// A tool whose answer is JSON. `null` and no output at all are both "nothing there".
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        tool: &'static str,
+        args: &[&str],
+    ) -> Result<Option<T>, Error> {
+        let args: Vec<&str> = ["--format=json"].iter().chain(args).copied().collect();
+        let stdout = self.run(tool, &args, None).await?;
+        if stdout.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&stdout).map_err(|error| {
+            // Only the place: serde's own text quotes the value, which may be a password.
+            let kind = if error.is_data() {
+                "JSON of another form than documented"
+            } else {
+                "no valid JSON"
+            };
+            let (line, column) = (error.line(), error.column());
+            garbage(tool, &format!("{kind} (line {line}, column {column})"))
+        })
+    }
+
+    /// A tool without an answer.
+    pub(super) async fn tell(
+        &self,
+        tool: &'static str,
+        args: &[&str],
+        input: Option<&Secret<String>>,
+    ) -> Result<(), Error> {
+        self.run(tool, args, input).await.map(drop)
+    }
+
+    /// The one place that reaches the agent.
+    async fn run(
+        &self,
+        tool: &'static str,
+        args: &[&str],
+        input: Option<&Secret<String>>,
+    ) -> Result<Vec<u8>, Error> {
+        let limit = self.limit;
+        let output = tokio::time::timeout(limit, self.converse(tool, args, input))
+            .await
+            .map_err(|_| Error::Timeout { tool, limit })??;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        Err(Error::Failed {
+            tool,
+            args: args.iter().map(ToString::to_string).collect(),
+            status: output.status,
+            stderr: without_input(stderr.trim(), input.map_or("", |input| input.expose())),
+        })
+    }
+
+    async fn converse(
+        &self,
+        tool: &'static str,
+        args: &[&str],
+        input: Option<&Secret<String>>,
+    ) -> Result<Output, Error> {
+        let mut command = Command::new(tool);
+        command
+            .args(args)
+            .kill_on_drop(true)
+            .stdin(if input.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(path) = &self.path {
+            command.env("PATH", path);
+        }
+        let mut child = command
+            .spawn()
+            .map_err(|source| Error::Spawn { tool, source })?;
+        let pipe = child.stdin.take();
+        let feed = async move {
+            if let (Some(mut pipe), Some(input)) = (pipe, input) {
+                pipe.write_all(input.expose().as_bytes()).await?;
+            }
+            Ok(())
+        };
+        let (fed, output) = tokio::join!(feed, child.wait_with_output());
+        let output = output.map_err(|source| Error::Talk { tool, source })?;
+        // A tool that refuses its arguments may end before it has read its input: then its own words
+        // tell more than the broken pipe.
+        if output.status.success() {
+            fed.map_err(|source| Error::Talk { tool, source })?;
+        }
+        Ok(output)
+    }
+}
+
+pub(super) fn garbage(tool: &'static str, what: &str) -> Error {
+    Error::Garbage {
+        tool,
+        what: what.to_owned(),
+    }
+}
+
+/// A YAML map of strings as JSON text, which is YAML too but for a few characters: Go's YAML reader
+/// refuses control characters above ASCII's, and takes U+0085, U+2028 and U+2029 for line ends.
+pub(super) fn encode<'a>(map: impl Iterator<Item = (&'a str, &'a str)>) -> Secret<String> {
+    let map: Map<String, Value> = map
+        .map(|(key, value)| (key.to_owned(), Value::from(value)))
+        .collect();
+    let mut text = String::new();
+    for char in Value::Object(map).to_string().chars() {
+        if matches!(
+            char,
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+        ) {
+            text.push_str(&format!("\\u{:04x}", u32::from(char)));
+        } else {
+            text.push(char);
+        }
+    }
+    Secret::new(text)
+}
+
+/// What a tool said, with every word of four or more letters that it may have from its input struck
+/// out: YAML errors quote values.
+fn without_input(said: &str, input: &str) -> String {
+    said.split_inclusive(|char: char| !char.is_alphanumeric())
+        .map(|word| {
+            let bare = word.trim_end_matches(|char: char| !char.is_alphanumeric());
+            if bare.chars().count() >= 4 && input.contains(bare) {
+                word.replace(bare, "…")
+            } else {
+                word.to_owned()
+            }
+        })
+        .collect()
+}
+
+/// Arguments in an error: long texts shortened.
+fn shown(args: &[String]) -> String {
+    args.iter()
+        .map(|arg| {
+            let start: String = arg.chars().take(80).collect();
+            let more = if start.len() < arg.len() { "…" } else { "" };
+            format!(" {start}{more}")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_is_json_that_a_yaml_reader_takes_as_it_is() {
+        let text = encode([("k", "a\u{85}\u{2028}é😀\"\\\n\u{7f}")].into_iter());
+        assert_eq!(text.expose(), r#"{"k":"a\u0085\u2028é😀\"\\\n\u007f"}"#);
+    }
+
+    #[test]
+    fn words_of_the_input_are_struck_out_of_what_a_tool_says() {
+        assert_eq!(
+            without_input(
+                "ERROR cannot unmarshal !!str `hunter2...` into map",
+                r#"{"password":"hunter2"}"#
+            ),
+            "ERROR cannot unmarshal !!str `…...` into map"
+        );
+    }
+}

@@ -1,0 +1,847 @@
+//! The Pebble client against the real Pebble of every version that counts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use temporal_k8s::pebble::{
+    CheckConfig, CheckLevel, CheckStatus, Error, Exec, ExecCheck, ExecOutput, File, FileErrorKind,
+    FileType, Layer, Pebble, ServiceConfig, ServiceStatus,
+};
+use temporal_k8s::secret::Secret;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A Pebble of our own, with everything it touches in one directory that goes away with it.
+struct Daemon {
+    child: Child,
+    directory: tempfile::TempDir,
+    pebble: Pebble,
+    version: &'static str,
+}
+
+impl Daemon {
+    async fn start(version: &'static str) -> Self {
+        Self::start_by(version, &["sh", "-c", r#"exec "$@""#, "sh"]).await
+    }
+
+    /// Starts it at the end of a command of ours, so that the command can prepare its surroundings.
+    async fn start_by(version: &'static str, command: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let child = Command::new(command[0])
+            .args(&command[1..])
+            .arg(super::pebble_binary(version))
+            .args(["run", "--create-dirs", "--hold"])
+            .env("PEBBLE", directory.path())
+            .env("HOME", directory.path())
+            .current_dir(directory.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pebble = Pebble::new(directory.path().join(".pebble.socket"));
+        let daemon = Self {
+            child,
+            directory,
+            pebble,
+            version,
+        };
+        let started = Instant::now();
+        loop {
+            match daemon.pebble.system_info().await {
+                Ok(_) => return daemon,
+                Err(error) if error.is_not_up() && started.elapsed() < LIMIT => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => panic!("pebble {version} does not start: {error:?}"),
+            }
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory
+            .path()
+            .join(name)
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    async fn exec(&self, command: &[&str], stdin: &[u8]) -> Result<ExecOutput, Error> {
+        self.pebble
+            .exec(&Exec {
+                command: command.iter().map(|&word| word.to_owned()).collect(),
+                timeout: LIMIT,
+                stdin: stdin.to_vec(),
+                ..Exec::default()
+            })
+            .await
+    }
+
+    async fn add(&self, name: &str, service: ServiceConfig) {
+        let services = BTreeMap::from([(name.to_owned(), service)]);
+        self.pebble
+            .add_layer(
+                "test",
+                &Layer {
+                    services,
+                    ..Layer::default()
+                },
+            )
+            .await
+            .unwrap();
+    }
+
+    async fn replan(&self) -> Result<(), Error> {
+        let change = self.pebble.replan().await.unwrap();
+        self.pebble.wait(&change, LIMIT).await.map(|_| ())
+    }
+
+    async fn status(&self, service: &str) -> ServiceStatus {
+        let mut found = self.pebble.services(&[service]).await.unwrap();
+        assert_eq!(found.len(), 1);
+        found.remove(0).current
+    }
+}
+
+impl Drop for Daemon {
+    /// Pebble stops its services when it is asked to end, and would leave them when killed.
+    fn drop(&mut self) {
+        let id = self.child.id().to_string();
+        let asked = Command::new("sh")
+            .args(["-c", r#"kill -TERM "$1""#, "sh", &id])
+            .status();
+        assert!(
+            asked.is_ok_and(|status| status.success()),
+            "pebble ended by itself"
+        );
+        let started = Instant::now();
+        while started.elapsed() < LIMIT {
+            if self.child.try_wait().unwrap().is_some() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn mode(path: &str) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn set_mode(path: &str, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn server(command: &str, hash: &str) -> ServiceConfig {
+    ServiceConfig {
+        command: command.to_owned(),
+        startup: "enabled".to_owned(),
+        environment: BTreeMap::from([("CONFIG_HASH".to_owned(), hash.to_owned())]),
+        ..ServiceConfig::default()
+    }
+}
+
+/// A server that writes down each of its starts with its configuration, and then only lives.
+fn recording_server(record: &str, hash: &str) -> ServiceConfig {
+    server(
+        &format!("sh -c 'echo $CONFIG_HASH >>{record}; exec sleep 1000'"),
+        hash,
+    )
+}
+
+async fn tells_its_version(daemon: Daemon) {
+    let info = daemon.pebble.system_info().await.unwrap();
+    assert_eq!(info.version, format!("v{}", daemon.version));
+    assert_eq!(info.boot_id.len(), 36, "{}", info.boot_id);
+    assert_eq!(daemon.pebble.system_info().await.unwrap(), info);
+}
+
+async fn is_not_up_once_it_has_ended(daemon: Daemon) {
+    let pebble = daemon.pebble.clone();
+    drop(daemon);
+    let error = pebble.system_info().await.unwrap_err();
+    assert!(error.is_not_up(), "{error:?}");
+}
+
+async fn an_empty_pebble_has_an_empty_plan(daemon: Daemon) {
+    let plan = daemon.pebble.plan().await.unwrap();
+    assert!(
+        plan.services.is_empty() && plan.checks.is_empty(),
+        "{plan:?}"
+    );
+    assert_eq!(daemon.pebble.services(&[]).await.unwrap(), []);
+    assert_eq!(daemon.pebble.checks().await.unwrap(), []);
+    assert!(daemon.pebble.health(CheckLevel::Ready).await.unwrap());
+}
+
+async fn a_layer_comes_back_in_the_plan(daemon: Daemon) {
+    let hostile = [
+        "yes",
+        "1_000",
+        "2024-01-01",
+        "<<",
+        "=",
+        "0o14",
+        "1:30",
+        "",
+        " ",
+        "~",
+        "null",
+        "a: b # c",
+        "'",
+        "\"",
+        "\\",
+        "{{ x }}",
+        "$HOME",
+        "line\nline\n",
+        "\ttab",
+        "ü€😀",
+        "\u{7f}\u{85}\u{1}",
+        "- x",
+        "&a *a !t",
+        "%TAG",
+        "@x",
+        "`x`",
+        "trailing ",
+    ];
+    let variable = |(number, value): (usize, &&str)| (format!("V{number}"), (*value).to_owned());
+    let service = ServiceConfig {
+        summary: "a: summary".to_owned(),
+        environment: hostile.iter().enumerate().map(variable).collect(),
+        working_dir: "/".to_owned(),
+        on_success: "ignore".to_owned(),
+        on_failure: "shutdown".to_owned(),
+        on_check_failure: BTreeMap::from([("up".to_owned(), "restart".to_owned())]),
+        backoff_delay: "1s".to_owned(),
+        backoff_limit: "1m0s".to_owned(),
+        kill_delay: "1m0s".to_owned(),
+        ..server(r#"sleep "10 00" '#'"#, "")
+    };
+    let check = CheckConfig {
+        level: "ready".to_owned(),
+        period: "1m0s".to_owned(),
+        timeout: "1s".to_owned(),
+        threshold: Some(5),
+        exec: Some(ExecCheck {
+            command: "true".to_owned(),
+            ..ExecCheck::default()
+        }),
+        ..CheckConfig::default()
+    };
+    let layer = Layer {
+        summary: "hostile".to_owned(),
+        services: BTreeMap::from([("server".to_owned(), service)]),
+        checks: BTreeMap::from([("up".to_owned(), check)]),
+    };
+    daemon.pebble.add_layer("test", &layer).await.unwrap();
+    let mut plan = daemon.pebble.plan().await.unwrap();
+    for check in plan.checks.values_mut() {
+        // Filled in by the versions that know it.
+        check.startup.clear();
+    }
+    assert_eq!(plan.services, layer.services);
+    assert_eq!(plan.checks, layer.checks);
+    // Nothing was started by that.
+    assert_eq!(daemon.status("server").await, ServiceStatus::Inactive);
+    // The same label again is laid over it.
+    daemon.add("server", server("sleep 7", "new")).await;
+    let plan = daemon.pebble.plan().await.unwrap();
+    assert_eq!(plan.services["server"].command, "sleep 7");
+    assert_eq!(plan.checks.len(), 1);
+}
+
+async fn a_wrong_layer_is_refused_whole(daemon: Daemon) {
+    let services = BTreeMap::from([
+        ("good".to_owned(), server("sleep 1000", "")),
+        ("bad".to_owned(), server("sleep 'unfinished", "")),
+    ]);
+    let layer = Layer {
+        services,
+        ..Layer::default()
+    };
+    match daemon.pebble.add_layer("test", &layer).await.unwrap_err() {
+        Error::Refused {
+            request,
+            status: 400,
+            message,
+            ..
+        } => {
+            assert_eq!(request, "POST /v1/layers");
+            assert!(message.contains(r#""bad""#), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(daemon.pebble.plan().await.unwrap().services.is_empty());
+}
+
+async fn services_start_stop_and_restart(daemon: Daemon) {
+    let record = daemon.path("starts");
+    let starts = || {
+        fs::read_to_string(&record)
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    daemon.add("server", recording_server(&record, "a")).await;
+    let pebble = &daemon.pebble;
+
+    let change = pebble.start(&["server"]).await.unwrap();
+    let change = pebble.wait(&change, LIMIT).await.unwrap();
+    assert_eq!(
+        (change.kind.as_str(), change.ready, change.err.as_str()),
+        ("start", true, "")
+    );
+    assert_eq!(daemon.status("server").await, ServiceStatus::Active);
+    assert_eq!(starts(), 1);
+
+    let change = pebble.restart(&["server"]).await.unwrap();
+    pebble.wait(&change, LIMIT).await.unwrap();
+    assert_eq!(daemon.status("server").await, ServiceStatus::Active);
+    assert_eq!(starts(), 2);
+
+    for _ in 0..2 {
+        let change = pebble.stop(&["server"]).await.unwrap();
+        pebble.wait(&change, LIMIT).await.unwrap();
+        assert_eq!(daemon.status("server").await, ServiceStatus::Inactive);
+    }
+    assert_eq!(starts(), 2);
+
+    let all = pebble.services(&[]).await.unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].startup, "enabled");
+    assert_eq!(pebble.services(&["unknown"]).await.unwrap(), []);
+    match pebble.start(&["unknown"]).await.unwrap_err() {
+        Error::Refused {
+            status: 400,
+            message,
+            ..
+        } => assert!(message.contains("unknown")),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn replan_restarts_only_what_changed(daemon: Daemon) {
+    let record = daemon.path("starts");
+    let starts = || fs::read_to_string(&record).unwrap_or_default();
+    daemon.add("server", recording_server(&record, "a")).await;
+    daemon.replan().await.unwrap();
+    assert_eq!(starts(), "a\n");
+    // The same again, with the layer sent and without.
+    daemon.replan().await.unwrap();
+    daemon.add("server", recording_server(&record, "a")).await;
+    daemon.replan().await.unwrap();
+    assert_eq!(starts(), "a\n");
+    // Another hash: the file it stands for has changed.
+    daemon.add("server", recording_server(&record, "b")).await;
+    assert_eq!(starts(), "a\n", "a layer alone restarts nothing");
+    daemon.replan().await.unwrap();
+    assert_eq!(starts(), "a\nb\n");
+    // A stopped server is started by a replan.
+    let change = daemon.pebble.stop(&["server"]).await.unwrap();
+    daemon.pebble.wait(&change, LIMIT).await.unwrap();
+    daemon.replan().await.unwrap();
+    assert_eq!(starts(), "a\nb\nb\n");
+}
+
+async fn a_server_that_exits_at_once_shows_why(daemon: Daemon) {
+    let command = "sh -c 'echo cannot read the config; exit 3'";
+    daemon.add("server", server(command, "")).await;
+    let error = daemon.replan().await.unwrap_err();
+    let text = error.to_string();
+    let Error::Change { kind, err, log } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(kind, "replan");
+    assert!(err.contains("exited quickly with code 3"), "{err}");
+    assert!(
+        log.iter()
+            .any(|line| line.contains("cannot read the config")),
+        "{log:?}"
+    );
+    assert!(
+        !text.contains('\n') && text.contains("exited quickly"),
+        "{text}"
+    );
+    let lines = daemon.pebble.logs("server", 5).await.unwrap();
+    if daemon.version == "1.4.0" {
+        // Before 1.17 a server that never really started leaves no log behind.
+        assert_eq!(lines, []);
+    } else {
+        assert_eq!(lines.last().unwrap().message, "cannot read the config");
+        assert_eq!(lines.last().unwrap().service, "server");
+    }
+    assert_ne!(daemon.status("server").await, ServiceStatus::Active);
+}
+
+async fn logs_are_the_last_lines(daemon: Daemon) {
+    let command = r#"sh -c 'for i in 1 2 3 4 5; do echo "line $i"; done; exec sleep 1000'"#;
+    daemon.add("server", server(command, "")).await;
+    daemon.replan().await.unwrap();
+    let lines = daemon.pebble.logs("server", 2).await.unwrap();
+    let messages: Vec<_> = lines.iter().map(|line| line.message.as_str()).collect();
+    assert_eq!(messages, ["line 4", "line 5"]);
+    assert_eq!(daemon.pebble.logs("unknown", 2).await.unwrap(), []);
+}
+
+async fn a_slow_change_is_a_timeout_and_goes_on(daemon: Daemon) {
+    // It ignores the request to stop, so it is killed after 2 s.
+    let service = ServiceConfig {
+        kill_delay: "2s".to_owned(),
+        ..server(r#"sh -c 'trap "" TERM; while :; do sleep 0.1; done'"#, "")
+    };
+    daemon.add("server", service).await;
+    daemon.replan().await.unwrap();
+    let change = daemon.pebble.stop(&["server"]).await.unwrap();
+    let limit = Duration::from_millis(200);
+    let started = Instant::now();
+    match daemon.pebble.wait(&change, limit).await.unwrap_err() {
+        Error::ChangeTimeout {
+            change: id,
+            limit: given,
+        } => {
+            assert_eq!((id, given), (change.to_string(), limit));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(started.elapsed() >= limit && started.elapsed() < Duration::from_millis(1500));
+    daemon.pebble.wait(&change, LIMIT).await.unwrap();
+    assert_eq!(daemon.status("server").await, ServiceStatus::Inactive);
+}
+
+async fn files_with_hostile_content_come_back(daemon: Daemon) {
+    let boundary = "--temporal-k8s-form-boundary-00000000000000000000";
+    let contents: [(&str, Vec<u8>); 9] = [
+        ("empty", vec![]),
+        ("line end", b"\r\n".to_vec()),
+        (
+            "boundary",
+            format!("\r\n{boundary}--\r\n\r\n{boundary}\r\n").into_bytes(),
+        ),
+        ("all bytes", (0..=255).collect()),
+        ("quote\"s; name=\"request\"", b"quoted".to_vec()),
+        ("back\\slash", b"slash".to_vec()),
+        ("ümlaut & = + % %41 ?#", b"query".to_vec()),
+        ("new/directories/file", b"deep".to_vec()),
+        ("big", b"0123456789abcdef".repeat(256 * 1024)),
+    ];
+    let files: Vec<_> = contents
+        .iter()
+        .map(|(name, content)| File {
+            path: daemon.path(name),
+            content: Secret::new(content.clone()),
+            permissions: 0o600,
+        })
+        .collect();
+    daemon.pebble.write_files(&files).await.unwrap();
+    for file in &files {
+        let content = fs::read(&file.path).unwrap();
+        assert!(content == *file.content.expose(), "{}", file.path);
+        assert_eq!(mode(&file.path), 0o600, "{}", file.path);
+    }
+    let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
+    let read = daemon.pebble.read_files(&paths).await.unwrap();
+    assert_eq!(read.len(), files.len());
+    for (file, read) in files.iter().zip(read) {
+        assert!(read.unwrap().unwrap() == file.content, "{}", file.path);
+    }
+    // Written again over wider permissions, with nothing left beside the files.
+    set_mode(&files[0].path, 0o644);
+    daemon.pebble.write_files(&files[..1]).await.unwrap();
+    assert_eq!(mode(&files[0].path), 0o600);
+    let entries = daemon
+        .pebble
+        .list_files(&daemon.path("new/directories"))
+        .await
+        .unwrap();
+    assert_eq!(
+        entries.iter().map(|entry| &entry.name).collect::<Vec<_>>(),
+        ["file"]
+    );
+}
+
+async fn a_file_that_cannot_be_read_hides_no_other(daemon: Daemon) {
+    fs::write(daemon.path("good"), "good").unwrap();
+    let (missing, directory) = (daemon.path("missing"), daemon.path(""));
+    let good = daemon.path("good");
+    let mut read = daemon
+        .pebble
+        .read_files(&[&missing, &directory, &good, &good])
+        .await
+        .unwrap()
+        .into_iter();
+    assert_eq!(read.next().unwrap().unwrap(), None);
+    let error = read.next().unwrap().unwrap_err();
+    assert_eq!((error.path, error.attempt), (directory, "read"));
+    assert!(
+        matches!(error.kind, FileErrorKind::Other(_)),
+        "{:?}",
+        error.kind
+    );
+    assert_eq!(read.next().unwrap().unwrap().unwrap().expose(), b"good");
+    assert_eq!(read.next().unwrap().unwrap().unwrap().expose(), b"good");
+    assert!(daemon.pebble.read_files(&[]).await.unwrap().is_empty());
+    let relative = daemon
+        .pebble
+        .read_files(&["relative"])
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap_err();
+    assert!(relative.message.contains("absolute"), "{relative}");
+}
+
+async fn a_file_that_cannot_be_written_is_an_error(daemon: Daemon) {
+    fs::write(daemon.path("file"), "").unwrap();
+    let file = |path: String| File {
+        path,
+        content: Secret::new(b"hunter2".to_vec()),
+        permissions: 0o600,
+    };
+    let below_a_file = daemon.path("file/below");
+    let files = [file(daemon.path("good")), file(below_a_file.clone())];
+    let error = daemon.pebble.write_files(&files).await.unwrap_err();
+    let text = format!("{error} {error:?}");
+    assert!(!text.contains("hunter2"), "{text}");
+    let Error::File(error) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!((error.path, error.attempt), (below_a_file, "write"));
+    assert_eq!(fs::read(daemon.path("good")).unwrap(), b"hunter2");
+
+    let error = daemon
+        .pebble
+        .write_files(&[file(daemon.path("a\nb"))])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Unsendable { .. }), "{error:?}");
+    let wide = File {
+        permissions: 0o1777,
+        ..file(daemon.path("wide"))
+    };
+    let error = daemon.pebble.write_files(&[wide]).await.unwrap_err();
+    assert!(matches!(error, Error::File(_)), "{error:?}");
+}
+
+async fn files_are_listed_made_and_removed(daemon: Daemon) {
+    let pebble = &daemon.pebble;
+    let (top, deep) = (daemon.path("top"), daemon.path("top/a/b"));
+    for _ in 0..2 {
+        pebble.make_dirs(&[&deep], 0o700).await.unwrap();
+    }
+    assert_eq!(mode(&deep), 0o700);
+    fs::write(daemon.path("top/file"), "12345").unwrap();
+    set_mode(&daemon.path("top/file"), 0o640);
+    symlink("file", daemon.path("top/link")).unwrap();
+
+    let entries = pebble.list_files(&top).await.unwrap();
+    let seen: Vec<_> = entries
+        .iter()
+        .map(|e| (e.name.as_str(), e.r#type.clone(), e.size))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("a", FileType::Directory, None),
+            ("file", FileType::File, Some(5)),
+            ("link", FileType::Symlink, None),
+        ]
+    );
+    assert_eq!(
+        (entries[1].path.as_str(), entries[1].permissions),
+        (&*format!("{top}/file"), 0o640)
+    );
+    assert_eq!(pebble.list_files(&deep).await.unwrap(), []);
+
+    // A directory with entries only goes when asked for by name.
+    let error = pebble.remove_files(&[&top], false).await.unwrap_err();
+    assert!(matches!(error, Error::File(_)), "{error:?}");
+    pebble
+        .remove_files(&[&format!("{top}/file"), &format!("{top}/gone")], false)
+        .await
+        .unwrap();
+    assert!(!Path::new(&top).join("file").exists());
+    for _ in 0..2 {
+        pebble.remove_files(&[&top], true).await.unwrap();
+    }
+    assert!(!Path::new(&top).exists());
+    match pebble.list_files(&top).await.unwrap_err() {
+        Error::File(error) => assert_eq!(error.kind, FileErrorKind::NotFound),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A file system of 64 KiB that only this Pebble sees.
+async fn on_a_small_disk(version: &'static str) {
+    let script = r#"mkdir small && mount -t tmpfs -o size=64k tmpfs small && exec "$@""#;
+    let as_root: &[&str] = if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        &["unshare", "--mount"]
+    } else {
+        &["unshare", "--user", "--map-root-user", "--mount"]
+    };
+    let daemon = Daemon::start_by(version, &[as_root, &["sh", "-c", script, "sh"]].concat()).await;
+    let path = daemon.path("small/pgpass");
+    let file = |content: &[u8]| File {
+        path: path.clone(),
+        content: Secret::new(content.to_vec()),
+        permissions: 0o600,
+    };
+    daemon.pebble.write_files(&[file(b"small")]).await.unwrap();
+    let error = daemon
+        .pebble
+        .write_files(&[file(&b"hunter2".repeat(16 * 1024))])
+        .await
+        .unwrap_err();
+    let text = format!("{error} {error:?}");
+    assert!(
+        text.contains("no space left on device") && !text.contains("hunter2"),
+        "{text}"
+    );
+    assert!(matches!(error, Error::File(_)), "{error:?}");
+    // The file that was there is still there, whole.
+    let read = daemon.pebble.read_files(&[&path]).await.unwrap().remove(0);
+    assert_eq!(read.unwrap().unwrap().expose(), b"small");
+    daemon
+        .pebble
+        .write_files(&[file(b"room again")])
+        .await
+        .unwrap();
+    assert!(
+        !Path::new(&path).exists(),
+        "the small disk is Pebble's alone"
+    );
+}
+
+async fn exec_gives_output_and_exit_code(daemon: Daemon) {
+    let output = daemon
+        .exec(&["sh", "-c", "echo out; echo err >&2; exit 7"], b"")
+        .await
+        .unwrap();
+    assert_eq!(output.exit_code, 7);
+    assert_eq!(
+        (&*output.stdout, &*output.stderr),
+        (&b"out\n"[..], &b"err\n"[..])
+    );
+    let output = daemon.exec(&["true"], b"").await.unwrap();
+    assert_eq!(
+        output,
+        ExecOutput {
+            exit_code: 0,
+            stdout: vec![],
+            stderr: vec![]
+        }
+    );
+    let output = daemon
+        .exec(&["sh", "-c", "kill -KILL $$"], b"")
+        .await
+        .unwrap();
+    assert_eq!(output.exit_code, 128 + 9);
+}
+
+async fn exec_has_the_environment_and_directory_it_is_given(daemon: Daemon) {
+    let exec = Exec {
+        command: ["sh", "-c", "pwd; printf %s \"$HOSTILE\""]
+            .map(str::to_owned)
+            .to_vec(),
+        environment: BTreeMap::from([("HOSTILE".to_owned(), "a 'b' \"c\" $d\n{{".to_owned())]),
+        working_dir: Some("/proc".to_owned()),
+        timeout: LIMIT,
+        ..Exec::default()
+    };
+    let output = daemon.pebble.exec(&exec).await.unwrap();
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "/proc\na 'b' \"c\" $d\n{{"
+    );
+}
+
+async fn exec_moves_megabytes_in_all_three_directions(daemon: Daemon) {
+    const SIZE: usize = 4 * 1024 * 1024;
+    let stdin: Vec<u8> = (0..SIZE).map(|index| (index % 251) as u8).collect();
+    let script = r"head -c 4194304 /dev/zero | tr '\0' e >&2 & cat; wait";
+    let output = daemon.exec(&["sh", "-c", script], &stdin).await.unwrap();
+    assert_eq!(output.exit_code, 0);
+    assert!(
+        output.stdout == stdin,
+        "{} bytes of stdout",
+        output.stdout.len()
+    );
+    assert!(
+        output.stderr == vec![b'e'; SIZE],
+        "{} bytes of stderr",
+        output.stderr.len()
+    );
+}
+
+async fn exec_may_leave_its_input_unread(daemon: Daemon) {
+    let stdin = vec![b'x'; 8 * 1024 * 1024];
+    let output = daemon.exec(&["echo", "done"], &stdin).await.unwrap();
+    assert_eq!((output.exit_code, &*output.stdout), (0, &b"done\n"[..]));
+    let output = daemon.exec(&["head", "-c", "3"], &stdin).await.unwrap();
+    assert_eq!((output.exit_code, &*output.stdout), (0, &b"xxx"[..]));
+}
+
+async fn exec_is_killed_at_its_limit(daemon: Daemon) {
+    let limit = Duration::from_millis(300);
+    // The second leaves a child behind that holds the output open.
+    for script in ["exec sleep 6", "sleep 6 & wait"] {
+        let exec = Exec {
+            command: ["sh", "-c", script].map(str::to_owned).to_vec(),
+            timeout: limit,
+            ..Exec::default()
+        };
+        let started = Instant::now();
+        match daemon.pebble.exec(&exec).await.unwrap_err() {
+            Error::ExecTimeout {
+                command,
+                limit: given,
+            } => {
+                assert_eq!((command.as_str(), given), ("sh", limit));
+            }
+            other => panic!("{other:?}"),
+        }
+        let took = started.elapsed();
+        assert!(
+            took >= limit && took < Duration::from_secs(4),
+            "{script}: {took:?}"
+        );
+    }
+    daemon.exec(&["true"], b"").await.unwrap();
+}
+
+async fn exec_of_what_cannot_run_is_an_error(daemon: Daemon) {
+    match daemon.exec(&["no-such-program"], b"").await.unwrap_err() {
+        Error::Refused {
+            status: 400,
+            message,
+            ..
+        } => {
+            assert!(message.contains("no-such-program"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        daemon.exec(&[], b"").await,
+        Err(Error::Refused { status: 400, .. })
+    ));
+    let program = daemon.path("not-a-program");
+    fs::write(&program, "\u{7f}ELF").unwrap();
+    set_mode(&program, 0o755);
+    let error = daemon.exec(&[&program], b"").await.unwrap_err();
+    assert!(matches!(error, Error::Change { .. }), "{error:?}");
+}
+
+async fn checks_go_up_and_down(daemon: Daemon) {
+    let path = daemon.path("flag");
+    fs::write(&path, "").unwrap();
+    let check = |level: &str, command: String| CheckConfig {
+        level: level.to_owned(),
+        period: "100ms".to_owned(),
+        timeout: "90ms".to_owned(),
+        threshold: Some(2),
+        exec: Some(ExecCheck {
+            command,
+            ..ExecCheck::default()
+        }),
+        ..CheckConfig::default()
+    };
+    let checks = BTreeMap::from([
+        ("alive".to_owned(), check("alive", "true".to_owned())),
+        (
+            "ready".to_owned(),
+            check("ready", format!("test -e {path}")),
+        ),
+    ]);
+    let pebble = &daemon.pebble;
+    pebble
+        .add_layer(
+            "test",
+            &Layer {
+                checks,
+                ..Layer::default()
+            },
+        )
+        .await
+        .unwrap();
+    let names = |checks: Vec<temporal_k8s::pebble::Check>| {
+        checks
+            .into_iter()
+            .map(|check| check.name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(pebble.checks().await.unwrap()), ["alive", "ready"]);
+    assert_eq!(
+        names(pebble.checks_of(CheckLevel::Alive).await.unwrap()),
+        ["alive"]
+    );
+    assert!(pebble.health(CheckLevel::Ready).await.unwrap());
+
+    fs::remove_file(&path).unwrap();
+    let started = Instant::now();
+    let down = loop {
+        let check = pebble.checks_of(CheckLevel::Ready).await.unwrap().remove(0);
+        if check.status == CheckStatus::Down {
+            break check;
+        }
+        assert!(started.elapsed() < LIMIT, "{check:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(
+        down.failures >= 2 && down.threshold == 2 && down.level == "ready",
+        "{down:?}"
+    );
+    assert!(!pebble.health(CheckLevel::Ready).await.unwrap());
+    assert!(pebble.health(CheckLevel::Alive).await.unwrap());
+}
+
+macro_rules! on_every_pebble {
+    ($($case:ident),* $(,)?) => {
+        on_every_pebble! { @version v1_4_0 "1.4.0" $($case)* }
+        on_every_pebble! { @version v1_19_2 "1.19.2" $($case)* }
+        on_every_pebble! { @version v1_26_0 "1.26.0" $($case)* }
+    };
+    (@version $module:ident $version:literal $($case:ident)*) => {
+        mod $module {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$case(super::Daemon::start($version).await).await;
+                }
+            )*
+
+            #[tokio::test]
+            async fn a_full_disk_harms_no_file() {
+                super::on_a_small_disk($version).await;
+            }
+        }
+    };
+}
+
+on_every_pebble! {
+    tells_its_version,
+    is_not_up_once_it_has_ended,
+    an_empty_pebble_has_an_empty_plan,
+    a_layer_comes_back_in_the_plan,
+    a_wrong_layer_is_refused_whole,
+    services_start_stop_and_restart,
+    replan_restarts_only_what_changed,
+    a_server_that_exits_at_once_shows_why,
+    logs_are_the_last_lines,
+    a_slow_change_is_a_timeout_and_goes_on,
+    files_with_hostile_content_come_back,
+    a_file_that_cannot_be_read_hides_no_other,
+    a_file_that_cannot_be_written_is_an_error,
+    files_are_listed_made_and_removed,
+    exec_gives_output_and_exit_code,
+    exec_has_the_environment_and_directory_it_is_given,
+    exec_moves_megabytes_in_all_three_directions,
+    exec_may_leave_its_input_unread,
+    exec_is_killed_at_its_limit,
+    exec_of_what_cannot_run_is_an_error,
+    checks_go_up_and_down,
+}

@@ -1,0 +1,485 @@
+//! The files of `server`, `postgres::proof` and `temporal::look` against real PostgreSQL and Temporal servers.
+//!
+//! Every test has loopback addresses of its own: the only change to the rendered files is that "every
+//! address" becomes that one, and `/etc/temporal` a directory of the test.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use temporal_k8s::config::LogLevel;
+use temporal_k8s::postgres::proof;
+use temporal_k8s::relations::database::Database;
+use temporal_k8s::secret::Secret;
+use temporal_k8s::server::config::Inputs;
+use temporal_k8s::server::version::{Version, required_schema};
+use temporal_k8s::server::{FILE_MODE, PerStore, Role, Store, config, dynamic, layer, pgpass};
+use temporal_k8s::snapshot::{Probe, Serving, StoreFacts};
+use temporal_k8s::temporal::{all_is_well, look, wait_until_serving};
+
+use crate::Temporal;
+
+const LIMIT: Duration = Duration::from_secs(5);
+const START_UP: Duration = Duration::from_secs(90);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Neither a URL nor a pass file takes this name as it is.
+const USER: &str = "jü ju:ro/le?#%@{{1}}\"'\\";
+
+/// A directory that goes away with the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("temporal-k8s-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// A process that ends with the test.
+struct Process(Child);
+
+impl Process {
+    fn stop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+const NOBODY: u32 = 65534;
+
+fn root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// PostgreSQL refuses to run as root.
+fn as_nobody(program: &Path) -> Command {
+    if root() {
+        let mut command = Command::new("setpriv");
+        let (user, group) = (format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"));
+        command.args([user.as_str(), &group, "--clear-groups"]);
+        command.arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+}
+
+/// A PostgreSQL server with a superuser `postgres`.
+struct Postgres {
+    process: Process,
+    directory: Directory,
+    address: IpAddr,
+}
+
+impl Postgres {
+    const PORT: u16 = 5432;
+    const PASSWORD: &str = "superuser";
+
+    async fn start(name: &str, address: &str) -> Self {
+        let directory = Directory::new(&format!("postgres-{name}"));
+        if root() {
+            chown(&directory.0, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let password = directory.0.join("password");
+        fs::write(&password, Self::PASSWORD).unwrap();
+        run(as_nobody(&crate::postgresql().join("bin/initdb"))
+            .args(["--username=postgres", "--auth=scram-sha-256", "--no-sync"])
+            .arg(format!("--pwfile={}", password.display()))
+            .arg(directory.0.join("data")));
+        let address = address.parse().unwrap();
+        let process = Self::spawn(&directory, address);
+        let server = Self {
+            process,
+            directory,
+            address,
+        };
+        server.wait().await;
+        server
+    }
+
+    fn spawn(directory: &Directory, address: IpAddr) -> Process {
+        let log = File::create(directory.0.join("log")).unwrap();
+        let child = as_nobody(&crate::postgresql().join("bin/postgres"))
+            .arg("-D")
+            .arg(directory.0.join("data"))
+            .args(["-F", "-c", "unix_socket_directories="])
+            .args(["-h", &address.to_string(), "-p", &Self::PORT.to_string()])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Process(child)
+    }
+
+    async fn wait(&self) {
+        let superuser = self.superuser("postgres");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            match proof(Store::Main, &superuser, LIMIT).await {
+                Probe::Unreachable(why) if !why.contains("standby") => {
+                    assert!(Instant::now() < deadline, "PostgreSQL did not start: {why}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    async fn restart(&mut self) {
+        self.process.stop();
+        self.process = Self::spawn(&self.directory, self.address);
+        self.wait().await;
+    }
+
+    fn superuser(&self, name: &str) -> Database {
+        self.database(name, "postgres", Self::PASSWORD)
+    }
+
+    fn database(&self, name: &str, user: &str, password: &str) -> Database {
+        Database {
+            relation: 1,
+            host: self.address.to_string(),
+            port: Self::PORT,
+            name: name.to_owned(),
+            user: user.to_owned(),
+            password: Secret::from(password),
+        }
+    }
+
+    /// Each statement by itself, as the superuser.
+    async fn execute(&self, statements: &[String]) {
+        let (client, connection) = tokio_postgres::Config::new()
+            .host(self.address.to_string())
+            .port(Self::PORT)
+            .user("postgres")
+            .password(Self::PASSWORD)
+            .dbname("postgres")
+            .connect(tokio_postgres::NoTls)
+            .await
+            .unwrap();
+        let work = async move {
+            for statement in statements {
+                client.batch_execute(statement).await.unwrap();
+            }
+        };
+        tokio::join!(work, connection).1.unwrap();
+    }
+
+    /// The role [`USER`] and its two databases.
+    async fn provide(&self, password: &str) -> PerStore<Database> {
+        let user = identifier(USER);
+        let main = self.database("temporal-k8s_db", USER, password);
+        let visibility = self.database("temporal-k8s_visibility", USER, password);
+        self.execute(&[
+            format!("CREATE ROLE {user} LOGIN PASSWORD {}", literal(password)),
+            format!("CREATE DATABASE {} OWNER {user}", identifier(&main.name)),
+            format!(
+                "CREATE DATABASE {} OWNER {user}",
+                identifier(&visibility.name)
+            ),
+        ])
+        .await;
+        PerStore { main, visibility }
+    }
+}
+
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A Temporal server's container, played by a directory.
+struct Container {
+    directory: Directory,
+    temporal: Temporal,
+    version: Version,
+    address: IpAddr,
+    roles: BTreeSet<Role>,
+    databases: PerStore<Database>,
+}
+
+impl Container {
+    fn new(
+        name: &str,
+        version: &str,
+        address: &str,
+        roles: &[Role],
+        databases: &PerStore<Database>,
+    ) -> Self {
+        let temporal = crate::temporal(version);
+        let output = Command::new(&temporal.server)
+            .arg("--version")
+            .output()
+            .unwrap();
+        let version = Version::from_output(&String::from_utf8(output.stdout).unwrap()).unwrap();
+        let roles = roles
+            .iter()
+            .copied()
+            .filter(|role| *role != Role::InternalFrontend || version.has_internal_frontend())
+            .collect();
+        let container = Self {
+            directory: Directory::new(&format!("temporal-{name}")),
+            temporal,
+            version,
+            address: address.parse().unwrap(),
+            roles,
+            databases: databases.clone(),
+        };
+        container.write(config::PATH, &container.config());
+        container.write(dynamic::PATH, &dynamic::render());
+        container.write_passwords();
+        container
+    }
+
+    /// What stands for `/etc/temporal`.
+    fn root(&self) -> String {
+        self.directory.0.to_str().unwrap().to_owned()
+    }
+
+    fn config(&self) -> String {
+        config::render(&Inputs {
+            version: self.version,
+            roles: &self.roles,
+            databases: PerStore {
+                main: &self.databases.main,
+                visibility: &self.databases.visibility,
+            },
+            shards: 4,
+            log_level: LogLevel::Info,
+            broadcast_address: self.address,
+        })
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let any = if self.address.is_ipv6() {
+            "::"
+        } else {
+            "0.0.0.0"
+        };
+        let text = text
+            .replace("/etc/temporal", &self.root())
+            .replace(&format!("\"{any}\""), &format!("\"{}\"", self.address));
+        self.write_raw(path, &text);
+    }
+
+    fn write_passwords(&self) {
+        let text = pgpass::render(&PerStore {
+            main: &self.databases.main,
+            visibility: &self.databases.visibility,
+        });
+        self.write_raw(pgpass::PATH, text.expose());
+    }
+
+    fn write_raw(&self, path: &str, text: &str) {
+        let path = PathBuf::from(path.replace("/etc/temporal", &self.root()));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let new = path.with_extension("new");
+        let mut options = OpenOptions::new();
+        options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(FILE_MODE);
+        options
+            .open(&new)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
+    /// What `temporal-admin-k8s` does, with the pass file that the server will use.
+    fn set_up_schema(&self) {
+        let rendered: serde_json::Value = serde_saphyr::from_str(&self.config()).unwrap();
+        let generation = if self.version.plugin() == "postgres" {
+            "v96"
+        } else {
+            "v12"
+        };
+        for (store, directory, key) in [
+            (Store::Main, "temporal", "default"),
+            (Store::Visibility, "visibility", "visibility"),
+        ] {
+            let sql = &rendered["persistence"]["datastores"][key]["sql"];
+            let endpoint = match self.databases.get(store).host.parse() {
+                Ok(IpAddr::V6(address)) => format!("[{address}]"),
+                _ => self.databases.get(store).host.clone(),
+            };
+            let tool = || {
+                let mut command = Command::new(&self.temporal.sql_tool);
+                command
+                    .env("PGPASSFILE", self.directory.0.join("pgpass"))
+                    .args(["--plugin", self.version.plugin()])
+                    .args(["--ep", &endpoint])
+                    .args(["-p", &self.databases.get(store).port.to_string()])
+                    .args(["-u", sql["user"].as_str().unwrap()])
+                    .args(["--db", sql["databaseName"].as_str().unwrap()]);
+                command
+            };
+            let steps = self.temporal.schema.join(generation).join(directory);
+            run(tool().args(["setup-schema", "-v", "0.0"]));
+            run(tool()
+                .args(["update-schema", "-d"])
+                .arg(steps.join("versioned")));
+        }
+    }
+
+    /// What Pebble does with our layer, in an environment that tries to mislead the server.
+    fn start(&self) -> Process {
+        let service = layer::service(&self.roles, &self.config());
+        let command = service.command.replace("/etc/temporal", &self.root());
+        let mut words = command.split(' ');
+        assert_eq!(words.next(), Some("temporal-server"));
+        let log = File::create(self.directory.0.join("log")).unwrap();
+        let child = Command::new(&self.temporal.server)
+            .args(words)
+            .current_dir(&self.directory.0)
+            .env_clear()
+            .env("TEMPORAL_ROOT", "/nowhere")
+            .env("TEMPORAL_CONFIG_DIR", "nowhere")
+            .env("TEMPORAL_ENVIRONMENT", "development")
+            .env("TEMPORAL_AVAILABILITY_ZONE", "nowhere")
+            .env("TEMPORAL_SERVICES", "nothing")
+            .envs(
+                service
+                    .environment
+                    .into_iter()
+                    .map(|(name, value)| (name, value.replace("/etc/temporal", &self.root()))),
+            )
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Process(child)
+    }
+
+    async fn wait(&self) -> Serving {
+        let started = Instant::now();
+        let serving = wait_until_serving(self.address, &self.roles, START_UP, PAUSE).await;
+        assert!(all_is_well(&serving), "{serving:?}\n{}", self.log());
+        println!(
+            "{} {:?} serves after {:?}",
+            self.version,
+            self.roles,
+            started.elapsed()
+        );
+        serving
+    }
+
+    async fn proofs(&self) -> PerStore<StoreFacts> {
+        let facts = async |store| match proof(store, self.databases.get(store), LIMIT).await {
+            Probe::Known(facts) => facts,
+            other => panic!("{store}: {other:?}"),
+        };
+        PerStore {
+            main: facts(Store::Main).await,
+            visibility: facts(Store::Visibility).await,
+        }
+    }
+
+    fn log(&self) -> String {
+        let log = fs::read_to_string(self.directory.0.join("log")).unwrap();
+        let lines: Vec<_> = log.lines().collect();
+        let from = lines.len().saturating_sub(30);
+        lines[from..].join("\n")
+    }
+}
+
+/// From an empty database to a server that survives the loss of it.
+async fn deploy(version: &str, database_address: &str, address: &str) {
+    let mut postgres = Postgres::start(&format!("deploy-{version}"), database_address).await;
+    let databases = postgres.provide("old: p\\w").await;
+    let container = Container::new(
+        &format!("deploy-{version}"),
+        version,
+        address,
+        &Role::ALL,
+        &databases,
+    );
+
+    let empty = PerStore::<StoreFacts>::default();
+    assert_eq!(container.proofs().await, empty);
+    container.set_up_schema();
+    let proofs = container.proofs().await;
+    let required = required_schema(container.version).unwrap();
+    assert_eq!(proofs.main.schema, Some(required.main));
+    assert_eq!(proofs.visibility.schema, Some(required.visibility));
+    assert_eq!(proofs.main.shards, None);
+
+    let mut server = container.start();
+    let serving = container.wait().await;
+    assert_eq!(serving.version, Some(container.version));
+    assert_eq!(serving.store, Some(Ok(())));
+    assert_eq!(serving.roles.len(), container.roles.len());
+    let proofs = container.proofs().await;
+    assert_eq!(
+        (proofs.main.shards, proofs.visibility.shards),
+        (Some(4), None)
+    );
+
+    postgres.process.stop();
+    let serving = look(container.address, &container.roles, LIMIT).await;
+    println!("{version} without a database: {serving:?}");
+    assert!(matches!(serving.store, Some(Err(_))), "{serving:?}");
+    postgres.restart().await;
+    container.wait().await;
+
+    server.stop();
+    let serving = look(container.address, &container.roles, LIMIT).await;
+    println!("{version} stopped: {serving:?}");
+    let refused = format!(
+        "connection refused by {}",
+        std::net::SocketAddr::new(container.address, 7233)
+    );
+    assert_eq!(serving.roles[&Role::Frontend], Err(refused.clone()));
+    assert_eq!(serving.store, Some(Err(refused)));
+}
+
+#[tokio::test]
+async fn the_newest_server_serves() {
+    deploy("1.32.2", "127.61.1.1", "127.61.1.2").await;
+}
+
+#[tokio::test]
+async fn the_server_of_2024_serves() {
+    deploy("1.23.1", "127.61.2.1", "127.61.2.2").await;
+}
+
+#[tokio::test]
+async fn the_first_server_serves() {
+    deploy("1.17.4", "127.61.3.1", "127.61.3.2").await;
+}

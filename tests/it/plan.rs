@@ -1,0 +1,397 @@
+//! The state machine, one fact at a time: a snapshot, one mutation, one expectation.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use temporal_k8s::config;
+use temporal_k8s::effect::Effect;
+use temporal_k8s::hook::Event;
+use temporal_k8s::plan::plan;
+use temporal_k8s::server::version::SchemaVersion;
+use temporal_k8s::server::{Role, Store, pgpass};
+use temporal_k8s::snapshot::{Attempt, Failure, Probe, ServiceState, Snapshot, StoreFacts};
+use temporal_k8s::status::{Level, Status};
+
+use crate::model::{self, bag, facts, hook, options, ready_to_start, settled, workload};
+
+/// The unit status after one hook.
+fn status(snapshot: &mut Snapshot) -> Status {
+    hook(snapshot);
+    snapshot.status.clone().expect("every hook shows a status")
+}
+
+/// One mutation of a unit that is ready to start, and the status it must show without starting.
+fn held(mutate: impl FnOnce(&mut Snapshot), level: Level, words: &str) {
+    let mut snapshot = ready_to_start();
+    mutate(&mut snapshot);
+    let plans = hook(&mut snapshot);
+    let starts = |effect: &Effect| matches!(effect, Effect::Replan | Effect::Layer(_));
+    assert!(!plans.iter().any(|plan| plan.effects.iter().any(starts)), "it was started");
+    let status = snapshot.status.expect("a status");
+    assert_eq!(status.level, level, "{}", status.message);
+    assert!(status.message.contains(words), "`{}` lacks `{words}`", status.message);
+}
+
+#[test]
+fn a_proven_schema_starts_the_server_and_the_same_hook_says_active() {
+    let mut snapshot = ready_to_start();
+    let plans = hook(&mut snapshot);
+    insta::assert_snapshot!("first_start", format!("{}\n\nthen\n\n{}", plans[0], plans[1]));
+    assert_eq!(snapshot.status.as_ref().map(|status| status.level), Some(Level::Active));
+    assert_eq!(snapshot.app_status, snapshot.status);
+}
+
+#[test]
+fn a_settled_unit_plans_nothing() {
+    let mut snapshot = settled();
+    assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+    snapshot.hook.event = Event::ConfigChanged;
+    assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+}
+
+#[test]
+fn gates_hold_a_start_and_say_why() {
+    held(|s| s.workload = Probe::Unreachable("no pebble".into()), Level::Waiting, "no pebble");
+    held(|s| s.bind_address = None, Level::Waiting, "address");
+    held(
+        |s| workload(s).version = Probe::Unreachable("no such program".into()),
+        Level::Blocked,
+        "temporal-server-image",
+    );
+    held(
+        |s| workload(s).version = Probe::Known("1.16.2".parse().unwrap()),
+        Level::Blocked,
+        "1.16.2",
+    );
+    held(|s| s.relations.stores.main = None, Level::Blocked, "juju integrate temporal-k8s:db");
+    held(
+        |s| s.relations.stores.visibility = None,
+        Level::Blocked,
+        "juju integrate temporal-k8s:visibility",
+    );
+    held(
+        |s| {
+            let relation = s.relations.stores.main.as_mut().unwrap();
+            relation.remote_app_bag.remove("master");
+        },
+        Level::Waiting,
+        "waiting for `db`",
+    );
+    held(
+        |s| s.relations.admin.as_mut().unwrap().remote_app_bag.clear(),
+        Level::Waiting,
+        "waiting for `admin`",
+    );
+    held(
+        |s| s.stores.main = Probe::Unreachable("connection refused".into()),
+        Level::Waiting,
+        "connection refused",
+    );
+    held(|s| s.stores.visibility = facts((1, 13), None), Level::Waiting, "1.13");
+    held(
+        |s| s.stores.main = Probe::Known(StoreFacts::default()),
+        Level::Waiting,
+        "no schema in `db`",
+    );
+    held(
+        |s| {
+            s.relations.admin = None;
+            s.stores.main = Probe::Known(StoreFacts::default());
+        },
+        Level::Blocked,
+        "juju integrate temporal-k8s:admin",
+    );
+    held(
+        |s| s.stores.main = facts((1, 19), Some(8)),
+        Level::Blocked,
+        "`num-history-shards` is 4, but the database was started with 8",
+    );
+    held(
+        |s| s.config = config::parse(&options(json!({"log-level": "loud"}))),
+        Level::Blocked,
+        "log-level",
+    );
+}
+
+#[test]
+fn schema_proof_without_an_admin_relation_is_enough() {
+    let mut snapshot = ready_to_start();
+    snapshot.relations.admin = None;
+    assert_eq!(status(&mut snapshot).level, Level::Active);
+}
+
+#[test]
+fn a_newer_schema_than_needed_is_enough_and_1_10_is_above_1_9() {
+    let mut snapshot = ready_to_start();
+    workload(&mut snapshot).version = Probe::Known("1.20.0".parse().unwrap());
+    snapshot.stores.main = facts((1, 10), None);
+    snapshot.stores.visibility = facts((1, 10), None);
+    assert_eq!(status(&mut snapshot).level, Level::Active);
+}
+
+#[test]
+fn several_problems_show_the_most_urgent_and_count_the_rest() {
+    let mut snapshot = ready_to_start();
+    snapshot.bind_address = None;
+    snapshot.relations.stores.main = None;
+    snapshot.config = config::parse(&options(json!({"log-level": "x", "num-history-shards": 3})));
+    let plans = hook(&mut snapshot);
+    let status = snapshot.status.unwrap();
+    assert_eq!(status.level, Level::Blocked);
+    assert!(status.message.ends_with("(+3 more)"), "{}", status.message);
+    let logged = plans.last().unwrap().effects.iter();
+    assert_eq!(logged.filter(|effect| matches!(effect, Effect::Log { .. })).count(), 4);
+}
+
+#[test]
+fn removing_a_store_stops_the_server_in_that_hook_and_forgets_the_passwords() {
+    for store in Store::ALL {
+        let mut snapshot = settled();
+        match store {
+            Store::Main => snapshot.relations.stores.main = None,
+            Store::Visibility => snapshot.relations.stores.visibility = None,
+        }
+        let plans = hook(&mut snapshot);
+        assert!(plans[0].effects.contains(&Effect::Stop));
+        assert!(plans[0].effects.contains(&Effect::Delete { path: pgpass::PATH }));
+        assert_eq!(snapshot.status.as_ref().unwrap().level, Level::Blocked);
+        assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+    }
+}
+
+#[test]
+fn bad_options_do_not_keep_a_server_running_on_a_removed_store() {
+    let mut snapshot = settled();
+    snapshot.config = config::parse(&options(json!({"log-level": "loud"})));
+    snapshot.relations.stores.main = None;
+    assert!(hook(&mut snapshot)[0].effects.contains(&Effect::Stop));
+}
+
+#[test]
+fn another_database_without_a_schema_stops_the_server() {
+    let mut snapshot = settled();
+    snapshot.relations.stores.main = Some(model::store(Store::Main, 12));
+    snapshot.stores.main = Probe::Known(StoreFacts::default());
+    assert!(hook(&mut snapshot)[0].effects.contains(&Effect::Stop));
+    assert_eq!(snapshot.status.unwrap().level, Level::Waiting);
+}
+
+#[test]
+fn another_database_with_a_schema_restarts_the_server_on_it() {
+    let mut snapshot = settled();
+    snapshot.relations.stores.main = Some(model::store(Store::Main, 12));
+    let plans = hook(&mut snapshot);
+    assert!(plans[0].effects.contains(&Effect::Replan));
+    assert_eq!(snapshot.status.unwrap().level, Level::Active);
+}
+
+#[test]
+fn a_database_that_is_down_for_a_moment_stops_nothing() {
+    let mut snapshot = settled();
+    snapshot.stores.main = Probe::Unreachable("connection refused".into());
+    let Probe::Known(serving) = &mut snapshot.serving else { panic!("not serving") };
+    serving.store = Some(Err("connection refused".into()));
+    let plans = hook(&mut snapshot);
+    assert_eq!(plans.len(), 1, "the container was touched: {}", plans[0]);
+    assert_eq!(snapshot.status.unwrap().level, Level::Waiting);
+}
+
+#[test]
+fn a_mismatch_of_subnets_holds_a_first_start_but_stops_nothing() {
+    let other = |s: &mut Snapshot| {
+        let relation = s.relations.stores.main.as_mut().unwrap();
+        relation.remote_app_bag.extend(bag(&[("allowed-subnets", "10.9.9.9/32")]));
+    };
+    held(other, Level::Waiting, "waiting for `db`");
+    let mut snapshot = settled();
+    other(&mut snapshot);
+    assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+}
+
+#[test]
+fn a_rotated_password_rewrites_the_pass_file_and_restarts_nothing() {
+    let mut snapshot = settled();
+    for relation in [&mut snapshot.relations.stores.main, &mut snapshot.relations.stores.visibility] {
+        let relation = relation.as_mut().unwrap();
+        let master = relation.remote_app_bag["master"].expose().replace(model::PASSWORD, "new");
+        relation.remote_app_bag.extend(bag(&[("master", &master), ("password", "new")]));
+    }
+    let plans = hook(&mut snapshot);
+    assert_eq!(plans[0].to_string(), "write /etc/temporal/pgpass");
+    assert_eq!(plans[1].to_string(), "publish for the application on 9: database_connections");
+    assert_eq!(snapshot.status.unwrap().level, Level::Active);
+}
+
+#[test]
+fn a_restarted_container_gets_everything_again() {
+    let mut snapshot = settled();
+    let fresh = ready_to_start().workload;
+    snapshot.workload = fresh;
+    workload(&mut snapshot).boot_id = "boot-2".to_owned();
+    let plans = hook(&mut snapshot);
+    let written = plans[0].effects.iter().filter(|e| matches!(e, Effect::Write { .. })).count();
+    assert_eq!(written, 3);
+    assert_eq!(snapshot.status.unwrap().level, Level::Active);
+}
+
+#[test]
+fn a_changed_shard_count_blocks_and_leaves_the_server_as_it_is() {
+    let mut snapshot = settled();
+    snapshot.stores.main = facts((1, 19), Some(4));
+    snapshot.config = config::parse(&options(json!({"num-history-shards": 8})));
+    let plans = hook(&mut snapshot);
+    assert_eq!(plans.len(), 1);
+    let status = snapshot.status.unwrap();
+    assert_eq!(status.level, Level::Blocked);
+    assert!(status.message.contains("num-history-shards=4"), "{}", status.message);
+}
+
+#[test]
+fn only_what_serves_is_active() {
+    let cases: [fn(&mut temporal_k8s::snapshot::Serving); 2] = [
+        |serving| _ = serving.roles.insert(Role::History, Err("not serving".into())),
+        |serving| serving.store = Some(Err("no answer".into())),
+    ];
+    for case in cases {
+        let mut snapshot = settled();
+        let Probe::Known(serving) = &mut snapshot.serving else { panic!("not serving") };
+        case(serving);
+        assert_eq!(status(&mut snapshot).level, Level::Waiting);
+    }
+    for probe in [Probe::NotAsked, Probe::Unreachable("gone".into())] {
+        let mut snapshot = settled();
+        snapshot.serving = probe;
+        assert_eq!(status(&mut snapshot).level, Level::Waiting);
+    }
+}
+
+#[test]
+fn a_server_that_exits_after_the_start_is_told_with_its_last_words() {
+    let mut snapshot = ready_to_start();
+    hook(&mut snapshot);
+    snapshot.attempt = Attempt::Done;
+    let service = workload(&mut snapshot).service.as_mut().unwrap();
+    service.state = ServiceState::Backoff;
+    service.last_words = Some("bad luck".into());
+    let shown = plan(&snapshot).to_string();
+    assert!(shown.contains("bad luck") && shown.contains("kubectl -n m logs temporal-k8s-0"), "{shown}");
+}
+
+#[test]
+fn a_failed_change_of_the_container_blocks_and_names_what_was_tried() {
+    let mut snapshot = ready_to_start();
+    snapshot.attempt = Attempt::Failed(Failure {
+        attempt: "write /etc/temporal/pgpass".into(),
+        why: "no space left on device".into(),
+    });
+    let shown = plan(&snapshot).to_string();
+    assert!(
+        shown.contains("unit blocked: could not write /etc/temporal/pgpass: no space left"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn ports_follow_the_roles() {
+    let mut snapshot = ready_to_start();
+    snapshot.config = config::parse(&options(json!({"services": "history, worker"})));
+    hook(&mut snapshot);
+    assert_eq!(snapshot.open_ports, BTreeSet::from([7234, 6934, 7239, 6939]));
+    snapshot.config = config::parse(&options(json!({"services": "frontend"})));
+    hook(&mut snapshot);
+    assert_eq!(snapshot.open_ports, BTreeSet::from([7233, 6933, 7236, 6936]));
+}
+
+#[test]
+fn ports_of_others_are_left_alone() {
+    let mut snapshot = settled();
+    snapshot.open_ports.insert(80);
+    assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+}
+
+#[test]
+fn an_ingress_without_a_frontend_is_refused_and_gets_nothing() {
+    let mut snapshot = ready_to_start();
+    snapshot.config = config::parse(&options(json!({"services": "history,matching,worker"})));
+    snapshot.relations.ingress = Some(model::ingress(11));
+    let status = status(&mut snapshot);
+    assert_eq!(status.level, Level::Blocked);
+    assert!(status.message.contains("juju remove-relation temporal-k8s:ingress"));
+    assert_eq!(snapshot.relations.ingress.unwrap().own_app_bag, Some(bag(&[])));
+}
+
+#[test]
+fn switching_the_ingress_protocol_leaves_no_stale_key() {
+    let published = |protocol: &str| {
+        let mut snapshot = settled();
+        snapshot.relations.ingress = Some(model::ingress(11));
+        let mut of = |protocol: &str| {
+            let given = options(json!({"ingress-protocol": protocol}));
+            snapshot.config = config::parse(&given);
+            hook(&mut snapshot);
+            snapshot.relations.ingress.clone().unwrap()
+        };
+        let direct = of(protocol);
+        of(if protocol == "v2" { "nginx-2023" } else { "v2" });
+        (direct, of(protocol))
+    };
+    for protocol in ["v2", "nginx-2023"] {
+        let (direct, after_a_detour) = published(protocol);
+        assert_eq!(direct, after_a_detour);
+    }
+}
+
+#[test]
+fn a_stopping_unit_stops_its_server_and_does_nothing_else() {
+    let mut snapshot = settled();
+    snapshot.hook.event = Event::Stop;
+    let plans = hook(&mut snapshot);
+    assert_eq!(plans[0].effects.len(), 2);
+    assert_eq!(plans[0].effects[1], Effect::Stop);
+    assert_eq!(workload(&mut snapshot).service.as_ref().unwrap().state, ServiceState::Inactive);
+    assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+}
+
+#[test]
+fn remove_and_unknown_hooks_do_nothing() {
+    for event in [Event::Remove, Event::Other("collect-metrics".into())] {
+        let mut snapshot = ready_to_start();
+        snapshot.hook.event = event;
+        assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+    }
+}
+
+#[test]
+fn the_restart_action_answers_with_what_it_saw() {
+    let action = Event::Action { name: "restart".into() };
+    let mut snapshot = settled();
+    snapshot.hook.event = action.clone();
+    let plans = hook(&mut snapshot);
+    assert!(plans[0].effects.contains(&Effect::Restart));
+    assert!(plans[1].to_string().contains("action result"), "{}", plans[1]);
+
+    let mut snapshot = ready_to_start();
+    snapshot.hook.event = action.clone();
+    snapshot.stores.main = Probe::Known(StoreFacts { schema: None, shards: None });
+    let plans = hook(&mut snapshot);
+    assert_eq!(plans.len(), 1);
+    assert!(plans[0].to_string().contains("action failed: not restarted: "), "{}", plans[0]);
+
+    let mut snapshot = settled();
+    snapshot.hook.event = Event::Action { name: "dance".into() };
+    assert!(plan(&snapshot).to_string().contains("unknown action `dance`"));
+}
+
+#[test]
+fn a_schema_version_below_the_needed_one_never_starts_any_server() {
+    for version in ["1.17.4", "1.20.0", "1.23.1", "1.26.2", "1.32.2", "1.40.0"] {
+        let version: temporal_k8s::server::version::Version = version.parse().unwrap();
+        let need = temporal_k8s::server::version::required_schema(version).unwrap();
+        let below = SchemaVersion { minor: need.main.minor - 1, ..need.main };
+        let mut snapshot = ready_to_start();
+        workload(&mut snapshot).version = Probe::Known(version);
+        snapshot.stores.main = facts((below.major, below.minor), None);
+        let plans = hook(&mut snapshot);
+        assert_eq!(plans.len(), 1, "{version} was started");
+    }
+}

@@ -1,0 +1,345 @@
+//! What holds for every snapshot, however odd. The names of the laws are those of the design: S1 to
+//! S15 for safety, L1 to L5 for liveness.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use serde_json::json;
+use temporal_k8s::config;
+use temporal_k8s::effect::Effect;
+use temporal_k8s::hook::Event;
+use temporal_k8s::plan::plan;
+use temporal_k8s::relations::{Databag, Relation};
+use temporal_k8s::secret::Secret;
+use temporal_k8s::server::version::{SchemaVersion, required_schema};
+use temporal_k8s::server::{PerStore, Role, Store};
+use temporal_k8s::snapshot::{Attempt, Probe, ServiceState, Serving, Snapshot, StoreFacts};
+use temporal_k8s::status::Level;
+
+use crate::model::{self, PASSWORD, all_well, hook, options, ready_to_start, settled, workload};
+
+fn databag() -> impl Strategy<Value = Databag> {
+    let key = prop_oneof![
+        Just("master".to_owned()),
+        Just("database".to_owned()),
+        Just("allowed-subnets".to_owned()),
+        Just("egress-subnets".to_owned()),
+        Just("schema_status".to_owned()),
+        Just("ingress".to_owned()),
+        ".{0,8}",
+    ];
+    let value = prop_oneof![
+        Just("ready".to_owned()),
+        Just("temporal-k8s_db".to_owned()),
+        Just("dbname=temporal-k8s_db host=pg user=u password=s3cr3t-marker port=x".to_owned()),
+        Just("dbname='temporal-k8s_db host=pg".to_owned()),
+        Just(r#"{"url": 3}"#.to_owned()),
+        ".{0,40}",
+    ];
+    prop::collection::btree_map(key, value.prop_map(Secret::new), 0..6)
+}
+
+/// A relation as it should be, with odd bags laid over it.
+fn relation(good: Relation) -> impl Strategy<Value = Option<Relation>> {
+    let odd = (databag(), databag(), prop::option::of(databag()), databag());
+    let mixed = (odd, any::<bool>()).prop_map({
+        let good = good.clone();
+        move |((remote, own, own_app, unit), keep)| {
+            let mut relation = good.clone();
+            if !keep {
+                relation.remote_app_bag.clear();
+            }
+            relation.remote_app_bag.extend(remote);
+            relation.own_unit_bag.extend(own);
+            relation.own_app_bag = own_app.or(relation.own_app_bag);
+            relation.remote_unit_bags = BTreeMap::from([("pg/0".to_owned(), unit)]);
+            relation
+        }
+    });
+    prop_oneof![2 => Just(None), 6 => Just(Some(good)), 2 => mixed.prop_map(Some)]
+}
+
+fn facts() -> impl Strategy<Value = Probe<StoreFacts>> {
+    let schema = prop::option::of((1..3_u32, 0..25_u32))
+        .prop_map(|version| version.map(|(major, minor)| SchemaVersion { major, minor }));
+    let shards = prop_oneof![Just(None), Just(Some(4)), Just(Some(8))];
+    prop_oneof![
+        1 => Just(Probe::NotAsked),
+        1 => Just(Probe::Unreachable("no answer".to_owned())),
+        3 => Just(Probe::Known(StoreFacts {
+            schema: Some(SchemaVersion { major: 1, minor: 19 }), shards: None,
+        })),
+        3 => (schema, shards).prop_map(|(schema, shards)| {
+            Probe::Known(StoreFacts { schema, shards })
+        }),
+    ]
+}
+
+fn serving() -> impl Strategy<Value = Probe<Serving>> {
+    let answer = prop_oneof![Just(Ok(())), Just(Err("not serving".to_owned()))];
+    let roles = prop::collection::btree_map(prop::sample::select(Role::ALL.to_vec()), answer.clone(), 0..5);
+    prop_oneof![
+        Just(Probe::NotAsked),
+        Just(Probe::Unreachable("gone".to_owned())),
+        (roles, prop::option::of(answer))
+            .prop_map(|(roles, store)| Probe::Known(Serving { roles, store, version: None })),
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop::sample::select(vec![
+        Event::Install,
+        Event::Start,
+        Event::ConfigChanged,
+        Event::UpdateStatus,
+        Event::LeaderElected,
+        Event::UpgradeCharm,
+        Event::Stop,
+        Event::Remove,
+        Event::Action { name: "restart".to_owned() },
+    ])
+}
+
+fn given() -> impl Strategy<Value = serde_json::Value> {
+    prop::sample::select(vec![
+        json!({}),
+        json!({"services": "frontend"}),
+        json!({"services": "worker, history"}),
+        json!({"num-history-shards": 8}),
+        json!({"num-history-shards": 3}),
+        json!({"log-level": "loud", "services": ","}),
+        json!({"ingress-protocol": "nginx-2023", "external-hostname": "t.example.com"}),
+        json!({"database-prefix": "shared"}),
+        json!({"log-level": 7}),
+    ])
+}
+
+/// Any snapshot: fresh or settled, with anything changed.
+fn any_snapshot() -> impl Strategy<Value = Snapshot> {
+    let relations = (
+        relation(model::store(Store::Main, 7)),
+        relation(model::store(Store::Visibility, 8)),
+        relation(model::admin(9)),
+        relation(model::ingress(10)),
+    );
+    let state = prop::option::of(prop::sample::select(vec![
+        ServiceState::Active,
+        ServiceState::Inactive,
+        ServiceState::Backoff,
+        ServiceState::Error,
+    ]));
+    let version = prop::sample::select(vec!["1.16.0", "1.17.3", "1.20.0", "1.23.1", "1.32.2"]);
+    (
+        (any::<bool>(), event(), any::<bool>(), given(), relations),
+        (facts(), facts(), serving(), state, version),
+        (0..10_u8, prop::collection::btree_set(7230..7240_u16, 0..4), any::<bool>()),
+    )
+        .prop_map(|(who, server, (pebble, ports, address))| {
+            let (fresh, event, leader, given, (db, visibility, admin, ingress)) = who;
+            let (main_facts, visibility_facts, serving, state, version) = server;
+            let mut snapshot = if fresh { ready_to_start() } else { settled() };
+            snapshot.hook.event = event;
+            snapshot.leader = leader;
+            snapshot.config = config::parse(&options(given));
+            snapshot.relations.stores = PerStore { main: db, visibility };
+            snapshot.relations.admin = admin;
+            snapshot.relations.ingress = ingress;
+            snapshot.stores = PerStore { main: main_facts, visibility: visibility_facts };
+            snapshot.open_ports.extend(ports);
+            if !address {
+                snapshot.bind_address = None;
+            }
+            if fresh {
+                workload(&mut snapshot).version = Probe::Known(version.parse().unwrap());
+            }
+            if let (Some(state), Some(service)) = (state, &mut workload(&mut snapshot).service) {
+                service.state = state;
+            }
+            snapshot.serving = serving;
+            if pebble == 0 {
+                snapshot.workload = Probe::Unreachable("pebble is not up".to_owned());
+            }
+            if !leader {
+                let relations = &mut snapshot.relations;
+                for relation in [
+                    &mut relations.stores.main,
+                    &mut relations.stores.visibility,
+                    &mut relations.admin,
+                    &mut relations.ingress,
+                ]
+                .into_iter()
+                .flatten()
+                {
+                    relation.own_app_bag = None;
+                }
+            }
+            snapshot
+        })
+}
+
+/// Law S1, said once more and apart from the planner: what must be true before any start.
+fn start_is_safe(snapshot: &Snapshot) -> bool {
+    let Probe::Known(workload) = &snapshot.workload else { return false };
+    let Probe::Known(version) = workload.version else { return false };
+    let Ok(needs) = required_schema(version) else { return false };
+    let Ok(config) = &snapshot.config else { return false };
+    let proven = Store::ALL.iter().all(|store| match snapshot.stores.get(*store) {
+        Probe::Known(facts) => {
+            facts.schema.is_some_and(|have| have >= *needs.get(*store))
+                && facts.shards.is_none_or(|stored| stored == config.shards)
+        }
+        Probe::NotAsked | Probe::Unreachable(_) => false,
+    });
+    let signalled = snapshot.relations.admin.as_ref().is_none_or(|admin| {
+        admin.remote_app_bag.get("schema_status").is_some_and(|v| v.expose() == "ready")
+    });
+    let related = Store::ALL.iter().all(|s| snapshot.relations.stores.get(*s).is_some());
+    proven && signalled && related
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn s1_nothing_starts_without_proof(snapshot in any_snapshot()) {
+        let running = snapshot.workload.known().and_then(|w| w.service.as_ref())
+            .is_some_and(|service| service.state == ServiceState::Active);
+        for effect in &plan(&snapshot).effects {
+            match effect {
+                Effect::Layer(_) | Effect::Replan => prop_assert!(start_is_safe(&snapshot)),
+                // a server that runs was started on a proof
+                Effect::Restart => prop_assert!(running),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn s2_nothing_keeps_running_on_a_removed_store(mut snapshot in any_snapshot()) {
+        hook(&mut snapshot);
+        let removed = Store::ALL.iter().any(|s| snapshot.relations.stores.get(*s).is_none());
+        let reconciles = !matches!(snapshot.hook.event, Event::Remove | Event::Action { .. });
+        if let Probe::Known(workload) = &snapshot.workload && removed && reconciles {
+            let up = workload.service.as_ref().is_some_and(|service| {
+                matches!(service.state, ServiceState::Active | ServiceState::Backoff)
+            });
+            prop_assert!(!up);
+        }
+    }
+
+    #[test]
+    fn s4_only_the_leader_writes_application_data(mut snapshot in any_snapshot()) {
+        snapshot.leader = false;
+        for plan in hook(&mut snapshot) {
+            let writes = plan.effects.iter().any(|effect| matches!(
+                effect,
+                Effect::PublishApp { .. } | Effect::AppStatus { .. } | Effect::TellVersion { .. }
+            ));
+            prop_assert!(!writes, "{}", plan);
+        }
+    }
+
+    #[test]
+    fn s5_no_plan_shows_a_password(mut snapshot in any_snapshot()) {
+        for plan in hook(&mut snapshot) {
+            prop_assert!(!format!("{plan} {plan:?}").contains(PASSWORD), "{}", plan);
+        }
+        prop_assert!(!format!("{snapshot:?}").contains(PASSWORD));
+    }
+
+    #[test]
+    fn s10_a_second_hook_does_nothing(mut snapshot in any_snapshot()) {
+        let action = matches!(snapshot.hook.event, Event::Action { .. });
+        hook(&mut snapshot);
+        snapshot.attempt = Attempt::None;
+        let again = plan(&snapshot);
+        prop_assert!(action || again.effects.is_empty(), "{}", again);
+    }
+
+    #[test]
+    fn s12_active_means_serving(snapshot in any_snapshot()) {
+        let plan = plan(&snapshot);
+        let active = plan.effects.iter().any(|effect| {
+            matches!(effect, Effect::UnitStatus(status) if status.level == Level::Active)
+        });
+        if active {
+            let Probe::Known(serving) = &snapshot.serving else {
+                return Err(TestCaseError::fail("active without looking"));
+            };
+            prop_assert!(serving.roles.values().all(Result::is_ok));
+            prop_assert!(serving.store.as_ref().is_none_or(Result::is_ok));
+            prop_assert!(plan.workload().next().is_none());
+        }
+    }
+
+    #[test]
+    fn effects_are_in_order_and_planning_is_deterministic(snapshot in any_snapshot()) {
+        let first = plan(&snapshot);
+        prop_assert!(first.effects.is_sorted_by_key(Effect::rank));
+        prop_assert_eq!(first, plan(&snapshot.clone()));
+    }
+
+    #[test]
+    fn l4_every_blocked_names_a_step(mut snapshot in any_snapshot()) {
+        hook(&mut snapshot);
+        if let Some(status) = snapshot.status && status.level == Level::Blocked {
+            prop_assert!(status.message.contains('`'), "{}", status.message);
+        }
+    }
+
+    #[test]
+    fn a_fault_never_improves_the_status(snapshot in any_snapshot(), fault in 0..5_u8) {
+        let level = |mut snapshot: Snapshot| {
+            hook(&mut snapshot);
+            snapshot.status.map(|status| status.level)
+        };
+        let mut worse = snapshot.clone();
+        match fault {
+            0 => worse.relations.stores.main = None,
+            1 => worse.stores.visibility = Probe::Unreachable("no answer".to_owned()),
+            2 => worse.config = config::parse(&options(json!({"services": "none"}))),
+            3 => worse.bind_address = None,
+            _ => worse.workload = Probe::Unreachable("pebble is not up".to_owned()),
+        }
+        // a missing address or container hides what only they would let us see
+        let hides = fault >= 3 || fault == 2;
+        let (before, after) = (level(snapshot), level(worse));
+        if before == Some(Level::Active) || !hides {
+            prop_assert!(after >= before, "{:?} became {:?}", before, after);
+        }
+    }
+
+    /// L1, L2: once the world is well, update-status alone brings every unit to active, and then does nothing.
+    #[test]
+    fn l1_l2_a_well_world_settles(mut snapshot in any_snapshot()) {
+        let well = ready_to_start();
+        snapshot.hook.event = Event::UpdateStatus;
+        snapshot.config = well.config;
+        snapshot.bind_address = well.bind_address;
+        snapshot.relations = well.relations;
+        snapshot.stores = well.stores;
+        if snapshot.workload.known().is_none_or(|w| w.version.known().is_none_or(|v| v.minor < 17)) {
+            snapshot.workload = well.workload;
+        }
+        for _ in 0..3 {
+            snapshot.serving = Probe::Known(all_well(&snapshot));
+            hook(&mut snapshot);
+        }
+        prop_assert_eq!(snapshot.status.as_ref().map(|s| s.level), Some(Level::Active));
+        snapshot.attempt = Attempt::None;
+        prop_assert!(plan(&snapshot).effects.is_empty());
+    }
+}
+
+#[test]
+fn s11_the_order_of_relation_numbers_does_not_matter() {
+    let mut one = ready_to_start();
+    let mut other = ready_to_start();
+    other.relations.stores.main = Some(model::store(Store::Main, 80));
+    hook(&mut one);
+    hook(&mut other);
+    assert_eq!(one.open_ports, other.open_ports);
+    assert_eq!(one.status, other.status);
+    let ports: BTreeSet<u16> = one.open_ports;
+    assert_eq!(ports.len(), 10);
+}
