@@ -3,5 +3,9 @@
 
 #[cfg(test)]
 mod servers {
+    mod nginx;
     mod parts;
+    mod postgresql;
+    mod running;
+    mod temporal;
 }

@@ -114,14 +114,15 @@ impl Nginx {
 
 /// The text of `nginx.conf`.
 ///
-/// One process, since a worker would change to a user that a user namespace may not have; for the
-/// same reason the user is root by name. Unknown hosts get the controller's default backend, 404.
+/// The worker stays root, the one user that every user namespace has (there nginx complains that it
+/// cannot set its groups, and goes on). A single process would do without, but it stops answering
+/// after a SIGHUP. Unknown hosts get the controller's default backend, 404.
 fn configuration(ingresses: &[Ingress], port: u16, root: &Path) -> Result<String, NginxError> {
     let root = root.display();
     let mut text = format!(
         "\
 daemon off;
-master_process off;
+worker_processes 1;
 user root root;
 error_log stderr notice;
 pid \"{root}/nginx.pid\";

@@ -1,0 +1,147 @@
+use std::time::{Duration, Instant};
+
+use rehearsal::parts::Parts;
+use rehearsal::servers::postgresql::Postgresql;
+use tokio_postgres::{Client, Config, Error, NoTls};
+
+use super::running::{Database, postgresql};
+
+/// Logs in over TCP with a password, as a client in another pod does.
+async fn log_in(
+    database: &Database,
+    user: &str,
+    password: &str,
+    name: &str,
+) -> Result<Client, Error> {
+    let (client, connection) = Config::new()
+        .host("127.0.0.1")
+        .port(database.port)
+        .user(user)
+        .password(password)
+        .dbname(name)
+        .connect(NoTls)
+        .await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+#[tokio::test]
+async fn any_password_reaches_the_server_and_only_the_newest_is_let_in() {
+    let database = postgresql().await;
+    let operator = &database.operator;
+    let long = "x".repeat(200);
+    let passwords = [
+        "plain16charsABCD",
+        r#"a'b"c d\e:f%I%L$1{{2}}#&<"#,
+        "grün ☃ 'ß",
+        "' OR true --",
+        &long,
+    ];
+    for password in passwords {
+        operator
+            .create_role("relation_id_7", password, false)
+            .await
+            .unwrap();
+        log_in(&database, "relation_id_7", password, "postgres")
+            .await
+            .unwrap();
+    }
+    operator
+        .alter_password("relation_id_7", "newer")
+        .await
+        .unwrap();
+    log_in(&database, "relation_id_7", "newer", "postgres")
+        .await
+        .unwrap();
+    let refused = log_in(&database, "relation_id_7", &long, "postgres")
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(refused.code().unwrap().code(), "28P01");
+}
+
+#[tokio::test]
+async fn a_removed_relation_leaves_its_database_to_the_next_role() {
+    let database = postgresql().await;
+    let operator = &database.operator;
+    let name = "temporal-k8s_db";
+    operator
+        .create_role("relation_id_7", "first", false)
+        .await
+        .unwrap();
+    operator
+        .create_database(name, "relation_id_7")
+        .await
+        .unwrap();
+    let first = log_in(&database, "relation_id_7", "first", name)
+        .await
+        .unwrap();
+    let fill =
+        "CREATE EXTENSION btree_gin; CREATE TABLE kept (n int); INSERT INTO kept VALUES (42)";
+    first.batch_execute(fill).await.unwrap();
+    drop(first);
+
+    operator.drop_role("relation_id_7").await.unwrap();
+    operator.drop_role("relation_id_7").await.unwrap();
+    assert!(
+        log_in(&database, "relation_id_7", "first", name)
+            .await
+            .is_err()
+    );
+    let owner = "SELECT tableowner::text FROM pg_tables WHERE tablename = 'kept'";
+    let row = operator
+        .client(name)
+        .await
+        .unwrap()
+        .query_one(owner, &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, &str>(0), "operator");
+
+    operator
+        .create_role("relation_id_9", "second", false)
+        .await
+        .unwrap();
+    operator
+        .create_role("stranger", "third", false)
+        .await
+        .unwrap();
+    operator
+        .create_database(name, "relation_id_9")
+        .await
+        .unwrap();
+    let second = log_in(&database, "relation_id_9", "second", name)
+        .await
+        .unwrap();
+    second
+        .batch_execute("INSERT INTO kept SELECT n + 1 FROM kept")
+        .await
+        .unwrap();
+    let row = second
+        .query_one("SELECT max(n) FROM kept", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, i32>(0), 43);
+    assert!(log_in(&database, "stranger", "third", name).await.is_err());
+}
+
+#[tokio::test]
+async fn a_second_server_is_up_in_a_moment() {
+    drop(postgresql().await);
+    let started = Instant::now();
+    drop(postgresql().await);
+    // It takes a quarter of this on two idle cores.
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_run_is_waited_for_in_bounds() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Postgresql::lay(&Parts::locate().unwrap(), root.path(), 1).unwrap();
+    let refused = server.ready(Duration::from_millis(100)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "PostgreSQL did not answer within 0 s");
+}
