@@ -6,7 +6,7 @@
 //! says that the backend speaks gRPC: that is up to the operator.
 
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::signal::Signal;
@@ -156,18 +156,11 @@ impl Nginx {
                 };
                 self.write(hook, Some(definition))?;
                 hook.relation_set_app(id, [url])?;
-                let ip = self.address(hook.unit());
+                let ip = self.node.pod_ip(hook.unit());
                 let ip = ip.map(|ip| format!("Ingress IP(s): {ip}")).unwrap_or_default();
                 Ok(hook.status_set("active", &ip)?)
             }
             Err(why) => Ok(hook.status_set("blocked", &why)?),
-        }
-    }
-
-    fn address(&self, unit: &str) -> Option<Ipv4Addr> {
-        match self.node.pod_ip(unit)? {
-            IpAddr::V4(ip) => Some(ip),
-            IpAddr::V6(_) => None,
         }
     }
 
@@ -177,7 +170,7 @@ impl Nginx {
         hook: &HookContext<'_>,
         definition: Option<Definition>,
     ) -> Result<(), CounterpartError> {
-        let ip = self.address(hook.unit());
+        let ip = self.node.pod_ip(hook.unit());
         let hostname = definition.as_ref().map(|it| it.hostname.clone());
         if self.hostname != hostname {
             if let Some(gone) = &self.hostname {

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::error::Error;
 use std::io::Read;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -219,7 +218,7 @@ impl Postgresql {
             return Ok(hook.status_set("active", "")?);
         }
         state.start()?;
-        if let Some(IpAddr::V4(ip)) = state.node.pod_ip(hook.unit()) {
+        if let Some(ip) = state.node.pod_ip(hook.unit()) {
             let primary = primary(hook);
             state.node.unname(&primary);
             state.node.name(&primary, ip);
