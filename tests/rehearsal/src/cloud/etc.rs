@@ -1,0 +1,76 @@
+//! The files in `/etc` by which programs find users, hosts and name servers.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use super::Error;
+use super::mounts::{Root, write};
+use super::names;
+
+/// What the pieces of `/etc` in a pod tell.
+#[derive(Debug, Clone)]
+pub(super) struct Etc {
+    /// The pod's name, which is its host name.
+    pub(super) host: String,
+    pub(super) ip: Ipv4Addr,
+    pub(super) app: String,
+    pub(super) model: String,
+}
+
+impl Etc {
+    /// The name of all pods of the application, below which each has its own.
+    pub(super) fn domain(&self) -> String {
+        format!("{}-endpoints.{}.svc.cluster.local", self.app, self.model)
+    }
+
+    fn files(&self) -> [(&'static str, String); 6] {
+        let Self {
+            host, ip, model, ..
+        } = self;
+        let domain = self.domain();
+        [
+            (
+                "/etc/hosts",
+                format!("127.0.0.1 localhost\n{ip} {host}.{domain} {host}\n"),
+            ),
+            ("/etc/hostname", format!("{host}\n")),
+            (
+                "/etc/resolv.conf",
+                format!(
+                    "search {model}.svc.cluster.local svc.cluster.local cluster.local\n\
+                     nameserver {}\noptions ndots:5\n",
+                    names::SERVER
+                ),
+            ),
+            (
+                "/etc/nsswitch.conf",
+                "passwd: files\ngroup: files\nhosts: files dns\n".to_owned(),
+            ),
+            (
+                "/etc/passwd",
+                "root:x:0:0:root:/root:/bin/sh\n\
+                 user:x:1000:1000:user:/tmp:/bin/sh\n\
+                 nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
+                    .to_owned(),
+            ),
+            (
+                "/etc/group",
+                "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n".to_owned(),
+            ),
+        ]
+    }
+
+    /// Writes them into a container's root.
+    pub(super) fn write_to(&self, root: &Root) -> Result<(), Error> {
+        self.files()
+            .iter()
+            .try_for_each(|(path, text)| root.file(path, text.as_bytes(), 0o644))
+    }
+
+    /// Writes them into the `/etc` that the calling thread sees.
+    pub(super) fn write_here(&self) -> Result<(), Error> {
+        self.files()
+            .iter()
+            .try_for_each(|(path, text)| write(Path::new(path), text.as_bytes(), 0o644))
+    }
+}

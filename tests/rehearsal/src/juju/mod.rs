@@ -1,0 +1,3 @@
+//! The emulated Juju.
+
+pub mod cloud;

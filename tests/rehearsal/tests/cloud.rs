@@ -1,0 +1,624 @@
+//! The emulated node with real Pebbles. Each test starts itself again inside a sandbox of its own.
+//!
+//! They need the parts: `REHEARSAL_PARTS` names the directory with `pebble-<version>/pebble` and
+//! `temporal-<version>/temporal-server`.
+#![cfg(test)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rehearsal::cloud::{self, Image, Node, Process, RunAs};
+use rehearsal::juju::cloud::{Cloud, Pod};
+use zip::write::SimpleFileOptions;
+
+const PARTS: &str = "REHEARSAL_PARTS";
+const WORK: &str = "REHEARSAL_TEST_WORK";
+const LIMIT: Duration = Duration::from_secs(20);
+const PROBE: u16 = 38813;
+
+const PEBBLE: &str = "pebble-1.19.2/pebble";
+const TEMPORAL: &str = "temporal-1.32.2/temporal-server";
+
+const DISPATCH: &str = r#"#!/bin/sh
+case "$1" in
+look) pwd; id -u; hostname; env; ls -A / /tmp /home /charm/containers 2>&1; true ;;
+write) echo x > "$2" ;;
+tool) "$2" ;;
+health) curl -s --unix-socket "$2" http://localhost/v1/health ;;
+esac
+"#;
+
+/// Runs `test` inside a sandbox, in a process of its own.
+fn sandboxed(name: &str, test: impl FnOnce(&Path)) {
+    if cloud::inside().unwrap() {
+        let work = PathBuf::from(std::env::var_os(WORK).unwrap());
+        assert_eq!(
+            cloud::enter(std::slice::from_ref(&work)).unwrap(),
+            cloud::Entered::Inside
+        );
+        test(&work);
+        fs::write(work.join("ran"), "").unwrap();
+        return;
+    }
+    cloud::allowed().unwrap();
+    let work = tempfile::tempdir().unwrap();
+    let status = cloud::command(std::env::current_exe().unwrap())
+        .unwrap()
+        .args([name, "--exact", "--nocapture"])
+        .env(WORK, work.path())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert!(
+        work.path().join("ran").exists(),
+        "no test is named `{name}`"
+    );
+}
+
+fn part(name: &str) -> PathBuf {
+    let parts = std::env::var_os(PARTS).unwrap_or_else(|| panic!("set {PARTS}"));
+    let path = Path::new(&parts).join(name);
+    assert!(path.exists(), "{} is missing", path.display());
+    path
+}
+
+fn image() -> Image {
+    Image::new(part(PEBBLE)).working_directory("/etc/temporal")
+}
+
+fn node_with(work: &Path, image: Image) -> Node {
+    let images = BTreeMap::from([("temporal".to_owned(), image)]);
+    Node::new(work, images).unwrap()
+}
+
+fn node(work: &Path) -> Node {
+    node_with(work, image())
+}
+
+fn charm(work: &Path) -> PathBuf {
+    let path = work.join("test.charm");
+    let mut archive = zip::ZipWriter::new(File::create(&path).unwrap());
+    let program = SimpleFileOptions::default().unix_permissions(0o755);
+    archive.start_file("dispatch", program).unwrap();
+    archive.write_all(DISPATCH.as_bytes()).unwrap();
+    let text = SimpleFileOptions::default().unix_permissions(0o644);
+    archive.start_file("metadata.yaml", text).unwrap();
+    archive.finish().unwrap();
+    path
+}
+
+fn description(work: &Path, app: &str, n: u32) -> Pod {
+    let tools = work.join("tools");
+    fs::create_dir_all(&tools).unwrap();
+    fs::create_dir_all(work.join("sockets")).unwrap();
+    Pod {
+        model: "model".to_owned(),
+        app: app.to_owned(),
+        unit: format!("{app}/{n}"),
+        charm: Some(charm(work)),
+        containers: vec!["temporal".to_owned()],
+        tools,
+        agent_socket: work.join("sockets/agent.socket"),
+    }
+}
+
+fn create(node: &mut Node, work: &Path, app: &str, n: u32) -> String {
+    let pod = description(work, app, n);
+    node.create_pod(&pod).unwrap();
+    boot_id(node, &pod.unit)
+}
+
+fn boot_id(node: &Node, unit: &str) -> String {
+    let begin = Instant::now();
+    loop {
+        if let Some(id) = node.boot_id(unit, "temporal") {
+            return id;
+        }
+        let log = node.container_log(unit, "temporal").unwrap();
+        assert!(begin.elapsed() < LIMIT, "no Pebble on {unit}: {log}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Pebble's own command line, through the socket that the charm has.
+fn pebble(node: &Node, unit: &str, arguments: &[&str]) -> Output {
+    let shared = node
+        .pod_directory(unit)
+        .unwrap()
+        .join("containers/temporal/shared");
+    Command::new(part(PEBBLE))
+        .args(arguments)
+        .env("PEBBLE_SOCKET", shared.join("pebble.socket"))
+        .env("HOME", &shared)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs the charm and gives back whether it succeeded, and its output.
+fn dispatch(node: &Node, unit: &str, arguments: &[&str]) -> (bool, String) {
+    let output = node
+        .charm_command(unit)
+        .unwrap()
+        .args(arguments)
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .unwrap();
+    (
+        output.status.success(),
+        text(&output.stdout) + &text(&output.stderr),
+    )
+}
+
+fn shell(node: &Node, unit: &str, script: &str) -> cloud::Finished {
+    let directory = node.pod_directory(unit).unwrap().join("shell");
+    let process = Process::new("bash", directory).args(["-c", script]);
+    node.spawn_in_pod(unit, &process)
+        .unwrap()
+        .wait(LIMIT)
+        .unwrap()
+}
+
+/// A request for the boot id of whatever Pebble is at that address, from within a pod.
+fn who_is(node: &Node, from: &str, host: &str) -> String {
+    let request = format!(
+        "exec 3<>/dev/tcp/{host}/{PROBE} && \
+         printf 'GET /v1/system-info HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+    );
+    let finished = shell(node, from, &request);
+    assert!(finished.status.success(), "{host}: {}", finished.stderr);
+    finished.stdout
+}
+
+fn connects(address: IpAddr, port: u16) -> std::io::Result<()> {
+    TcpStream::connect_timeout(&SocketAddr::new(address, port), LIMIT).map(drop)
+}
+
+#[test]
+fn containers_see_their_own_files_only() {
+    sandboxed("containers_see_their_own_files_only", |work| {
+        let image = image().text("/etc/temporal/hello", "from the image", 0o640);
+        let mut node = node_with(work, image);
+        create(&mut node, work, "a", 0);
+        create(&mut node, work, "b", 0);
+
+        let pushed = pebble(&node, "a/0", &["mkdir", "/srv"]);
+        assert!(pushed.status.success(), "{}", text(&pushed.stderr));
+        let listed = |unit: &str| text(&pebble(&node, unit, &["ls", "/"]).stdout);
+        assert!(listed("a/0").contains("srv"));
+        assert!(!listed("b/0").contains("srv"), "{}", listed("b/0"));
+        for of_the_host in ["home", "boot", "sys", "lib", "sbin"] {
+            let words = listed("a/0");
+            assert!(
+                !words.split_whitespace().any(|word| word == of_the_host),
+                "{words}"
+            );
+        }
+        let mode = text(&pebble(&node, "a/0", &["ls", "-l", "/etc/temporal/hello"]).stdout);
+        assert!(mode.starts_with("-rw-r-----"), "{mode}");
+    });
+}
+
+#[test]
+fn a_real_server_answers_in_its_container_as_pebble_starts_it() {
+    sandboxed(
+        "a_real_server_answers_in_its_container_as_pebble_starts_it",
+        |work| {
+            let server = "/usr/bin/temporal-server";
+            let mut node = node_with(work, image().file(part(TEMPORAL), server));
+            create(&mut node, work, "temporal-k8s", 0);
+            let output = pebble(
+                &node,
+                "temporal-k8s/0",
+                &["exec", "--", server, "--version"],
+            );
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            assert!(
+                text(&output.stdout).contains("1.32.2"),
+                "{}",
+                text(&output.stdout)
+            );
+        },
+    );
+}
+
+#[test]
+fn the_charm_sees_its_directories_and_nothing_else_of_the_host() {
+    sandboxed(
+        "the_charm_sees_its_directories_and_nothing_else_of_the_host",
+        |work| {
+            let mut node = node(work);
+            create(&mut node, work, "temporal-k8s", 0);
+            let unit = "temporal-k8s/0";
+            let directory = "/var/lib/juju/agents/unit-temporal-k8s-0/charm";
+            assert_eq!(node.charm_dir(unit), Path::new(directory));
+
+            let (ok, seen) = dispatch(&node, unit, &["look"]);
+            assert!(ok, "{seen}");
+            let mut lines = seen.lines();
+            assert_eq!(lines.next(), Some(directory));
+            assert_eq!(lines.next(), Some("0"));
+            assert_eq!(lines.next(), Some("temporal-k8s-0"));
+            assert!(seen.contains("/charm/containers:\ntemporal\n"), "{seen}");
+            assert!(
+                !seen.contains("REHEARSAL"),
+                "the environment is inherited: {seen}"
+            );
+            assert!(seen.contains("/home"), "{seen}");
+            assert!(
+                seen.contains("No such file"),
+                "the host's /home is there: {seen}"
+            );
+
+            let socket = "/charm/containers/temporal/pebble.socket";
+            let (ok, health) = dispatch(&node, unit, &["health", socket]);
+            assert!(ok && health.contains("\"healthy\":true"), "{health}");
+
+            let (ok, said) = dispatch(&node, unit, &["write", "/usr/bin/planted"]);
+            assert!(!ok && said.contains("Read-only"), "{said}");
+            assert!(dispatch(&node, unit, &["write", "kept"]).0);
+            assert!(dispatch(&node, unit, &["write", "/tmp/scratch"]).0);
+            assert!(!Path::new("/tmp/scratch").exists());
+        },
+    );
+}
+
+#[test]
+fn hook_tools_that_are_links_work_where_they_are() {
+    sandboxed("hook_tools_that_are_links_work_where_they_are", |work| {
+        let program = work.join("multi/call");
+        fs::create_dir_all(program.parent().unwrap()).unwrap();
+        fs::write(&program, "#!/bin/sh\necho \"called as ${0##*/}\"\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut node = node(work);
+        let pod = description(work, "app", 0);
+        let tool = pod.tools.join("status-set");
+        std::os::unix::fs::symlink(&program, &tool).unwrap();
+        node.create_pod(&pod).unwrap();
+        let (ok, said) = dispatch(&node, "app/0", &["tool", tool.to_str().unwrap()]);
+        assert!(ok && said.contains("called as status-set"), "{said}");
+    });
+}
+
+#[test]
+fn entering_the_charm_container_takes_milliseconds() {
+    sandboxed("entering_the_charm_container_takes_milliseconds", |work| {
+        let mut node = node(work);
+        create(&mut node, work, "app", 0);
+        let mut times: Vec<Duration> = (0..30)
+            .map(|_| {
+                let begin = Instant::now();
+                assert!(dispatch(&node, "app/0", &["none"]).0);
+                begin.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!(
+            "dispatch in the charm container: fastest {:?}, median {:?}",
+            times[0], times[15]
+        );
+        assert!(times[0] < Duration::from_millis(50), "{times:?}");
+    });
+}
+
+#[test]
+fn pods_reach_each_other_by_address_and_by_name() {
+    sandboxed("pods_reach_each_other_by_address_and_by_name", |work| {
+        let mut node = node(work);
+        let a = create(&mut node, work, "app", 0);
+        let b = create(&mut node, work, "app", 1);
+        assert_ne!(a, b);
+        let ip = node.pod_ip("app/1").unwrap().to_string();
+        let long = "app-1.app-endpoints.model.svc.cluster.local";
+        for host in [ip.as_str(), long, "app-1.app-endpoints"] {
+            assert!(who_is(&node, "app/0", host).contains(&b), "{host}");
+        }
+        assert!(who_is(&node, "app/0", "127.0.0.1").contains(&a));
+        assert!(who_is(&node, "app/0", "app-0").contains(&a));
+
+        let begin = Instant::now();
+        let unknown = shell(&node, "app/0", "exec 3<>/dev/tcp/nowhere.example.com/1");
+        assert!(unknown.stderr.contains("not known"), "{}", unknown.stderr);
+        assert!(
+            begin.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            begin.elapsed()
+        );
+
+        node.name("nowhere.example.com", Ipv4Addr::LOCALHOST.into());
+        assert!(who_is(&node, "app/0", "nowhere.example.com").contains(&a));
+        node.unname("nowhere.example.com");
+        let unknown = shell(&node, "app/0", "exec 3<>/dev/tcp/nowhere.example.com/1");
+        assert!(unknown.stderr.contains("not known"), "{}", unknown.stderr);
+    });
+}
+
+#[test]
+fn a_service_forwards_its_exposed_ports_in_turn() {
+    sandboxed("a_service_forwards_its_exposed_ports_in_turn", |work| {
+        let mut node = node(work);
+        let a = create(&mut node, work, "app", 0);
+        let b = create(&mut node, work, "app", 1);
+        create(&mut node, work, "other", 0);
+        let service = node.service_ip("app").unwrap();
+        assert_ne!(node.service_ip("other"), Some(service));
+
+        assert!(
+            connects(service, PROBE).is_err(),
+            "open although not exposed"
+        );
+        node.expose("app", &BTreeSet::from([PROBE])).unwrap();
+        let answers: String = ["app", "app.model", "app.model.svc.cluster.local"]
+            .map(|host| who_is(&node, "other/0", host))
+            .concat();
+        assert!(answers.contains(&a) && answers.contains(&b), "{answers}");
+        assert!(connects(service, PROBE + 1).is_err());
+
+        node.kill_container("app/0", "temporal").unwrap();
+        for _ in 0..2 {
+            assert!(who_is(&node, "other/0", "app").contains(&b));
+        }
+        node.delete_pod("app/1").unwrap();
+        let mut client = TcpStream::connect((service, PROBE)).unwrap();
+        let mut answer = String::new();
+        assert!(
+            client.read_to_string(&mut answer).is_err(),
+            "a reset is expected: {answer}"
+        );
+
+        node.expose("app", &BTreeSet::new()).unwrap();
+        assert!(connects(service, PROBE).is_err(), "open although closed");
+        node.expose("app", &BTreeSet::from([PROBE])).unwrap();
+        node.expose("app", &BTreeSet::from([PROBE])).unwrap();
+        assert!(connects(service, PROBE).is_ok());
+        node.delete_application("app").unwrap();
+        let begin = Instant::now();
+        while connects(service, PROBE).is_ok() {
+            assert!(begin.elapsed() < LIMIT, "open although removed");
+        }
+        assert_eq!(node.service_ip("app"), None);
+        assert_eq!(node.pod_ip("app/0"), None);
+    });
+}
+
+#[test]
+fn a_restarted_container_has_a_new_boot_id_and_fresh_files() {
+    sandboxed(
+        "a_restarted_container_has_a_new_boot_id_and_fresh_files",
+        |work| {
+            let mut node = node(work);
+            let first = create(&mut node, work, "app", 0);
+            assert!(
+                pebble(&node, "app/0", &["mkdir", "/etc/temporal/config"])
+                    .status
+                    .success()
+            );
+            node.kill_container("app/0", "temporal").unwrap();
+            assert_eq!(node.boot_id("app/0", "temporal"), None);
+            node.restart_container("app/0", "temporal").unwrap();
+            assert_ne!(boot_id(&node, "app/0"), first);
+            let listed = pebble(&node, "app/0", &["ls", "/etc/temporal"]);
+            assert!(listed.status.success());
+            assert_eq!(text(&listed.stdout), "");
+        },
+    );
+}
+
+#[test]
+fn a_full_disk_is_full_for_its_container_only() {
+    sandboxed("a_full_disk_is_full_for_its_container_only", |work| {
+        let mut node = node_with(work, image().size(256 * 1024));
+        create(&mut node, work, "app", 0);
+        let large = work.join("large");
+        fs::write(&large, vec![0; 1024 * 1024]).unwrap();
+        let push = |unit: &str| {
+            pebble(
+                &node,
+                unit,
+                &["push", large.to_str().unwrap(), "/etc/temporal/large"],
+            )
+        };
+        let refused = push("app/0");
+        assert!(!refused.status.success());
+        assert!(
+            text(&refused.stderr).contains("no space left"),
+            "{}",
+            text(&refused.stderr)
+        );
+        node.set_image("temporal", image());
+        node.restart_container("app/0", "temporal").unwrap();
+        boot_id(&node, "app/0");
+        assert!(push("app/0").status.success());
+    });
+}
+
+#[test]
+fn a_process_in_a_pod_writes_to_its_own_directory_only() {
+    sandboxed(
+        "a_process_in_a_pod_writes_to_its_own_directory_only",
+        |work| {
+            let mut node = node(work);
+            create(&mut node, work, "app", 0);
+            let directory = node.pod_directory("app/0").unwrap().join("data");
+            let script = format!(
+                "id -u; echo own > own; stat -c %u own; echo x > /tmp/x && echo tmp; \
+             echo x > {0}/planted || echo x > /usr/planted || echo x > /etc/hosts; \
+             cat /etc/hostname; ls -d {0}",
+                work.display()
+            );
+            for (run_as, uid) in [(RunAs::Unprivileged, "1000"), (RunAs::Root, "0")] {
+                let process = Process::new("bash", &directory)
+                    .args(["-c", &script])
+                    .run_as(run_as);
+                let finished = node
+                    .spawn_in_pod("app/0", &process)
+                    .unwrap()
+                    .wait(LIMIT)
+                    .unwrap();
+                let seen: Vec<&str> = finished.stdout.lines().collect();
+                let work = work.to_str().unwrap();
+                assert_eq!(
+                    seen,
+                    [uid, uid, "tmp", "app-0", work],
+                    "{}",
+                    finished.stderr
+                );
+                assert!(finished.stderr.matches("Read-only file system").count() >= 2);
+            }
+            assert_eq!(fs::read_to_string(directory.join("own")).unwrap(), "own\n");
+            assert!(!work.join("planted").exists());
+        },
+    );
+}
+
+#[test]
+fn a_process_ends_with_all_its_children() {
+    sandboxed("a_process_ends_with_all_its_children", |work| {
+        let mut node = node(work);
+        create(&mut node, work, "app", 0);
+        let directory = node.pod_directory("app/0").unwrap().join("data");
+        let process = Process::new("bash", directory).args(["-c", "sleep 3141 & sleep 3141"]);
+        let running = node.spawn_in_pod("app/0", &process).unwrap();
+        let begin = Instant::now();
+        while processes("sleep 3141") < 2 {
+            assert!(begin.elapsed() < LIMIT);
+        }
+        assert_eq!(
+            running.wait(Duration::ZERO).unwrap_err().kind(),
+            std::io::ErrorKind::TimedOut
+        );
+        while processes("sleep 3141") > 0 {
+            assert!(begin.elapsed() < LIMIT);
+        }
+        assert!(running.status().unwrap().is_some());
+    });
+}
+
+/// How many processes have this command line, as far as `/proc` shows.
+fn processes(command: &str) -> usize {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok())
+        .filter(|line| text(line).replace('\0', " ").contains(command))
+        .count()
+}
+
+#[test]
+fn nothing_is_left_of_a_node() {
+    sandboxed("nothing_is_left_of_a_node", |work| {
+        let mounts = || fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let links = || fs::read_to_string("/proc/net/dev").unwrap().lines().count();
+        let tasks = || {
+            let entries = fs::read_dir("/proc").unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names
+                .filter(|name| name.parse::<u32>().is_ok())
+                .collect::<Vec<_>>()
+        };
+        let before = (mounts(), links(), tasks());
+        let mut node = node(work);
+        create(&mut node, work, "app", 0);
+        create(&mut node, work, "app", 1);
+        node.expose("app", &BTreeSet::from([80])).unwrap();
+        let directory = node.pod_directory("app/0").unwrap().join("data");
+        node.spawn_in_pod("app/0", &Process::new("sleep", directory).arg("1000"))
+            .unwrap();
+        assert!(links() > before.1);
+        assert!(tasks().len() > before.2.len());
+        drop(node);
+        assert_eq!((mounts(), links(), tasks()), before);
+        assert_eq!(fs::read_dir(work.join("pods")).unwrap().count(), 0);
+        // The place is free for the next one.
+        drop(Node::new(work, BTreeMap::new()).unwrap());
+    });
+}
+
+#[test]
+fn the_host_is_read_only_inside() {
+    sandboxed("the_host_is_read_only_inside", |work| {
+        for place in [
+            "/planted",
+            "/usr/planted",
+            "/var/tmp/planted",
+            "/tmp/planted",
+        ] {
+            let refused = fs::write(place, "").unwrap_err();
+            assert_eq!(
+                refused.kind(),
+                std::io::ErrorKind::ReadOnlyFilesystem,
+                "{place}"
+            );
+        }
+        fs::write(work.join("own"), "").unwrap();
+        fs::write("/dev/shm/own", "").unwrap();
+    });
+    assert!(cloud::inside().unwrap() || !Path::new("/dev/shm/own").exists());
+}
+
+#[test]
+fn nothing_outlives_the_program_outside() {
+    let begin = Instant::now();
+    let mut outside = cloud::command("sh")
+        .unwrap()
+        .args(["-c", "setsid sleep 2718 & sleep 2718"])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    while processes("sleep 2718") < 3 {
+        assert!(begin.elapsed() < LIMIT);
+    }
+    outside.kill().unwrap();
+    outside.wait().unwrap();
+    while processes("sleep 2718") > 0 {
+        assert!(begin.elapsed() < LIMIT, "something outlives the sandbox");
+    }
+}
+
+/// As root, runs the other tests once more as a user without any rights; an ordinary user has done
+/// that already.
+#[test]
+fn everything_works_for_an_ordinary_user() {
+    if !nix::unistd::geteuid().is_root() || cloud::inside().unwrap() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // What is used must be in reach of that user.
+    let exe = place.path().join("tests");
+    fs::copy(std::env::current_exe().unwrap(), &exe).unwrap();
+    for name in [PEBBLE, TEMPORAL] {
+        let copy = place.path().join(name);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(part(name), copy).unwrap();
+    }
+    let output = Command::new("setpriv")
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+            "--",
+        ])
+        .arg(&exe)
+        .current_dir(place.path())
+        .env(PARTS, place.path())
+        .env("TMPDIR", "/tmp")
+        .output()
+        .unwrap();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("a_service_forwards_its_exposed_ports_in_turn ... ok"),
+        "{said}"
+    );
+}
