@@ -30,7 +30,10 @@ pub async fn workload(
             snapshot.status = Some(status.clone());
         } else if let Err(error) = change(&pebble, effect).await {
             let why = crate::chain(&error);
-            snapshot.attempt = Attempt::Failed(Failure { attempt: effect.to_string(), why });
+            snapshot.attempt = Attempt::Failed(Failure {
+                attempt: effect.to_string(),
+                why,
+            });
             break;
         }
     }
@@ -43,8 +46,11 @@ async fn change(pebble: &Pebble, effect: &Effect) -> Result<(), pebble::Error> {
         Effect::Stop => pebble.stop(&services).await?,
         Effect::Write { path, content } => {
             let content = Secret::new(content.expose().as_bytes().to_vec());
-            let file =
-                pebble::File { path: (*path).to_owned(), content, permissions: MODE };
+            let file = pebble::File {
+                path: (*path).to_owned(),
+                content,
+                permissions: MODE,
+            };
             return pebble.write_files(&[file]).await;
         }
         Effect::Delete { path } => return pebble.remove_files(&[path], false).await,
@@ -93,25 +99,35 @@ async fn remember(
             None => juju.state_delete(key).await?,
         }
     }
-    if values.is_empty() { Ok(()) } else { juju.state_set(&values).await }
+    if values.is_empty() {
+        Ok(())
+    } else {
+        juju.state_set(&values).await
+    }
 }
 
 async fn tell(juju: &Juju, effect: &Effect) -> Result<(), juju::Error> {
     match effect {
         Effect::OpenPorts(ports) => juju.open_ports(ports).await,
         Effect::ClosePorts(ports) => juju.close_ports(ports).await,
-        Effect::PublishApp { leadership: _, relation, entries } => {
-            juju.relation_set(*relation, true, entries).await
-        }
+        Effect::PublishApp {
+            leadership: _,
+            relation,
+            entries,
+        } => juju.relation_set(*relation, true, entries).await,
         Effect::PublishUnit { relation, entries } => {
             juju.relation_set(*relation, false, entries).await
         }
         Effect::Remember { entries } => remember(juju, entries).await,
-        Effect::TellVersion { leadership: _, version } => {
-            juju.application_version_set(version).await
-        }
+        Effect::TellVersion {
+            leadership: _,
+            version,
+        } => juju.application_version_set(version).await,
         Effect::Log { level, text } => juju.juju_log(*level, text).await,
-        Effect::AppStatus { leadership: _, status } => juju.status_set(status, true).await,
+        Effect::AppStatus {
+            leadership: _,
+            status,
+        } => juju.status_set(status, true).await,
         Effect::UnitStatus(status) => juju.status_set(status, false).await,
         Effect::ActionResult { results } => juju.action_set(results).await,
         Effect::ActionFailed { message } => juju.action_fail(message).await,

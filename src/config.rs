@@ -1,8 +1,13 @@
 //! The charm's options: `config-get`'s answer → [`Config`], or every bad option at once.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
 
-use crate::server::Role;
+use serde_json::{Map, Value, json};
+
+use crate::relations::database::{LONGEST_NAME, is_plain, suffix};
+use crate::server::{Role, Store};
 
 /// The options, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +59,426 @@ pub struct BadOption {
     pub problem: String,
 }
 
-/// Checks all options; the error lists every bad one.
-pub fn parse(
-    options: &serde_json::Map<String, serde_json::Value>,
-) -> Result<Config, Vec<BadOption>> {
-    todo!()
+impl fmt::Display for BadOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "option `{}`: {}", self.option, self.problem)
+    }
+}
+
+/// The largest shard count, which Temporal's largest clusters use. Each shard costs memory and database
+/// work from the first start on, and the number can never be lowered again.
+const MOST_SHARDS: i64 = 16384;
+
+/// The options of `config.yaml` with their defaults; the JSON type of a default is the option's type.
+pub fn defaults() -> Map<String, Value> {
+    [
+        ("services", json!("frontend,history,matching,worker")),
+        ("log-level", json!("info")),
+        ("external-hostname", json!("")),
+        ("num-history-shards", json!(4)),
+        ("ingress-protocol", json!("v2")),
+        ("database-prefix", json!("")),
+    ]
+    .into_iter()
+    .map(|(option, default)| (option.to_owned(), default))
+    .collect()
+}
+
+/// Checks all options; the error lists every bad one. An option that is not there has its default.
+pub fn parse(options: &Map<String, Value>) -> Result<Config, Vec<BadOption>> {
+    let mut given = defaults();
+    given.extend(
+        options
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(option, value)| (option.clone(), value.clone())),
+    );
+    let mut options = Options {
+        given,
+        bad: Vec::new(),
+    };
+    let services = options.text("services", services);
+    let log_level = options.text("log-level", log_level);
+    let external_hostname = options.text("external-hostname", hostname);
+    let shards = options.checked("num-history-shards", shards);
+    let ingress_protocol = options.text("ingress-protocol", ingress_protocol);
+    let database_prefix = options.text("database-prefix", database_prefix);
+    match (
+        services,
+        log_level,
+        external_hostname,
+        shards,
+        ingress_protocol,
+        database_prefix,
+    ) {
+        (
+            Some(services),
+            Some(log_level),
+            Some(external_hostname),
+            Some(shards),
+            Some(ingress_protocol),
+            Some(database_prefix),
+        ) => Ok(Config {
+            services,
+            log_level,
+            external_hostname,
+            shards,
+            ingress_protocol,
+            database_prefix,
+        }),
+        _ => Err(options.bad),
+    }
+}
+
+/// The options while they are checked.
+struct Options {
+    given: Map<String, Value>,
+    bad: Vec<BadOption>,
+}
+
+impl Options {
+    /// The option's value, or `None` and one more bad option.
+    fn checked<T>(
+        &mut self,
+        option: &'static str,
+        check: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Option<T> {
+        check(self.given.get(option).unwrap_or(&Value::Null))
+            .map_err(|problem| self.bad.push(BadOption { option, problem }))
+            .ok()
+    }
+
+    /// The same for an option that is a text. Spaces around it are nobody's wish.
+    fn text<T>(
+        &mut self,
+        option: &'static str,
+        check: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.checked(option, |value| {
+            let text = value
+                .as_str()
+                .ok_or_else(|| format!("must be a text, not {value}"))?;
+            check(text.trim())
+        })
+    }
+}
+
+fn services(text: &str) -> Result<BTreeSet<Role>, String> {
+    if text.is_empty() {
+        return Err(format!("is empty; name at least one of {ROLES}"));
+    }
+    let mut roles = BTreeSet::new();
+    let mut problems = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        match Role::ALL.into_iter().find(|role| role.name() == name) {
+            Some(Role::InternalFrontend) => problems.push(
+                "\"internal-frontend\" comes with \"frontend\" by itself; leave it out".to_owned(),
+            ),
+            Some(role) if roles.insert(role) => {}
+            Some(role) => problems.push(format!("\"{role}\" is named twice; name it once")),
+            None if name.is_empty() => {
+                problems.push("has an empty entry; write one comma between two names".to_owned());
+            }
+            None => problems.push(format!("\"{name}\" is not a service; choose from {ROLES}")),
+        }
+    }
+    if problems.is_empty() {
+        Ok(roles)
+    } else {
+        Err(problems.join(", and "))
+    }
+}
+
+/// What a person can choose from.
+const ROLES: &str = "\"frontend\", \"history\", \"matching\", \"worker\"";
+
+fn log_level(text: &str) -> Result<LogLevel, String> {
+    Ok(match text.to_lowercase().as_str() {
+        "debug" => LogLevel::Debug,
+        "info" => LogLevel::Info,
+        "warn" | "warning" => LogLevel::Warn,
+        "error" => LogLevel::Error,
+        "fatal" | "critical" => LogLevel::Fatal,
+        _ => {
+            return Err(format!(
+                "\"{text}\" is not a log level; choose from \"debug\", \"info\", \"warning\", \
+                 \"error\", \"critical\""
+            ));
+        }
+    })
+}
+
+/// A host name as Kubernetes takes it in an Ingress: DNS labels (RFC 1123) in lower case.
+fn hostname(text: &str) -> Result<Option<String>, String> {
+    let name = text.to_ascii_lowercase();
+    if name.is_empty() {
+        return Ok(None);
+    }
+    if name.parse::<IpAddr>().is_ok() {
+        return Err(format!(
+            "\"{text}\" is an address; write the DNS name that clients will use"
+        ));
+    }
+    if name.len() > 253 {
+        return Err(format!(
+            "has {} characters; a DNS name has at most 253",
+            name.len()
+        ));
+    }
+    if name.split('.').all(is_label) {
+        Ok(Some(name))
+    } else {
+        Err(format!(
+            "\"{text}\" is not a DNS name; write labels of at most 63 letters, digits and dashes \
+             (none at the ends), with single dots between them"
+        ))
+    }
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn shards(value: &Value) -> Result<u32, String> {
+    value
+        .as_i64()
+        .filter(|count| (1..=MOST_SHARDS).contains(count))
+        .and_then(|count| u32::try_from(count).ok())
+        .filter(|count| count.is_power_of_two())
+        .ok_or_else(|| {
+            format!("is {value}; write a power of 2 from 1 to {MOST_SHARDS}, such as 4 or 512")
+        })
+}
+
+fn ingress_protocol(text: &str) -> Result<IngressProtocol, String> {
+    match text {
+        "v2" => Ok(IngressProtocol::V2),
+        "nginx-2023" => Ok(IngressProtocol::Nginx2023),
+        _ => Err(format!(
+            "\"{text}\" is not a protocol; choose from \"v2\", \"nginx-2023\""
+        )),
+    }
+}
+
+/// The names of both databases must stay plain and whole.
+fn database_prefix(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if !is_plain(text) {
+        return Err(format!(
+            "\"{text}\" has characters that a database name must not have; use letters, digits, \
+             dashes and underscores"
+        ));
+    }
+    let room = LONGEST_NAME - suffix(Store::Visibility).len();
+    if text.len() > room {
+        return Err(format!(
+            "has {} characters; write at most {room}, so that the databases' names fit",
+            text.len()
+        ));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn with(option: &str, value: Value) -> Result<Config, Vec<BadOption>> {
+        parse(&Map::from_iter([(option.to_owned(), value)]))
+    }
+
+    /// What is said about one option with a value that must be refused.
+    fn refusal(option: &'static str, value: Value) -> String {
+        let bad = with(option, value).unwrap_err();
+        assert_eq!(bad.len(), 1, "{bad:?}");
+        assert_eq!(bad[0].option, option);
+        bad[0].problem.clone()
+    }
+
+    #[test]
+    fn without_options_the_defaults_hold() {
+        assert_eq!(
+            parse(&Map::new()),
+            Ok(Config {
+                services: [Role::Frontend, Role::History, Role::Matching, Role::Worker].into(),
+                log_level: LogLevel::Info,
+                external_hostname: None,
+                shards: 4,
+                ingress_protocol: IngressProtocol::V2,
+                database_prefix: None,
+            })
+        );
+        assert_eq!(parse(&defaults()), parse(&Map::new()));
+        assert_eq!(with("services", Value::Null), parse(&Map::new()));
+        assert_eq!(with("of-a-later-revision", json!(true)), parse(&Map::new()));
+    }
+
+    #[test]
+    fn services_are_read_in_any_order_and_spacing() {
+        for (text, roles) in [
+            ("frontend", vec![Role::Frontend]),
+            (" worker ,\thistory\n", vec![Role::History, Role::Worker]),
+            ("matching,history", vec![Role::History, Role::Matching]),
+        ] {
+            let config = with("services", json!(text)).unwrap();
+            assert_eq!(config.services, roles.into_iter().collect(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn services_that_cannot_be_meant_are_refused() {
+        for (text, said) in [
+            ("", "is empty"),
+            (" ", "is empty"),
+            (",", "empty entry"),
+            ("frontend,", "empty entry"),
+            ("frontend,,history", "empty entry"),
+            ("frontend,frontend", "\"frontend\" is named twice"),
+            ("frontend,internal-frontend", "comes with \"frontend\""),
+            ("Frontend", "\"Frontend\" is not a service"),
+            ("history,front end", "\"front end\" is not a service"),
+        ] {
+            let problem = refusal("services", json!(text));
+            assert!(problem.contains(said), "{text:?}: {problem}");
+        }
+        let problem = refusal("services", json!("web,history,history"));
+        assert!(problem.contains("\"web\"") && problem.contains("twice"));
+    }
+
+    #[test]
+    fn log_levels_of_the_python_charm_become_temporals() {
+        for (text, level) in [
+            ("debug", LogLevel::Debug),
+            ("INFO", LogLevel::Info),
+            ("warn", LogLevel::Warn),
+            ("Warning", LogLevel::Warn),
+            (" error ", LogLevel::Error),
+            ("critical", LogLevel::Fatal),
+            ("fatal", LogLevel::Fatal),
+        ] {
+            assert_eq!(with("log-level", json!(text)).unwrap().log_level, level);
+        }
+        assert!(refusal("log-level", json!("loud")).contains("choose from \"debug\""));
+        assert!(refusal("log-level", json!("")).contains("choose from"));
+    }
+
+    #[test]
+    fn a_host_name_is_a_dns_name_or_nothing() {
+        let labels = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
+        for (text, name) in [
+            ("", None),
+            ("  ", None),
+            ("temporal", Some("temporal")),
+            ("Temporal.Example.com", Some("temporal.example.com")),
+            ("1st.example.com", Some("1st.example.com")),
+            (&labels, Some(labels.as_str())),
+        ] {
+            let config = with("external-hostname", json!(text)).unwrap();
+            assert_eq!(config.external_hostname.as_deref(), name, "{text:?}");
+        }
+        for (text, said) in [
+            ("http://temporal", "not a DNS name"),
+            ("temporal:7233", "not a DNS name"),
+            ("*.example.com", "not a DNS name"),
+            ("a..b", "not a DNS name"),
+            ("example.com.", "not a DNS name"),
+            ("-a.com", "not a DNS name"),
+            ("a-.com", "not a DNS name"),
+            ("a_b.com", "not a DNS name"),
+            ("tämporal.com", "not a DNS name"),
+            (&"a".repeat(64), "not a DNS name"),
+            (&format!("{labels}b"), "at most 253"),
+            ("10.1.0.7", "is an address"),
+            ("::1", "is an address"),
+        ] {
+            let problem = refusal("external-hostname", json!(text));
+            assert!(problem.contains(said), "{text:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn the_shard_count_is_a_power_of_two() {
+        for count in [1, 2, 4, 512, 16384] {
+            let config = with("num-history-shards", json!(count)).unwrap();
+            assert_eq!(config.shards, count);
+        }
+        for value in [
+            json!(0),
+            json!(-4),
+            json!(3),
+            json!(32768),
+            json!(4.0),
+            json!("4"),
+            json!(true),
+            json!(u64::MAX),
+        ] {
+            assert!(refusal("num-history-shards", value).contains("power of 2"));
+        }
+    }
+
+    #[test]
+    fn the_ingress_protocol_is_one_of_two() {
+        let protocol = |text| with("ingress-protocol", json!(text)).map(|c| c.ingress_protocol);
+        assert_eq!(protocol("v2"), Ok(IngressProtocol::V2));
+        assert_eq!(protocol("nginx-2023"), Ok(IngressProtocol::Nginx2023));
+        assert!(refusal("ingress-protocol", json!("v1")).contains("choose from \"v2\""));
+    }
+
+    #[test]
+    fn a_database_prefix_leaves_room_for_the_suffixes() {
+        for (text, prefix) in [
+            ("", None),
+            ("temporal-k8s", Some("temporal-k8s")),
+            ("A_1", Some("A_1")),
+            (&"x".repeat(52), Some("x".repeat(52).as_str())),
+        ] {
+            let config = with("database-prefix", json!(text)).unwrap();
+            assert_eq!(config.database_prefix.as_deref(), prefix);
+        }
+        for (text, said) in [
+            ("a b", "letters, digits"),
+            ("a;drop", "letters, digits"),
+            ("ä", "letters, digits"),
+            (&"x".repeat(53), "at most 52"),
+        ] {
+            let problem = refusal("database-prefix", json!(text));
+            assert!(problem.contains(said), "{text:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn all_bad_options_are_reported_at_once_and_by_name() {
+        let bad: Map<String, Value> = defaults()
+            .into_iter()
+            .map(|(k, _)| (k, json!([])))
+            .collect();
+        let said: Vec<String> = parse(&bad)
+            .unwrap_err()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(said.len(), defaults().len());
+        assert_eq!(said[0], "option `services`: must be a text, not []");
+    }
+
+    proptest! {
+        #[test]
+        fn any_options_are_an_answer(services in "\\PC{0,40}", host in "\\PC{0,40}", shards: i64) {
+            let options = Map::from_iter([
+                ("services".to_owned(), json!(services)),
+                ("external-hostname".to_owned(), json!(host)),
+                ("num-history-shards".to_owned(), json!(shards)),
+            ]);
+            let _either = parse(&options);
+        }
+    }
 }

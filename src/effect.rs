@@ -157,7 +157,13 @@ impl fmt::Display for Effect {
         let keys = |entries: &BTreeMap<String, Option<Secret<String>>>| {
             let words: Vec<String> = entries
                 .iter()
-                .map(|(key, value)| if value.is_some() { key.clone() } else { format!("-{key}") })
+                .map(|(key, value)| {
+                    if value.is_some() {
+                        key.clone()
+                    } else {
+                        format!("-{key}")
+                    }
+                })
                 .collect();
             words.join(" ")
         };
@@ -173,8 +179,14 @@ impl fmt::Display for Effect {
             Self::Restart => f.write_str("restart the server"),
             Self::OpenPorts(ports) => write!(f, "open ports {ports:?}"),
             Self::ClosePorts(ports) => write!(f, "close ports {ports:?}"),
-            Self::PublishApp { relation, entries, .. } => {
-                write!(f, "publish for the application on {relation}: {}", keys(entries))
+            Self::PublishApp {
+                relation, entries, ..
+            } => {
+                write!(
+                    f,
+                    "publish for the application on {relation}: {}",
+                    keys(entries)
+                )
             }
             Self::PublishUnit { relation, entries } => {
                 write!(f, "publish for this unit on {relation}: {}", keys(entries))

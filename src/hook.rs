@@ -175,6 +175,14 @@ pub enum Event {
     Other(String),
 }
 
+impl Event {
+    /// Has this charm nothing to do, so that no hook tool needs to be asked? Juju forgets a removed unit's
+    /// ports and databags by itself.
+    pub const fn is_idle(&self) -> bool {
+        matches!(self, Self::Remove | Self::Other(_))
+    }
+}
+
 /// What happened on which relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelationEvent {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 
-use self::transport::{encode, garbage};
+use self::transport::{argument, encode, garbage, pieces};
 use crate::hook::relation_id;
 use crate::relations::Databag;
 use crate::secret::Secret;
@@ -22,9 +22,6 @@ use crate::status::{Level, Status};
 mod transport;
 
 pub use self::transport::Error;
-
-/// The longest text for one argument. The kernel takes 128 KiB for one; Juju adds to log lines.
-const TEXT_LIMIT: usize = 100 * 1024;
 
 /// The way to Juju's agent while a hook runs. Cheap to clone; all calls may run at the same time.
 #[derive(Clone, Debug)]
@@ -328,22 +325,6 @@ fn unless_gone<T>(answer: Result<Option<T>, Error>) -> Result<Option<T>, Error> 
     }
 }
 
-/// A text that fits into one argument of a process.
-fn argument(text: &str) -> String {
-    let text = text.replace('\0', "\u{fffd}");
-    pieces(&text).next().unwrap_or_default().to_owned()
-}
-
-/// A text in pieces of at most [`TEXT_LIMIT`] bytes, none of them in the middle of a character.
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let (piece, after) = rest.split_at_checked(rest.floor_char_boundary(TEXT_LIMIT))?;
-        rest = after;
-        (!piece.is_empty()).then_some(piece)
-    })
-}
-
 /// A status as `status-get` prints it.
 #[derive(Deserialize)]
 struct RawStatus {
@@ -396,19 +377,4 @@ struct Binding {
 #[derive(Deserialize)]
 struct Address {
     value: Option<String>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_texts_are_cut_between_characters() {
-        let text = "é".repeat(TEXT_LIMIT);
-        let cut: Vec<&str> = pieces(&text).collect();
-        assert_eq!(cut.concat(), text);
-        assert!(cut.iter().all(|piece| piece.len() <= TEXT_LIMIT));
-        assert_eq!(cut.len(), 2);
-        assert_eq!(pieces("").count(), 0);
-    }
 }

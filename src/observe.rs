@@ -46,8 +46,11 @@ pub async fn again(snapshot: &mut Snapshot, started: bool) {
     snapshot.workload = workload(&snapshot.memory, true).await;
     snapshot.serving = Probe::NotAsked;
     if let Some((address, roles)) = plan::wants_health(snapshot) {
-        let (limit, pause) =
-            if started { (START_LIMIT, START_PAUSE) } else { (HEALTH_LIMIT, HEALTH_LIMIT) };
+        let (limit, pause) = if started {
+            (START_LIMIT, START_PAUSE)
+        } else {
+            (HEALTH_LIMIT, HEALTH_LIMIT)
+        };
         let serving = temporal::wait_until_serving(address, &roles, limit, pause).await;
         snapshot.serving = Probe::Known(serving);
         if started {
@@ -184,7 +187,12 @@ async fn relation(
     read(juju, hook, leader, id).await
 }
 
-async fn read(juju: &Juju, hook: &Hook, leader: bool, id: u32) -> Result<Option<Relation>, juju::Error> {
+async fn read(
+    juju: &Juju,
+    hook: &Hook,
+    leader: bool,
+    id: u32,
+) -> Result<Option<Relation>, juju::Error> {
     let named = match &hook.event {
         Event::Relation(event) if event.id == id => event.remote_app.clone(),
         _ => None,
@@ -198,7 +206,11 @@ async fn read(juju: &Juju, hook: &Hook, leader: bool, id: u32) -> Result<Option<
     };
     let unit = hook.unit.name();
     let own_app_bag = async {
-        if leader { juju.relation_get_app(id, &hook.unit.app).await } else { Ok(None) }
+        if leader {
+            juju.relation_get_app(id, &hook.unit.app).await
+        } else {
+            Ok(None)
+        }
     };
     let (remote_app_bag, own_unit_bag, own_app_bag) = tokio::try_join!(
         juju.relation_get_app(id, &remote_app),
@@ -220,8 +232,15 @@ async fn read(juju: &Juju, hook: &Hook, leader: bool, id: u32) -> Result<Option<
 }
 
 /// A `pgsql` relation: some providers answer in their units' databags only.
-async fn store(juju: &Juju, hook: &Hook, leader: bool, ids: &[u32]) -> Result<Option<Relation>, juju::Error> {
-    let Some(mut relation) = relation(juju, hook, leader, ids).await? else { return Ok(None) };
+async fn store(
+    juju: &Juju,
+    hook: &Hook,
+    leader: bool,
+    ids: &[u32],
+) -> Result<Option<Relation>, juju::Error> {
+    let Some(mut relation) = relation(juju, hook, leader, ids).await? else {
+        return Ok(None);
+    };
     if !relation.remote_app_bag.contains_key("master") {
         for unit in juju.relation_units(relation.id).await?.unwrap_or_default() {
             if let Some(bag) = juju.relation_get_unit(relation.id, &unit).await? {
@@ -233,7 +252,13 @@ async fn store(juju: &Juju, hook: &Hook, leader: bool, ids: &[u32]) -> Result<Op
 }
 
 async fn workload(memory: &Memory, wants_version: bool) -> Probe<Workload> {
-    match ask_pebble(&Pebble::of_container(server::CONTAINER), memory, wants_version).await {
+    match ask_pebble(
+        &Pebble::of_container(server::CONTAINER),
+        memory,
+        wants_version,
+    )
+    .await
+    {
         Ok(workload) => Probe::Known(workload),
         Err(error) => Probe::Unreachable(crate::chain(&error)),
     }
@@ -245,7 +270,11 @@ async fn ask_pebble(
     wants_version: bool,
 ) -> Result<Workload, pebble::Error> {
     let boot_id = pebble.system_info().await?.boot_id;
-    let paths = [server::config::PATH, server::dynamic::PATH, server::pgpass::PATH];
+    let paths = [
+        server::config::PATH,
+        server::dynamic::PATH,
+        server::pgpass::PATH,
+    ];
     let version = async {
         match memory.version_of(&boot_id) {
             Some(version) => Probe::Known(version),
@@ -260,20 +289,29 @@ async fn ask_pebble(
         pebble.read_files(&paths),
         async { Ok(version.await) },
     )?;
-    let state = states.into_iter().find(|state| state.name == server::SERVICE).map(|s| s.current);
+    let state = states
+        .into_iter()
+        .find(|state| state.name == server::SERVICE)
+        .map(|s| s.current);
     let service = match (plan.services.remove(server::SERVICE), state) {
         (Some(config), Some(current)) => {
             let state = match current {
                 pebble::ServiceStatus::Active => ServiceState::Active,
                 pebble::ServiceStatus::Backoff => ServiceState::Backoff,
                 pebble::ServiceStatus::Inactive => ServiceState::Inactive,
-                pebble::ServiceStatus::Error | pebble::ServiceStatus::Other(_) => ServiceState::Error,
+                pebble::ServiceStatus::Error | pebble::ServiceStatus::Other(_) => {
+                    ServiceState::Error
+                }
             };
             let last_words = match state {
                 ServiceState::Active | ServiceState::Inactive => None,
                 ServiceState::Backoff | ServiceState::Error => last_words(pebble).await,
             };
-            Some(Service { config, state, last_words })
+            Some(Service {
+                config,
+                state,
+                last_words,
+            })
         }
         (Some(_) | None, _) => None,
     };
@@ -285,12 +323,21 @@ async fn ask_pebble(
             Err(error) => Some(Err(pebble::Error::from(error))),
         })
         .collect::<Result<_, _>>()?;
-    Ok(Workload { boot_id, version, service, files })
+    Ok(Workload {
+        boot_id,
+        version,
+        service,
+        files,
+    })
 }
 
 async fn ask_version(pebble: &Pebble) -> Probe<Version> {
     let command = ["temporal-server", "--version"].map(str::to_owned).to_vec();
-    let exec = pebble::Exec { command, timeout: VERSION_LIMIT, ..pebble::Exec::default() };
+    let exec = pebble::Exec {
+        command,
+        timeout: VERSION_LIMIT,
+        ..pebble::Exec::default()
+    };
     match pebble.exec(&exec).await {
         Ok(output) if output.exit_code == 0 => {
             match Version::from_output(&String::from_utf8_lossy(&output.stdout)) {

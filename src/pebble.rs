@@ -23,9 +23,7 @@ pub use checks::{Check, CheckLevel, CheckStatus};
 pub use error::{Error, FileError, FileErrorKind};
 pub use exec::{Exec, ExecOutput};
 pub use files::{File, FileInfo, FileType};
-pub use layer::{
-    CheckConfig, ExecCheck, HttpCheck, Layer, Override, Plan, ServiceConfig, TcpCheck,
-};
+pub use layer::{CheckConfig, ExecCheck, HttpCheck, Layer, Plan, ServiceConfig, TcpCheck};
 pub use services::{Change, ChangeId, LogLine, ServiceState, ServiceStatus, Task};
 
 use http::Request;

@@ -21,7 +21,7 @@ use crate::effect::{Effect, Leadership};
 use crate::hook::Event;
 use crate::juju::LogLevel;
 use crate::relations::database::{self, Database};
-use crate::relations::{Databag, State, admin, ingress};
+use crate::relations::{Databag, Relation, State, admin, difference, ingress};
 use crate::secret::Secret;
 use crate::server::version::{self, Version};
 use crate::server::{self, PerStore, Role, Store};
@@ -121,10 +121,18 @@ pub(crate) struct Server {
 
 impl View {
     pub(crate) fn of(snapshot: &Snapshot) -> Self {
-        let Ok(config) = &snapshot.config else { return Self { databases: None, server: None } };
+        let Ok(config) = &snapshot.config else {
+            return Self {
+                databases: None,
+                server: None,
+            };
+        };
         let databases = databases(snapshot, config);
         let server = server(snapshot, config, &databases);
-        Self { databases: Some(databases), server }
+        Self {
+            databases: Some(databases),
+            server,
+        }
     }
 
     /// Both connections, once both are complete.
@@ -145,11 +153,18 @@ fn databases(snapshot: &Snapshot, config: &Config) -> PerStore<State<Database>> 
             snapshot.memory.accepted.get(store).as_deref(),
         )
     };
-    PerStore { main: of(Store::Main), visibility: of(Store::Visibility) }
+    PerStore {
+        main: of(Store::Main),
+        visibility: of(Store::Visibility),
+    }
 }
 
 fn wanted_name(snapshot: &Snapshot, config: &Config, store: Store) -> String {
-    database::database_name(store, &snapshot.hook.unit.app, config.database_prefix.as_deref())
+    database::database_name(
+        store,
+        &snapshot.hook.unit.app,
+        config.database_prefix.as_deref(),
+    )
 }
 
 /// The configured roles, and the internal frontend where the version has it: it comes with the frontend.
@@ -184,17 +199,33 @@ fn server(
     let service = server::layer::service(&roles, &text, &stores_identity(&databases));
     let files = BTreeMap::from([
         (server::config::PATH, Secret::new(text)),
-        (server::dynamic::PATH, Secret::new(server::dynamic::render())),
+        (
+            server::dynamic::PATH,
+            Secret::new(server::dynamic::render()),
+        ),
         (server::pgpass::PATH, server::pgpass::render(&databases)),
     ]);
-    let databases = PerStore { main: main.clone(), visibility: visibility.clone() };
-    Some(Server { version, shards: config.shards, databases, files, service })
+    let databases = PerStore {
+        main: main.clone(),
+        visibility: visibility.clone(),
+    };
+    Some(Server {
+        version,
+        shards: config.shards,
+        databases,
+        files,
+        service,
+    })
 }
 
 /// Tells one pair of databases from another, without a password: kept in the service's environment,
 /// where it says what the running server runs on.
 fn stores_identity(databases: &PerStore<&Database>) -> String {
-    format!("{} {}", databases.main.identity(), databases.visibility.identity())
+    format!(
+        "{} {}",
+        databases.main.identity(),
+        databases.visibility.identity()
+    )
 }
 
 fn server_version(snapshot: &Snapshot) -> Option<Version> {
@@ -203,10 +234,13 @@ fn server_version(snapshot: &Snapshot) -> Option<Version> {
 
 /// Does the server run, or will Pebble start it by itself?
 fn is_up(workload: &Workload) -> bool {
-    workload.service.as_ref().is_some_and(|service| match service.state {
-        ServiceState::Active | ServiceState::Backoff => true,
-        ServiceState::Inactive | ServiceState::Error => false,
-    })
+    workload
+        .service
+        .as_ref()
+        .is_some_and(|service| match service.state {
+            ServiceState::Active | ServiceState::Backoff => true,
+            ServiceState::Inactive | ServiceState::Error => false,
+        })
 }
 
 fn is_active(service: &Service) -> bool {
@@ -215,10 +249,9 @@ fn is_active(service: &Service) -> bool {
 
 /// Must the server be started or restarted to become what it should be?
 fn needs_start(workload: &Workload, server: &Server) -> bool {
-    workload
-        .service
-        .as_ref()
-        .is_none_or(|service| !is_active(service) || !server::layer::same(&server.service, &service.config))
+    workload.service.as_ref().is_none_or(|service| {
+        !is_active(service) || !server::layer::same(&server.service, &service.config)
+    })
 }
 
 /// The databases to ask for a proof in this hook: none when nothing would be started anyway, since a
@@ -264,7 +297,10 @@ pub fn wants_health(snapshot: &Snapshot) -> Option<(IpAddr, BTreeSet<Role>)> {
     if !is_active(service) {
         return None;
     }
-    Some((snapshot.bind_address?, roles(config, server_version(snapshot))))
+    Some((
+        snapshot.bind_address?,
+        roles(config, server_version(snapshot)),
+    ))
 }
 
 /// The gates in front of a start; empty means that the server may start. Each law of a start is a line.
@@ -285,7 +321,10 @@ pub(crate) fn held(snapshot: &Snapshot, server: &Server) -> Vec<Problem> {
         let want = *needs.get(store);
         match snapshot.stores.get(store) {
             Probe::Unreachable(why) => {
-                held.push(Problem::StoreUnreachable { store, why: why.clone() });
+                held.push(Problem::StoreUnreachable {
+                    store,
+                    why: why.clone(),
+                });
             }
             Probe::NotAsked => held.push(Problem::StoreUnreachable {
                 store,
@@ -295,14 +334,26 @@ pub(crate) fn held(snapshot: &Snapshot, server: &Server) -> Vec<Problem> {
                 let have = facts.schema;
                 if have.is_none_or(|have| have < want) {
                     held.push(match &snapshot.relations.admin {
-                        Some(admin) => {
-                            Problem::Schema { store, have, want, admin: admin.remote_app.clone() }
-                        }
-                        None => Problem::SchemaUnattended { store, have, want, app: app.clone() },
+                        Some(admin) => Problem::Schema {
+                            store,
+                            have,
+                            want,
+                            admin: admin.remote_app.clone(),
+                        },
+                        None => Problem::SchemaUnattended {
+                            store,
+                            have,
+                            want,
+                            app: app.clone(),
+                        },
                     });
                 }
                 if let Some(stored) = facts.shards.filter(|stored| *stored != server.shards) {
-                    held.push(Problem::Shards { option: server.shards, stored, app: app.clone() });
+                    held.push(Problem::Shards {
+                        option: server.shards,
+                        stored,
+                        app: app.clone(),
+                    });
                 }
             }
         }
@@ -312,7 +363,9 @@ pub(crate) fn held(snapshot: &Snapshot, server: &Server) -> Vec<Problem> {
 
 /// What to do in the container. Once per hook: after an attempt only the health counts.
 fn workload(snapshot: &Snapshot, view: &View) -> Vec<Effect> {
-    let Some(workload) = snapshot.workload.known() else { return Vec::new() };
+    let Some(workload) = snapshot.workload.known() else {
+        return Vec::new();
+    };
     if snapshot.attempt != Attempt::None {
         return Vec::new();
     }
@@ -322,23 +375,43 @@ fn workload(snapshot: &Snapshot, view: &View) -> Vec<Effect> {
             effects.push(Effect::Stop);
         }
         if workload.files.contains_key(server::pgpass::PATH) {
-            effects.push(Effect::Delete { path: server::pgpass::PATH });
+            effects.push(Effect::Delete {
+                path: server::pgpass::PATH,
+            });
         }
         return effects;
     }
-    let Some(server) = &view.server else { return Vec::new() };
+    let Some(server) = &view.server else {
+        return Vec::new();
+    };
     if !needs_start(workload, server) {
-        return write(workload, server, &[server::pgpass::PATH, server::dynamic::PATH]);
+        return write(
+            workload,
+            server,
+            &[server::pgpass::PATH, server::dynamic::PATH],
+        );
     }
-    if held(snapshot, server).is_empty() { start(workload, server) } else { Vec::new() }
+    if held(snapshot, server).is_empty() {
+        start(workload, server)
+    } else {
+        Vec::new()
+    }
 }
 
 /// Files, layer, replan: whatever of it differs.
 pub(crate) fn start(workload: &Workload, server: &Server) -> Vec<Effect> {
     let mut effects = vec![Effect::Announce(status::starting(server.version))];
-    let paths = [server::config::PATH, server::dynamic::PATH, server::pgpass::PATH];
+    let paths = [
+        server::config::PATH,
+        server::dynamic::PATH,
+        server::pgpass::PATH,
+    ];
     effects.extend(write(workload, server, &paths));
-    if workload.service.as_ref().is_none_or(|has| !server::layer::same(&server.service, &has.config)) {
+    if workload
+        .service
+        .as_ref()
+        .is_none_or(|has| !server::layer::same(&server.service, &has.config))
+    {
         effects.push(Effect::Layer(server.service.clone()));
     }
     effects.push(Effect::Replan);
@@ -347,27 +420,44 @@ pub(crate) fn start(workload: &Workload, server: &Server) -> Vec<Effect> {
 
 fn write(workload: &Workload, server: &Server, paths: &[&'static str]) -> Vec<Effect> {
     let differs = |path: &str, content: &Secret<String>| {
-        workload.files.get(path).is_none_or(|has| has.expose() != content.expose().as_bytes())
+        workload
+            .files
+            .get(path)
+            .is_none_or(|has| has.expose() != content.expose().as_bytes())
     };
     server
         .files
         .iter()
         .filter(|(path, content)| paths.contains(path) && differs(path, content))
-        .map(|(path, content)| Effect::Write { path, content: content.clone() })
+        .map(|(path, content)| Effect::Write {
+            path,
+            content: content.clone(),
+        })
         .collect()
 }
 
 /// Law S2: nothing keeps running on a store that was removed or is another one now. A store that is
 /// merely down, or a provider that says nothing for a moment, stops nothing.
 fn must_stop(snapshot: &Snapshot, view: &View, workload: &Workload) -> bool {
-    if Store::ALL.iter().any(|store| snapshot.relations.stores.get(*store).is_none()) {
+    if Store::ALL
+        .iter()
+        .any(|store| snapshot.relations.stores.get(*store).is_none())
+    {
         return true;
     }
-    let Some(connections) = view.connections() else { return false };
-    let Some(service) = &workload.service else { return false };
+    let Some(connections) = view.connections() else {
+        return false;
+    };
+    let Some(service) = &workload.service else {
+        return false;
+    };
     let moved = server::layer::stores(&service.config)
         .is_some_and(|running| running != stores_identity(&connections));
-    moved && view.server.as_ref().is_none_or(|server| !held(snapshot, server).is_empty())
+    moved
+        && view
+            .server
+            .as_ref()
+            .is_none_or(|server| !held(snapshot, server).is_empty())
 }
 
 /// Everything that keeps this unit from being active.
@@ -394,12 +484,22 @@ fn store_problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> {
             let app = snapshot.hook.unit.app.clone();
             problems.push(Problem::StoreAbsent { store, app });
         }
-        match view.databases.as_ref().map(|databases| databases.get(store)) {
+        match view
+            .databases
+            .as_ref()
+            .map(|databases| databases.get(store))
+        {
             Some(State::Invalid(reason)) => {
-                problems.push(Problem::StoreInvalid { store, reason: reason.clone() });
+                problems.push(Problem::StoreInvalid {
+                    store,
+                    reason: reason.clone(),
+                });
             }
             Some(State::Waiting(missing)) => {
-                problems.push(Problem::StoreWaiting { store, missing: missing.clone() });
+                problems.push(Problem::StoreWaiting {
+                    store,
+                    missing: missing.clone(),
+                });
             }
             Some(State::Absent | State::Ready(_)) | None => {}
         }
@@ -411,7 +511,9 @@ fn ingress_problems(snapshot: &Snapshot) -> Option<Problem> {
     let config = snapshot.config.as_ref().ok()?;
     let relation = snapshot.relations.ingress.as_ref()?;
     if !config.services.contains(&Role::Frontend) {
-        return Some(Problem::IngressWithoutFrontend { app: snapshot.hook.unit.app.clone() });
+        return Some(Problem::IngressWithoutFrontend {
+            app: snapshot.hook.unit.app.clone(),
+        });
     }
     match ingress::parse(config.ingress_protocol, Some(relation)) {
         State::Invalid(reason) => Some(Problem::IngressInvalid(reason)),
@@ -453,7 +555,10 @@ fn server_problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> {
 fn exits(snapshot: &Snapshot, workload: &Workload) -> Problem {
     let unit = &snapshot.hook.unit;
     Problem::Exits {
-        last_words: workload.service.as_ref().and_then(|service| service.last_words.clone()),
+        last_words: workload
+            .service
+            .as_ref()
+            .and_then(|service| service.last_words.clone()),
         log_command: format!(
             "kubectl -n {} logs {}-{} -c {}",
             snapshot.hook.model,
@@ -470,13 +575,21 @@ fn health_problems(snapshot: &Snapshot) -> Vec<Problem> {
         Probe::Known(serving) => serving,
         Probe::Unreachable(why) => return vec![Problem::Unobserved(why.clone())],
         Probe::NotAsked => {
-            return vec![Problem::Unobserved("it was not looked at in this hook".to_owned())];
+            return vec![Problem::Unobserved(
+                "it was not looked at in this hook".to_owned(),
+            )];
         }
     };
-    let roles = serving.roles.iter().filter_map(|(role, answer)| match answer {
-        Ok(()) => None,
-        Err(why) => Some(Problem::NotServing { role: *role, why: why.clone() }),
-    });
+    let roles = serving
+        .roles
+        .iter()
+        .filter_map(|(role, answer)| match answer {
+            Ok(()) => None,
+            Err(why) => Some(Problem::NotServing {
+                role: *role,
+                why: why.clone(),
+            }),
+        });
     let store = match &serving.store {
         Some(Err(why)) => Some(Problem::StoreNotServing(why.clone())),
         Some(Ok(())) | None => None,
@@ -487,7 +600,9 @@ fn health_problems(snapshot: &Snapshot) -> Vec<Problem> {
 /// The ports of the configured roles are open, the other ones of ours closed. Bad options, or a version
 /// not known yet, close nothing.
 fn ports(snapshot: &Snapshot) -> Vec<Effect> {
-    let Ok(config) = &snapshot.config else { return Vec::new() };
+    let Ok(config) = &snapshot.config else {
+        return Vec::new();
+    };
     let version = server_version(snapshot);
     let of = |role: &Role| [role.grpc_port(), role.membership_port()];
     let want: BTreeSet<u16> = roles(config, version).iter().flat_map(of).collect();
@@ -497,8 +612,12 @@ fn ports(snapshot: &Snapshot) -> Vec<Effect> {
         .flat_map(of)
         .collect();
     let open: BTreeSet<u16> = want.difference(&snapshot.open_ports).copied().collect();
-    let close: BTreeSet<u16> =
-        snapshot.open_ports.intersection(&ours).copied().filter(|port| !want.contains(port)).collect();
+    let close: BTreeSet<u16> = snapshot
+        .open_ports
+        .intersection(&ours)
+        .copied()
+        .filter(|port| !want.contains(port))
+        .collect();
     let open = (!open.is_empty()).then_some(Effect::OpenPorts(open));
     let close = (!close.is_empty()).then_some(Effect::ClosePorts(close));
     open.into_iter().chain(close).collect()
@@ -506,7 +625,9 @@ fn ports(snapshot: &Snapshot) -> Vec<Effect> {
 
 /// What we say on each relation, where it differs from what we have said.
 fn publish(snapshot: &Snapshot, view: &View) -> Vec<Effect> {
-    let Ok(config) = &snapshot.config else { return Vec::new() };
+    let Ok(config) = &snapshot.config else {
+        return Vec::new();
+    };
     let leadership = Leadership::of(snapshot);
     let mut effects = Vec::new();
     for store in Store::ALL {
@@ -514,16 +635,19 @@ fn publish(snapshot: &Snapshot, view: &View) -> Vec<Effect> {
             (leadership, snapshot.relations.stores.get(store))
         {
             let request = database::publish(&wanted_name(snapshot, config, store));
-            let app = difference(&request, relation.own_app_bag.as_ref(), &[]);
+            let app = difference(said(relation), &request, &database::OWNED_KEYS);
             effects.extend(publish_app(leadership, relation.id, app));
-            let unit = difference(&request, Some(&relation.own_unit_bag), &[]);
+            let unit = difference(&relation.own_unit_bag, &request, &database::OWNED_KEYS);
             effects.extend(publish_unit(relation.id, unit));
         }
     }
     if let (Some(leadership), Some(relation), Some(connections)) =
         (leadership, &snapshot.relations.admin, view.connections())
     {
-        let app = difference(&admin::publish(&connections), relation.own_app_bag.as_ref(), &[]);
+        // while a connection is missing, the last ones stay: no revision of the admin application
+        // expects the key to go, and the database's role does not outlive its relation
+        let wanted = admin::publish(&connections);
+        let app = difference(said(relation), &wanted, &admin::OWNED_KEYS);
         effects.extend(publish_app(leadership, relation.id, app));
     }
     effects.extend(publish_ingress(snapshot, config, leadership));
@@ -535,7 +659,9 @@ fn publish_ingress(
     config: &Config,
     leadership: Option<Leadership>,
 ) -> Vec<Effect> {
-    let Some(relation) = &snapshot.relations.ingress else { return Vec::new() };
+    let Some(relation) = &snapshot.relations.ingress else {
+        return Vec::new();
+    };
     let wanted = if config.services.contains(&Role::Frontend) {
         ingress::publish(
             config.ingress_protocol,
@@ -545,18 +671,25 @@ fn publish_ingress(
             snapshot.bind_address,
         )
     } else {
-        ingress::Published::default()
+        ingress::Published {
+            app: Databag::new(),
+            unit: Databag::new(),
+        }
     };
     let mut effects = Vec::new();
     if let Some(leadership) = leadership {
-        let app =
-            difference(&wanted.app, relation.own_app_bag.as_ref(), ingress::OWNED_APP_KEYS);
+        let app = difference(said(relation), &wanted.app, &ingress::OWNED_KEYS);
         effects.extend(publish_app(leadership, relation.id, app));
     }
-    let unit =
-        difference(&wanted.unit, Some(&relation.own_unit_bag), ingress::OWNED_UNIT_KEYS);
+    let unit = difference(&relation.own_unit_bag, &wanted.unit, &ingress::OWNED_KEYS);
     effects.extend(publish_unit(relation.id, unit));
     effects
+}
+
+/// What the application has said; nothing, where this unit may not know.
+fn said(relation: &Relation) -> &Databag {
+    static NOTHING: Databag = Databag::new();
+    relation.own_app_bag.as_ref().unwrap_or(&NOTHING)
 }
 
 fn publish_app(
@@ -564,7 +697,11 @@ fn publish_app(
     relation: u32,
     entries: BTreeMap<String, Option<Secret<String>>>,
 ) -> Option<Effect> {
-    (!entries.is_empty()).then_some(Effect::PublishApp { leadership, relation, entries })
+    (!entries.is_empty()).then_some(Effect::PublishApp {
+        leadership,
+        relation,
+        entries,
+    })
 }
 
 fn publish_unit(
@@ -572,24 +709,6 @@ fn publish_unit(
     entries: BTreeMap<String, Option<Secret<String>>>,
 ) -> Option<Effect> {
     (!entries.is_empty()).then_some(Effect::PublishUnit { relation, entries })
-}
-
-/// The keys to change so that a databag holds `wanted`, and none of the other `owned` keys.
-fn difference(
-    wanted: &Databag,
-    has: Option<&Databag>,
-    owned: &[&str],
-) -> BTreeMap<String, Option<Secret<String>>> {
-    let has = |key: &str| has.and_then(|bag| bag.get(key));
-    let changed = wanted
-        .iter()
-        .filter(|(key, value)| has(key) != Some(value))
-        .map(|(key, value)| (key.clone(), Some(value.clone())));
-    let stale = owned
-        .iter()
-        .filter(|key| !wanted.contains_key(**key) && has(key).is_some())
-        .map(|key| ((*key).to_owned(), None));
-    changed.chain(stale).collect()
 }
 
 /// What later hooks have to know.
@@ -601,8 +720,10 @@ fn remember(snapshot: &Snapshot, view: &View) -> Option<Effect> {
             State::Absent => None,
             State::Waiting(_) | State::Invalid(_) => snapshot.memory.accepted.get(store).clone(),
         };
-        memory.accepted =
-            PerStore { main: accepted(Store::Main), visibility: accepted(Store::Visibility) };
+        memory.accepted = PerStore {
+            main: accepted(Store::Main),
+            visibility: accepted(Store::Visibility),
+        };
     }
     if let Some(workload) = snapshot.workload.known()
         && let Probe::Known(version) = workload.version
@@ -624,8 +745,10 @@ fn remember(snapshot: &Snapshot, view: &View) -> Option<Effect> {
 fn tell_version(snapshot: &Snapshot) -> Option<Effect> {
     let leadership = Leadership::of(snapshot)?;
     let version = server_version(snapshot)?.to_string();
-    (snapshot.memory.told_version.as_ref() != Some(&version))
-        .then_some(Effect::TellVersion { leadership, version })
+    (snapshot.memory.told_version.as_ref() != Some(&version)).then_some(Effect::TellVersion {
+        leadership,
+        version,
+    })
 }
 
 /// The statuses, where they differ from what is shown; all problems go to the log when the status changes.
@@ -641,7 +764,10 @@ fn show(snapshot: &Snapshot, status: &Status, problems: &[Problem]) -> Vec<Effec
     if let Some(leadership) = Leadership::of(snapshot)
         && snapshot.app_status.as_ref() != Some(status)
     {
-        effects.push(Effect::AppStatus { leadership, status: status.clone() });
+        effects.push(Effect::AppStatus {
+            leadership,
+            status: status.clone(),
+        });
     }
     effects
 }

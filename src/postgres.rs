@@ -45,8 +45,10 @@ pub async fn turn(database: &Database, limit: Duration) -> Result<Turn, String> 
 
 async fn take_turn(database: &Database) -> Result<Turn, Error> {
     let stream = connect(&database.host, database.port).await?;
-    let (client, connection) =
-        settings(database).connect_raw(stream, NoTls).await.map_err(Error::LogIn)?;
+    let (client, connection) = settings(database)
+        .connect_raw(stream, NoTls)
+        .await
+        .map_err(Error::LogIn)?;
     tokio::spawn(connection);
     loop {
         let row = client
@@ -92,8 +94,10 @@ enum Error {
 
 async fn ask(store: Store, database: &Database) -> Result<StoreFacts, Error> {
     let stream = connect(&database.host, database.port).await?;
-    let (client, connection) =
-        settings(database).connect_raw(stream, NoTls).await.map_err(Error::LogIn)?;
+    let (client, connection) = settings(database)
+        .connect_raw(stream, NoTls)
+        .await
+        .map_err(Error::LogIn)?;
     // The client is dropped when the reading ends, and with it the connection. If the connection is
     // lost before, the reading fails, and says so better.
     let reading = async move { read(store, &database.name, client).await };

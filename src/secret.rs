@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_of_the_value() {
-        let shown = format!("{:?}", Some(Secret::from("hunter2")));
+        let shown = format!("{:?}", Some(Secret::new("hunter2")));
         assert_eq!(shown, "Some((secret))");
     }
 }

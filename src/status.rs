@@ -196,17 +196,29 @@ impl fmt::Display for Problem {
                 "the image does not tell its server version ({why}): check resource \
                  `temporal-server-image`"
             ),
-            Self::Shards { option, stored, app } => write!(
+            Self::Shards {
+                option,
+                stored,
+                app,
+            } => write!(
                 f,
                 "`num-history-shards` is {option}, but the database was started with {stored} and \
                  cannot change: `juju config {app} num-history-shards={stored}`"
             ),
-            Self::SchemaUnattended { store, have, want, app } => {
+            Self::SchemaUnattended {
+                store,
+                have,
+                want,
+                app,
+            } => {
                 schema(f, *store, *have, *want)?;
                 write!(f, ": `juju integrate {app}:admin temporal-admin-k8s:admin`")
             }
             Self::Failed(failure) => write!(f, "could not {}: {}", failure.attempt, failure.why),
-            Self::Exits { last_words, log_command } => {
+            Self::Exits {
+                last_words,
+                log_command,
+            } => {
                 f.write_str("temporal-server does not stay up")?;
                 if let Some(words) = last_words {
                     write!(f, " ({words})")?;
@@ -226,7 +238,12 @@ impl fmt::Display for Problem {
             Self::StoreUnreachable { store, why } => {
                 write!(f, "waiting for the database of `{store}`: {why}")
             }
-            Self::Schema { store, have, want, admin } => {
+            Self::Schema {
+                store,
+                have,
+                want,
+                admin,
+            } => {
                 f.write_str("waiting for `admin`: ")?;
                 schema(f, *store, *have, *want)?;
                 write!(f, ", which {admin} sets up")
@@ -255,33 +272,60 @@ fn schema(
 
 /// The status for a list of problems: the most urgent one, and how many more there are.
 pub fn of_problems(problems: &[Problem]) -> Status {
-    let Some(first) = worst(problems) else { return active() };
+    let Some(first) = worst(problems) else {
+        return active();
+    };
     let more = problems.len().saturating_sub(1);
-    let message = if more == 0 { first.to_string() } else { format!("{first} (+{more} more)") };
-    Status { level: first.level(), message }
+    let message = if more == 0 {
+        first.to_string()
+    } else {
+        format!("{first} (+{more} more)")
+    };
+    Status {
+        level: first.level(),
+        message,
+    }
 }
 
 /// The most urgent problem; of several, the first.
 pub fn worst(problems: &[Problem]) -> Option<&Problem> {
-    problems.iter().reduce(|worst, next| if next.level() > worst.level() { next } else { worst })
+    problems.iter().reduce(|worst, next| {
+        if next.level() > worst.level() {
+            next
+        } else {
+            worst
+        }
+    })
 }
 
 /// All roles serve.
 pub fn active() -> Status {
-    Status { level: Level::Active, message: String::new() }
+    Status {
+        level: Level::Active,
+        message: String::new(),
+    }
 }
 
 /// The server is being started or restarted.
 pub fn starting(version: Version) -> Status {
-    Status { level: Level::Maintenance, message: format!("starting temporal {version}") }
+    Status {
+        level: Level::Maintenance,
+        message: format!("starting temporal {version}"),
+    }
 }
 
 /// The unit is about to go away.
 pub fn stopping() -> Status {
-    Status { level: Level::Maintenance, message: "stopping temporal".to_owned() }
+    Status {
+        level: Level::Maintenance,
+        message: "stopping temporal".to_owned(),
+    }
 }
 
 /// The `restart` action restarts the server.
 pub fn restarting() -> Status {
-    Status { level: Level::Maintenance, message: "restarting temporal".to_owned() }
+    Status {
+        level: Level::Maintenance,
+        message: "restarting temporal".to_owned(),
+    }
 }

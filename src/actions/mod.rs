@@ -10,7 +10,10 @@ pub fn plan(name: &str, snapshot: &Snapshot) -> Vec<Effect> {
     match name {
         restart::NAME => restart::plan(snapshot),
         other => vec![Effect::ActionFailed {
-            message: format!("unknown action `{other}`: see `juju actions {}`", snapshot.hook.unit.app),
+            message: format!(
+                "unknown action `{other}`: see `juju actions {}`",
+                snapshot.hook.unit.app
+            ),
         }],
     }
 }

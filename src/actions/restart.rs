@@ -28,7 +28,10 @@ pub fn plan(snapshot: &Snapshot) -> Vec<Effect> {
                     )]),
                 }
             } else {
-                failed(&format!("temporal was restarted, but does not serve: {}", status.message))
+                failed(&format!(
+                    "temporal was restarted, but does not serve: {}",
+                    status.message
+                ))
             });
             effects
         }
@@ -36,5 +39,7 @@ pub fn plan(snapshot: &Snapshot) -> Vec<Effect> {
 }
 
 fn failed(message: &str) -> Effect {
-    Effect::ActionFailed { message: message.to_owned() }
+    Effect::ActionFailed {
+        message: message.to_owned(),
+    }
 }

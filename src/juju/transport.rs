@@ -13,6 +13,9 @@ use tokio::process::Command;
 use super::Juju;
 use crate::secret::Secret;
 
+/// The longest text for one argument. The kernel takes 128 KiB for one; Juju adds to log lines.
+const TEXT_LIMIT: usize = 100 * 1024;
+
 /// Why a hook tool gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -207,6 +210,22 @@ pub(super) fn encode<'a>(map: impl Iterator<Item = (&'a str, &'a str)>) -> Secre
     Secret::new(text)
 }
 
+/// A text that fits into one argument of a process.
+pub(super) fn argument(text: &str) -> String {
+    let text = text.replace('\0', "\u{fffd}");
+    pieces(&text).next().unwrap_or_default().to_owned()
+}
+
+/// A text in pieces of at most [`TEXT_LIMIT`] bytes, none of them in the middle of a character.
+pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (piece, after) = rest.split_at_checked(rest.floor_char_boundary(TEXT_LIMIT))?;
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
 /// What a tool said, with every word of four or more letters that it may have from its input struck
 /// out: YAML errors quote values.
 fn without_input(said: &str, input: &str) -> String {
@@ -252,5 +271,15 @@ mod tests {
             ),
             "ERROR cannot unmarshal !!str `…...` into map"
         );
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let text = "é".repeat(TEXT_LIMIT);
+        let cut: Vec<&str> = pieces(&text).collect();
+        assert_eq!(cut.concat(), text);
+        assert!(cut.iter().all(|piece| piece.len() <= TEXT_LIMIT));
+        assert_eq!(cut.len(), 2);
+        assert_eq!(pieces("").count(), 0);
     }
 }

@@ -27,7 +27,7 @@ pub struct Layer {
 
 /// All layers of a Pebble, combined by Pebble.
 ///
-/// Pebble fills in its defaults and writes durations as Go does (`60s` comes back as `1m0s`).
+/// Pebble writes durations as Go does (`60s` comes back as `1m0s`) and fills in what a check leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub struct Plan {
@@ -37,23 +37,16 @@ pub struct Plan {
     pub checks: BTreeMap<String, CheckConfig>,
 }
 
-/// What a layer does with an entry of the same name below it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Override {
-    /// The entry below is forgotten.
-    #[default]
-    Replace,
-    /// What is set here is laid over the entry below.
-    Merge,
-}
-
 /// A service. Durations are Go's (`5s`, `1m30s`), and an empty string means "not set".
+///
+/// What Pebble's plan says of a service equals what was added, if its durations were written as Go
+/// writes them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ServiceConfig {
-    /// How it relates to the layers below.
-    pub r#override: Override,
+    /// `replace` forgets the definition in the layers below, `merge` is laid over it. Required.
+    #[serde(rename = "override")]
+    pub override_: String,
     /// A line for whoever reads the layer.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub summary: String,
@@ -63,33 +56,12 @@ pub struct ServiceConfig {
     /// `enabled` when a replan starts it, else `disabled`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub startup: String,
-    /// Variables besides those of the daemon; a changed value restarts the service on replan.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub environment: BTreeMap<String, String>,
-    /// The user that it runs as.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub user: String,
-    /// The group that it runs as.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub group: String,
     /// The directory that it starts in.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
-    /// What happens when it ends well: `restart`, `shutdown` or `ignore`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub on_success: String,
-    /// What happens when it ends badly: `restart`, `shutdown` or `ignore`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub on_failure: String,
-    /// What happens when a check goes down, by the name of the check.
+    /// Variables besides those of the daemon; a changed value restarts the service on replan.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub on_check_failure: BTreeMap<String, String>,
-    /// The first pause before a restart.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub backoff_delay: String,
-    /// The longest pause before a restart.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub backoff_limit: String,
+    pub environment: BTreeMap<String, String>,
     /// How long it may take to stop before it is killed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kill_delay: String,
@@ -99,8 +71,9 @@ pub struct ServiceConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct CheckConfig {
-    /// How it relates to the layers below.
-    pub r#override: Override,
+    /// `replace` forgets the definition in the layers below, `merge` is laid over it. Required.
+    #[serde(rename = "override")]
+    pub override_: String,
     /// `alive`, `ready` or nothing; Kubernetes probes ask for a level.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub level: String,

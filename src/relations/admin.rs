@@ -1,4 +1,10 @@
 //! `admin`: temporal-admin-k8s sets up the schema of both databases and says when it is ready.
+//!
+//! The server's application requires this endpoint and the admin application provides it. The leader
+//! publishes both connections; the other side's leader answers once its schema tool has run. The answer
+//! is never taken back, so it alone does not prove a schema (see `plan`).
+
+use serde::Serialize;
 
 use crate::relations::database::Database;
 use crate::relations::{Databag, Relation, State};
@@ -7,12 +13,144 @@ use crate::server::PerStore;
 /// The endpoint's name in `metadata.yaml`.
 pub const ENDPOINT: &str = "admin";
 
-/// Has the admin application reported the schema ready?
+/// The keys that this charm writes.
+pub const OWNED_KEYS: [&str; 1] = ["database_connections"];
+
+/// Has the admin application reported the schema ready? The Temporal UI can be related here by mistake,
+/// since Juju compares interfaces only; it never reports anything.
 pub fn parse(relation: Option<&Relation>) -> State<()> {
-    todo!()
+    let Some(relation) = relation else {
+        return State::Absent;
+    };
+    match relation.remote_app_bag.get("schema_status") {
+        Some(status) if status.expose() == "ready" => State::Ready(()),
+        _ => State::Waiting(format!(
+            "{} has not reported the schema ready yet",
+            relation.remote_app
+        )),
+    }
 }
 
 /// Both connections, for the admin application's schema tool.
 pub fn publish(databases: &PerStore<&Database>) -> Databag {
-    todo!()
+    let connections = Connections {
+        db: databases.main.into(),
+        visibility: databases.visibility.into(),
+    };
+    // A struct of texts always has a JSON form; without one there would be nothing to say.
+    serde_json::to_string(&connections)
+        .ok()
+        .map(|text| ("database_connections".to_owned(), text.into()))
+        .into_iter()
+        .collect()
+}
+
+/// In the order in which the admin application sets them up.
+#[derive(Serialize)]
+struct Connections<'a> {
+    db: Connection<'a>,
+    visibility: Connection<'a>,
+}
+
+/// One connection, as the admin application hands it to its tool.
+#[derive(Serialize)]
+struct Connection<'a> {
+    dbname: &'a str,
+    host: &'a str,
+    /// A text: the other side passes it on as an argument of a command.
+    port: String,
+    user: &'a str,
+    password: &'a str,
+    tls: bool,
+}
+
+impl<'a> From<&'a Database> for Connection<'a> {
+    fn from(database: &'a Database) -> Self {
+        Self {
+            dbname: &database.name,
+            host: &database.host,
+            port: database.port.to_string(),
+            user: &database.user,
+            password: database.password.expose(),
+            tls: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn relation(pairs: &[(&str, &str)]) -> Relation {
+        Relation {
+            id: 9,
+            remote_app: "temporal-admin-k8s".to_owned(),
+            remote_app_bag: pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+                .collect(),
+            remote_unit_bags: BTreeMap::new(),
+            own_unit_bag: Databag::new(),
+            own_app_bag: None,
+        }
+    }
+
+    fn database(relation: u32, name: &str) -> Database {
+        Database {
+            relation,
+            host: "postgresql-k8s-primary.m.svc.cluster.local".to_owned(),
+            port: 5432,
+            name: name.to_owned(),
+            user: format!("relation_id_{relation}"),
+            password: "x".into(),
+        }
+    }
+
+    #[test]
+    fn only_the_one_literal_is_ready() {
+        assert_eq!(parse(None), State::Absent);
+        let said = |pairs| parse(Some(&relation(pairs)));
+        assert_eq!(said(&[("schema_status", "ready")]), State::Ready(()));
+        for pairs in [
+            &[] as &[(&str, &str)],
+            &[("schema_status", "")],
+            &[("schema_status", "Ready")],
+            &[("schema_status", "ready ")],
+            &[("schema_ready", "true")],
+            &[("server_status", "ready")],
+        ] {
+            assert_eq!(
+                said(pairs),
+                State::Waiting(
+                    "temporal-admin-k8s has not reported the schema ready yet".to_owned()
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn connections_are_published_in_the_order_of_their_use() {
+        let (main, visibility) = (
+            database(7, "temporal-k8s_db"),
+            database(8, "temporal-k8s_visibility"),
+        );
+        let bag = publish(&PerStore {
+            main: &main,
+            visibility: &visibility,
+        });
+        assert_eq!(bag.keys().collect::<Vec<_>>(), OWNED_KEYS);
+        assert_eq!(
+            bag["database_connections"].expose(),
+            concat!(
+                r#"{"db":{"dbname":"temporal-k8s_db","#,
+                r#""host":"postgresql-k8s-primary.m.svc.cluster.local","port":"5432","#,
+                r#""user":"relation_id_7","password":"x","tls":false},"#,
+                r#""visibility":{"dbname":"temporal-k8s_visibility","#,
+                r#""host":"postgresql-k8s-primary.m.svc.cluster.local","port":"5432","#,
+                r#""user":"relation_id_8","password":"x","tls":false}}"#
+            )
+        );
+    }
 }

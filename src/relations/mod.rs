@@ -1,7 +1,7 @@
 //! What applications tell each other over a relation, one file per endpoint.
 //!
 //! Every file has the same parts: `ENDPOINT`, a typed value with `parse`, and `publish`, which says what
-//! we want our side of the databag to hold. The difference to what it holds becomes an effect in
+//! we want our side of the databag to hold. The [`difference`] to what it holds becomes an effect in
 //! `plan`. Nothing here reads the world or knows the event.
 
 use std::collections::BTreeMap;
@@ -45,4 +45,61 @@ pub enum State<T> {
     Ready(T),
     /// The other side said something that cannot be used. The text names the field and the remedy.
     Invalid(String),
+}
+
+/// What has to be written so that `have` says what is wanted: new values, and `None` for keys of ours
+/// that are no longer wanted. Keys that are not `owned`, such as Juju's own, are left alone. Empty when
+/// there is nothing to do.
+pub fn difference(
+    have: &Databag,
+    want: &Databag,
+    owned: &[&str],
+) -> BTreeMap<String, Option<Secret<String>>> {
+    let stale = owned
+        .iter()
+        .filter(|key| have.contains_key(**key) && !want.contains_key(**key))
+        .map(|key| ((*key).to_owned(), None));
+    let new = want
+        .iter()
+        .filter(|(key, value)| have.get(*key) != Some(*value))
+        .map(|(key, value)| (key.clone(), Some(value.clone())));
+    stale.chain(new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bag(pairs: &[(&str, &str)]) -> Databag {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+            .collect()
+    }
+
+    #[test]
+    fn only_what_differs_is_written_and_only_what_is_ours_is_deleted() {
+        let have = bag(&[
+            ("same", "1"),
+            ("changed", "1"),
+            ("stale", "1"),
+            ("egress-subnets", "10.0.0.1/32"),
+        ]);
+        let want = bag(&[("same", "1"), ("changed", "2"), ("new", "1")]);
+        let owned = ["same", "changed", "stale", "new", "never-written"];
+        assert_eq!(
+            difference(&have, &want, &owned),
+            BTreeMap::from([
+                ("changed".to_owned(), Some("2".into())),
+                ("new".to_owned(), Some("1".into())),
+                ("stale".to_owned(), None),
+            ])
+        );
+    }
+
+    #[test]
+    fn nothing_is_written_over_what_was_just_written() {
+        let want = bag(&[("a", "1")]);
+        assert!(difference(&want, &want, &["a", "b"]).is_empty());
+    }
 }

@@ -12,17 +12,19 @@ use rehearsal::parts::{self, Parts, Temporal};
 
 /// The program of one version of Pebble.
 fn pebble_binary(version: &str) -> PathBuf {
-    parts::pebble(version).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// A Temporal server of one version, with its schema tool.
-fn temporal(version: &str) -> Temporal {
-    parts::temporal(version).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// The installation directory of PostgreSQL, with `bin`.
-fn postgresql() -> PathBuf {
-    Parts::locate()
-        .and_then(|parts| parts.postgresql())
-        .unwrap_or_else(|error| panic!("{error}"))
+    let remedy = "install the parts with `tox -e rehearsal`";
+    let parts = std::env::var_os("REHEARSAL_PARTS").unwrap_or_default();
+    assert!(
+        !parts.is_empty(),
+        "REHEARSAL_PARTS names no directory: {remedy}"
+    );
+    let program = PathBuf::from(parts)
+        .join(format!("pebble-{version}"))
+        .join("pebble");
+    assert!(
+        program.is_file(),
+        "{} is missing: {remedy}",
+        program.display()
+    );
+    program
 }

@@ -140,6 +140,7 @@ fn set_mode(path: &str, mode: u32) {
 
 fn server(command: &str, hash: &str) -> ServiceConfig {
     ServiceConfig {
+        override_: "replace".to_owned(),
         command: command.to_owned(),
         startup: "enabled".to_owned(),
         environment: BTreeMap::from([("CONFIG_HASH".to_owned(), hash.to_owned())]),
@@ -215,15 +216,11 @@ async fn a_layer_comes_back_in_the_plan(daemon: Daemon) {
         summary: "a: summary".to_owned(),
         environment: hostile.iter().enumerate().map(variable).collect(),
         working_dir: "/".to_owned(),
-        on_success: "ignore".to_owned(),
-        on_failure: "shutdown".to_owned(),
-        on_check_failure: BTreeMap::from([("up".to_owned(), "restart".to_owned())]),
-        backoff_delay: "1s".to_owned(),
-        backoff_limit: "1m0s".to_owned(),
         kill_delay: "1m0s".to_owned(),
         ..server(r#"sleep "10 00" '#'"#, "")
     };
     let check = CheckConfig {
+        override_: "replace".to_owned(),
         level: "ready".to_owned(),
         period: "1m0s".to_owned(),
         timeout: "1s".to_owned(),
@@ -249,6 +246,24 @@ async fn a_layer_comes_back_in_the_plan(daemon: Daemon) {
     assert_eq!(plan.checks, layer.checks);
     // Nothing was started by that.
     assert_eq!(daemon.status("server").await, ServiceStatus::Inactive);
+    // The same with the least that a service needs: nothing is added to it.
+    let least = ServiceConfig {
+        override_: "replace".to_owned(),
+        command: "sleep 60".to_owned(),
+        ..ServiceConfig::default()
+    };
+    daemon.add("least", least.clone()).await;
+    assert_eq!(daemon.pebble.plan().await.unwrap().services["least"], least);
+    // Durations come back as Go writes them.
+    let minute = ServiceConfig {
+        kill_delay: "60s".to_owned(),
+        ..least
+    };
+    daemon.add("least", minute).await;
+    assert_eq!(
+        daemon.pebble.plan().await.unwrap().services["least"].kill_delay,
+        "1m0s"
+    );
     // The same label again is laid over it.
     daemon.add("server", server("sleep 7", "new")).await;
     let plan = daemon.pebble.plan().await.unwrap();
@@ -662,7 +677,7 @@ async fn exec_has_the_environment_and_directory_it_is_given(daemon: Daemon) {
 
 async fn exec_moves_megabytes_in_all_three_directions(daemon: Daemon) {
     const SIZE: usize = 4 * 1024 * 1024;
-    let stdin: Vec<u8> = (0..SIZE).map(|index| (index % 251) as u8).collect();
+    let stdin: Vec<u8> = (0..=250).cycle().take(SIZE).collect();
     let script = r"head -c 4194304 /dev/zero | tr '\0' e >&2 & cat; wait";
     let output = daemon.exec(&["sh", "-c", script], &stdin).await.unwrap();
     assert_eq!(output.exit_code, 0);
@@ -740,6 +755,7 @@ async fn checks_go_up_and_down(daemon: Daemon) {
     let path = daemon.path("flag");
     fs::write(&path, "").unwrap();
     let check = |level: &str, command: String| CheckConfig {
+        override_: "replace".to_owned(),
         level: level.to_owned(),
         period: "100ms".to_owned(),
         timeout: "90ms".to_owned(),

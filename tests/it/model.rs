@@ -21,7 +21,10 @@ use temporal_k8s::snapshot::{
 pub(crate) const PASSWORD: &str = "s3cr3t-marker";
 
 pub(crate) fn bag(entries: &[(&str, &str)]) -> Databag {
-    entries.iter().map(|(key, value)| ((*key).to_owned(), Secret::from(*value))).collect()
+    entries
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), Secret::from(*value)))
+        .collect()
 }
 
 pub(crate) fn options(value: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
@@ -85,7 +88,10 @@ pub(crate) fn ingress(id: u32) -> Relation {
 }
 
 pub(crate) fn facts(schema: (u32, u32), shards: Option<u32>) -> Probe<StoreFacts> {
-    let schema = Some(SchemaVersion { major: schema.0, minor: schema.1 });
+    let schema = Some(SchemaVersion {
+        major: schema.0,
+        minor: schema.1,
+    });
     Probe::Known(StoreFacts { schema, shards })
 }
 
@@ -94,7 +100,10 @@ pub(crate) fn ready_to_start() -> Snapshot {
     Snapshot {
         hook: Hook {
             event: Event::UpdateStatus,
-            unit: Unit { app: "temporal-k8s".to_owned(), number: 0 },
+            unit: Unit {
+                app: "temporal-k8s".to_owned(),
+                number: 0,
+            },
             model: "m".to_owned(),
             juju_version: "3.6.11".to_owned(),
             charm_dir: PathBuf::from("/charm"),
@@ -121,7 +130,10 @@ pub(crate) fn ready_to_start() -> Snapshot {
             service: None,
             files: BTreeMap::new(),
         }),
-        stores: PerStore { main: facts((1, 19), None), visibility: facts((1, 14), None) },
+        stores: PerStore {
+            main: facts((1, 19), None),
+            visibility: facts((1, 14), None),
+        },
         serving: Probe::NotAsked,
         attempt: Attempt::None,
     }
@@ -143,7 +155,9 @@ pub(crate) fn workload(snapshot: &mut Snapshot) -> &mut Workload {
 
 /// Every role that runs serves, and the store can be read.
 pub(crate) fn all_well(snapshot: &Snapshot) -> Serving {
-    let roles = plan::wants_health(snapshot).map(|(_, roles)| roles).unwrap_or_default();
+    let roles = plan::wants_health(snapshot)
+        .map(|(_, roles)| roles)
+        .unwrap_or_default();
     Serving {
         store: roles.contains(&Role::Frontend).then_some(Ok(())),
         roles: roles.into_iter().map(|role| (role, Ok(()))).collect(),
@@ -160,8 +174,11 @@ pub(crate) fn hook(snapshot: &mut Snapshot) -> Vec<Plan> {
         first.workload().for_each(|effect| apply(snapshot, effect));
         snapshot.attempt = Attempt::Done;
         let asked = plan::wants_health(snapshot).is_some();
-        snapshot.serving =
-            if asked { Probe::Known(all_well(snapshot)) } else { Probe::NotAsked };
+        snapshot.serving = if asked {
+            Probe::Known(all_well(snapshot))
+        } else {
+            Probe::NotAsked
+        };
         plans.push(plan::plan(snapshot));
     }
     let last = plans.last().cloned().unwrap_or_default();
@@ -185,10 +202,15 @@ fn apply(snapshot: &mut Snapshot, effect: &Effect) {
         }
         Effect::Delete { path } => _ = workload(snapshot).files.remove(*path),
         Effect::Layer(config) => {
-            let state =
-                workload(snapshot).service.as_ref().map_or(ServiceState::Inactive, |has| has.state);
-            workload(snapshot).service =
-                Some(Service { config: config.clone(), state, last_words: None });
+            let state = workload(snapshot)
+                .service
+                .as_ref()
+                .map_or(ServiceState::Inactive, |has| has.state);
+            workload(snapshot).service = Some(Service {
+                config: config.clone(),
+                state,
+                last_words: None,
+            });
         }
         Effect::Replan | Effect::Restart => {
             if let Some(service) = &mut workload(snapshot).service {
@@ -197,8 +219,12 @@ fn apply(snapshot: &mut Snapshot, effect: &Effect) {
         }
         Effect::OpenPorts(ports) => snapshot.open_ports.extend(ports),
         Effect::ClosePorts(ports) => snapshot.open_ports.retain(|port| !ports.contains(port)),
-        Effect::PublishApp { relation, entries, .. } => {
-            let bag = relation_mut(snapshot, *relation).own_app_bag.get_or_insert_default();
+        Effect::PublishApp {
+            relation, entries, ..
+        } => {
+            let bag = relation_mut(snapshot, *relation)
+                .own_app_bag
+                .get_or_insert_default();
             merge(bag, entries);
         }
         Effect::PublishUnit { relation, entries } => {

@@ -26,18 +26,31 @@ fn held(mutate: impl FnOnce(&mut Snapshot), level: Level, words: &str) {
     mutate(&mut snapshot);
     let plans = hook(&mut snapshot);
     let starts = |effect: &Effect| matches!(effect, Effect::Replan | Effect::Layer(_));
-    assert!(!plans.iter().any(|plan| plan.effects.iter().any(starts)), "it was started");
+    assert!(
+        !plans.iter().any(|plan| plan.effects.iter().any(starts)),
+        "it was started"
+    );
     let status = snapshot.status.expect("a status");
     assert_eq!(status.level, level, "{}", status.message);
-    assert!(status.message.contains(words), "`{}` lacks `{words}`", status.message);
+    assert!(
+        status.message.contains(words),
+        "`{}` lacks `{words}`",
+        status.message
+    );
 }
 
 #[test]
 fn a_proven_schema_starts_the_server_and_the_same_hook_says_active() {
     let mut snapshot = ready_to_start();
     let plans = hook(&mut snapshot);
-    insta::assert_snapshot!("first_start", format!("{}\n\nthen\n\n{}", plans[0], plans[1]));
-    assert_eq!(snapshot.status.as_ref().map(|status| status.level), Some(Level::Active));
+    insta::assert_snapshot!(
+        "first_start",
+        format!("{}\n\nthen\n\n{}", plans[0], plans[1])
+    );
+    assert_eq!(
+        snapshot.status.as_ref().map(|status| status.level),
+        Some(Level::Active)
+    );
     assert_eq!(snapshot.app_status, snapshot.status);
 }
 
@@ -51,7 +64,11 @@ fn a_settled_unit_plans_nothing() {
 
 #[test]
 fn gates_hold_a_start_and_say_why() {
-    held(|s| s.workload = Probe::Unreachable("no pebble".into()), Level::Waiting, "no pebble");
+    held(
+        |s| s.workload = Probe::Unreachable("no pebble".into()),
+        Level::Waiting,
+        "no pebble",
+    );
     held(|s| s.bind_address = None, Level::Waiting, "address");
     held(
         |s| workload(s).version = Probe::Unreachable("no such program".into()),
@@ -63,7 +80,11 @@ fn gates_hold_a_start_and_say_why() {
         Level::Blocked,
         "1.16.2",
     );
-    held(|s| s.relations.stores.main = None, Level::Blocked, "juju integrate temporal-k8s:db");
+    held(
+        |s| s.relations.stores.main = None,
+        Level::Blocked,
+        "juju integrate temporal-k8s:db",
+    );
     held(
         |s| s.relations.stores.visibility = None,
         Level::Blocked,
@@ -87,7 +108,11 @@ fn gates_hold_a_start_and_say_why() {
         Level::Waiting,
         "connection refused",
     );
-    held(|s| s.stores.visibility = facts((1, 13), None), Level::Waiting, "1.13");
+    held(
+        |s| s.stores.visibility = facts((1, 13), None),
+        Level::Waiting,
+        "1.13",
+    );
     held(
         |s| s.stores.main = Probe::Known(StoreFacts::default()),
         Level::Waiting,
@@ -140,7 +165,12 @@ fn several_problems_show_the_most_urgent_and_count_the_rest() {
     assert_eq!(status.level, Level::Blocked);
     assert!(status.message.ends_with("(+3 more)"), "{}", status.message);
     let logged = plans.last().unwrap().effects.iter();
-    assert_eq!(logged.filter(|effect| matches!(effect, Effect::Log { .. })).count(), 4);
+    assert_eq!(
+        logged
+            .filter(|effect| matches!(effect, Effect::Log { .. }))
+            .count(),
+        4
+    );
 }
 
 #[test]
@@ -153,7 +183,11 @@ fn removing_a_store_stops_the_server_in_that_hook_and_forgets_the_passwords() {
         }
         let plans = hook(&mut snapshot);
         assert!(plans[0].effects.contains(&Effect::Stop));
-        assert!(plans[0].effects.contains(&Effect::Delete { path: pgpass::PATH }));
+        assert!(
+            plans[0]
+                .effects
+                .contains(&Effect::Delete { path: pgpass::PATH })
+        );
         assert_eq!(snapshot.status.as_ref().unwrap().level, Level::Blocked);
         assert_eq!(plan(&snapshot).to_string(), "nothing to do");
     }
@@ -189,7 +223,9 @@ fn another_database_with_a_schema_restarts_the_server_on_it() {
 fn a_database_that_is_down_for_a_moment_stops_nothing() {
     let mut snapshot = settled();
     snapshot.stores.main = Probe::Unreachable("connection refused".into());
-    let Probe::Known(serving) = &mut snapshot.serving else { panic!("not serving") };
+    let Probe::Known(serving) = &mut snapshot.serving else {
+        panic!("not serving")
+    };
     serving.store = Some(Err("connection refused".into()));
     let plans = hook(&mut snapshot);
     assert_eq!(plans.len(), 1, "the container was touched: {}", plans[0]);
@@ -200,7 +236,9 @@ fn a_database_that_is_down_for_a_moment_stops_nothing() {
 fn a_mismatch_of_subnets_holds_a_first_start_but_stops_nothing() {
     let other = |s: &mut Snapshot| {
         let relation = s.relations.stores.main.as_mut().unwrap();
-        relation.remote_app_bag.extend(bag(&[("allowed-subnets", "10.9.9.9/32")]));
+        relation
+            .remote_app_bag
+            .extend(bag(&[("allowed-subnets", "10.9.9.9/32")]));
     };
     held(other, Level::Waiting, "waiting for `db`");
     let mut snapshot = settled();
@@ -211,14 +249,24 @@ fn a_mismatch_of_subnets_holds_a_first_start_but_stops_nothing() {
 #[test]
 fn a_rotated_password_rewrites_the_pass_file_and_restarts_nothing() {
     let mut snapshot = settled();
-    for relation in [&mut snapshot.relations.stores.main, &mut snapshot.relations.stores.visibility] {
+    for relation in [
+        &mut snapshot.relations.stores.main,
+        &mut snapshot.relations.stores.visibility,
+    ] {
         let relation = relation.as_mut().unwrap();
-        let master = relation.remote_app_bag["master"].expose().replace(model::PASSWORD, "new");
-        relation.remote_app_bag.extend(bag(&[("master", &master), ("password", "new")]));
+        let master = relation.remote_app_bag["master"]
+            .expose()
+            .replace(model::PASSWORD, "new");
+        relation
+            .remote_app_bag
+            .extend(bag(&[("master", &master), ("password", "new")]));
     }
     let plans = hook(&mut snapshot);
     assert_eq!(plans[0].to_string(), "write /etc/temporal/pgpass");
-    assert_eq!(plans[1].to_string(), "publish for the application on 9: database_connections");
+    assert_eq!(
+        plans[1].to_string(),
+        "publish for the application on 9: database_connections"
+    );
     assert_eq!(snapshot.status.unwrap().level, Level::Active);
 }
 
@@ -229,7 +277,11 @@ fn a_restarted_container_gets_everything_again() {
     snapshot.workload = fresh;
     workload(&mut snapshot).boot_id = "boot-2".to_owned();
     let plans = hook(&mut snapshot);
-    let written = plans[0].effects.iter().filter(|e| matches!(e, Effect::Write { .. })).count();
+    let written = plans[0]
+        .effects
+        .iter()
+        .filter(|e| matches!(e, Effect::Write { .. }))
+        .count();
     assert_eq!(written, 3);
     assert_eq!(snapshot.status.unwrap().level, Level::Active);
 }
@@ -243,18 +295,28 @@ fn a_changed_shard_count_blocks_and_leaves_the_server_as_it_is() {
     assert_eq!(plans.len(), 1);
     let status = snapshot.status.unwrap();
     assert_eq!(status.level, Level::Blocked);
-    assert!(status.message.contains("num-history-shards=4"), "{}", status.message);
+    assert!(
+        status.message.contains("num-history-shards=4"),
+        "{}",
+        status.message
+    );
 }
 
 #[test]
 fn only_what_serves_is_active() {
     let cases: [fn(&mut temporal_k8s::snapshot::Serving); 2] = [
-        |serving| _ = serving.roles.insert(Role::History, Err("not serving".into())),
+        |serving| {
+            _ = serving
+                .roles
+                .insert(Role::History, Err("not serving".into()))
+        },
         |serving| serving.store = Some(Err("no answer".into())),
     ];
     for case in cases {
         let mut snapshot = settled();
-        let Probe::Known(serving) = &mut snapshot.serving else { panic!("not serving") };
+        let Probe::Known(serving) = &mut snapshot.serving else {
+            panic!("not serving")
+        };
         case(serving);
         assert_eq!(status(&mut snapshot).level, Level::Waiting);
     }
@@ -274,7 +336,10 @@ fn a_server_that_exits_after_the_start_is_told_with_its_last_words() {
     service.state = ServiceState::Backoff;
     service.last_words = Some("bad luck".into());
     let shown = plan(&snapshot).to_string();
-    assert!(shown.contains("bad luck") && shown.contains("kubectl -n m logs temporal-k8s-0"), "{shown}");
+    assert!(
+        shown.contains("bad luck") && shown.contains("kubectl -n m logs temporal-k8s-0"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -296,10 +361,16 @@ fn ports_follow_the_roles() {
     let mut snapshot = ready_to_start();
     snapshot.config = config::parse(&options(json!({"services": "history, worker"})));
     hook(&mut snapshot);
-    assert_eq!(snapshot.open_ports, BTreeSet::from([7234, 6934, 7239, 6939]));
+    assert_eq!(
+        snapshot.open_ports,
+        BTreeSet::from([7234, 6934, 7239, 6939])
+    );
     snapshot.config = config::parse(&options(json!({"services": "frontend"})));
     hook(&mut snapshot);
-    assert_eq!(snapshot.open_ports, BTreeSet::from([7233, 6933, 7236, 6936]));
+    assert_eq!(
+        snapshot.open_ports,
+        BTreeSet::from([7233, 6933, 7236, 6936])
+    );
 }
 
 #[test]
@@ -316,8 +387,15 @@ fn an_ingress_without_a_frontend_is_refused_and_gets_nothing() {
     snapshot.relations.ingress = Some(model::ingress(11));
     let status = status(&mut snapshot);
     assert_eq!(status.level, Level::Blocked);
-    assert!(status.message.contains("juju remove-relation temporal-k8s:ingress"));
-    assert_eq!(snapshot.relations.ingress.unwrap().own_app_bag, Some(bag(&[])));
+    assert!(
+        status
+            .message
+            .contains("juju remove-relation temporal-k8s:ingress")
+    );
+    assert_eq!(
+        snapshot.relations.ingress.unwrap().own_app_bag,
+        Some(bag(&[]))
+    );
 }
 
 #[test]
@@ -348,7 +426,10 @@ fn a_stopping_unit_stops_its_server_and_does_nothing_else() {
     let plans = hook(&mut snapshot);
     assert_eq!(plans[0].effects.len(), 2);
     assert_eq!(plans[0].effects[1], Effect::Stop);
-    assert_eq!(workload(&mut snapshot).service.as_ref().unwrap().state, ServiceState::Inactive);
+    assert_eq!(
+        workload(&mut snapshot).service.as_ref().unwrap().state,
+        ServiceState::Inactive
+    );
     assert_eq!(plan(&snapshot).to_string(), "nothing to do");
 }
 
@@ -363,23 +444,44 @@ fn remove_and_unknown_hooks_do_nothing() {
 
 #[test]
 fn the_restart_action_answers_with_what_it_saw() {
-    let action = Event::Action { name: "restart".into() };
+    let action = Event::Action {
+        name: "restart".into(),
+    };
     let mut snapshot = settled();
     snapshot.hook.event = action.clone();
     let plans = hook(&mut snapshot);
     assert!(plans[0].effects.contains(&Effect::Restart));
-    assert!(plans[1].to_string().contains("action result"), "{}", plans[1]);
+    assert!(
+        plans[1].to_string().contains("action result"),
+        "{}",
+        plans[1]
+    );
 
     let mut snapshot = ready_to_start();
     snapshot.hook.event = action.clone();
-    snapshot.stores.main = Probe::Known(StoreFacts { schema: None, shards: None });
+    snapshot.stores.main = Probe::Known(StoreFacts {
+        schema: None,
+        shards: None,
+    });
     let plans = hook(&mut snapshot);
     assert_eq!(plans.len(), 1);
-    assert!(plans[0].to_string().contains("action failed: not restarted: "), "{}", plans[0]);
+    assert!(
+        plans[0]
+            .to_string()
+            .contains("action failed: not restarted: "),
+        "{}",
+        plans[0]
+    );
 
     let mut snapshot = settled();
-    snapshot.hook.event = Event::Action { name: "dance".into() };
-    assert!(plan(&snapshot).to_string().contains("unknown action `dance`"));
+    snapshot.hook.event = Event::Action {
+        name: "dance".into(),
+    };
+    assert!(
+        plan(&snapshot)
+            .to_string()
+            .contains("unknown action `dance`")
+    );
 }
 
 #[test]
@@ -387,7 +489,10 @@ fn a_schema_version_below_the_needed_one_never_starts_any_server() {
     for version in ["1.17.4", "1.20.0", "1.23.1", "1.26.2", "1.32.2", "1.40.0"] {
         let version: temporal_k8s::server::version::Version = version.parse().unwrap();
         let need = temporal_k8s::server::version::required_schema(version).unwrap();
-        let below = SchemaVersion { minor: need.main.minor - 1, ..need.main };
+        let below = SchemaVersion {
+            minor: need.main.minor - 1,
+            ..need.main
+        };
         let mut snapshot = ready_to_start();
         workload(&mut snapshot).version = Probe::Known(version);
         snapshot.stores.main = facts((below.major, below.minor), None);

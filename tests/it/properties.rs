@@ -77,12 +77,19 @@ fn facts() -> impl Strategy<Value = Probe<StoreFacts>> {
 
 fn serving() -> impl Strategy<Value = Probe<Serving>> {
     let answer = prop_oneof![Just(Ok(())), Just(Err("not serving".to_owned()))];
-    let roles = prop::collection::btree_map(prop::sample::select(Role::ALL.to_vec()), answer.clone(), 0..5);
+    let roles = prop::collection::btree_map(
+        prop::sample::select(Role::ALL.to_vec()),
+        answer.clone(),
+        0..5,
+    );
     prop_oneof![
         Just(Probe::NotAsked),
         Just(Probe::Unreachable("gone".to_owned())),
-        (roles, prop::option::of(answer))
-            .prop_map(|(roles, store)| Probe::Known(Serving { roles, store, version: None })),
+        (roles, prop::option::of(answer)).prop_map(|(roles, store)| Probe::Known(Serving {
+            roles,
+            store,
+            version: None
+        })),
     ]
 }
 
@@ -96,7 +103,9 @@ fn event() -> impl Strategy<Value = Event> {
         Event::UpgradeCharm,
         Event::Stop,
         Event::Remove,
-        Event::Action { name: "restart".to_owned() },
+        Event::Action {
+            name: "restart".to_owned(),
+        },
     ])
 }
 
@@ -132,7 +141,11 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
     (
         (any::<bool>(), event(), any::<bool>(), given(), relations),
         (facts(), facts(), serving(), state, version),
-        (0..10_u8, prop::collection::btree_set(7230..7240_u16, 0..4), any::<bool>()),
+        (
+            0..10_u8,
+            prop::collection::btree_set(7230..7240_u16, 0..4),
+            any::<bool>(),
+        ),
     )
         .prop_map(|(who, server, (pebble, ports, address))| {
             let (fresh, event, leader, given, (db, visibility, admin, ingress)) = who;
@@ -141,10 +154,16 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             snapshot.hook.event = event;
             snapshot.leader = leader;
             snapshot.config = config::parse(&options(given));
-            snapshot.relations.stores = PerStore { main: db, visibility };
+            snapshot.relations.stores = PerStore {
+                main: db,
+                visibility,
+            };
             snapshot.relations.admin = admin;
             snapshot.relations.ingress = ingress;
-            snapshot.stores = PerStore { main: main_facts, visibility: visibility_facts };
+            snapshot.stores = PerStore {
+                main: main_facts,
+                visibility: visibility_facts,
+            };
             snapshot.open_ports.extend(ports);
             if !address {
                 snapshot.bind_address = None;
@@ -179,21 +198,36 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
 
 /// Law S1, said once more and apart from the planner: what must be true before any start.
 fn start_is_safe(snapshot: &Snapshot) -> bool {
-    let Probe::Known(workload) = &snapshot.workload else { return false };
-    let Probe::Known(version) = workload.version else { return false };
-    let Ok(needs) = required_schema(version) else { return false };
-    let Ok(config) = &snapshot.config else { return false };
-    let proven = Store::ALL.iter().all(|store| match snapshot.stores.get(*store) {
-        Probe::Known(facts) => {
-            facts.schema.is_some_and(|have| have >= *needs.get(*store))
-                && facts.shards.is_none_or(|stored| stored == config.shards)
-        }
-        Probe::NotAsked | Probe::Unreachable(_) => false,
-    });
+    let Probe::Known(workload) = &snapshot.workload else {
+        return false;
+    };
+    let Probe::Known(version) = workload.version else {
+        return false;
+    };
+    let Ok(needs) = required_schema(version) else {
+        return false;
+    };
+    let Ok(config) = &snapshot.config else {
+        return false;
+    };
+    let proven = Store::ALL
+        .iter()
+        .all(|store| match snapshot.stores.get(*store) {
+            Probe::Known(facts) => {
+                facts.schema.is_some_and(|have| have >= *needs.get(*store))
+                    && facts.shards.is_none_or(|stored| stored == config.shards)
+            }
+            Probe::NotAsked | Probe::Unreachable(_) => false,
+        });
     let signalled = snapshot.relations.admin.as_ref().is_none_or(|admin| {
-        admin.remote_app_bag.get("schema_status").is_some_and(|v| v.expose() == "ready")
+        admin
+            .remote_app_bag
+            .get("schema_status")
+            .is_some_and(|v| v.expose() == "ready")
     });
-    let related = Store::ALL.iter().all(|s| snapshot.relations.stores.get(*s).is_some());
+    let related = Store::ALL
+        .iter()
+        .all(|s| snapshot.relations.stores.get(*s).is_some());
     proven && signalled && related
 }
 
