@@ -7,3 +7,4 @@ pub mod pack;
 pub mod parts;
 pub mod processes;
 pub mod servers;
+pub mod stage;

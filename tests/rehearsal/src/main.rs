@@ -1,3 +1,18 @@
-//! `rehearsal`: deploys the packed charm and plays its whole life.
+//! `rehearsal`: deploys the packed charm and plays its whole life. Started under the name of a
+//! hook tool, it is that tool.
 
-fn main() {}
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&program)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    if rehearsal::juju::is_hook_tool(name) {
+        let code = rehearsal::juju::hook_tool_main(name);
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
+    ExitCode::SUCCESS
+}

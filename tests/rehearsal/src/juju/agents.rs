@@ -1,0 +1,405 @@
+//! The unit agents: which hook runs next in the whole model, and what follows from its end.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::context::{ActionSaid, HookContext};
+use super::event::Event;
+use super::hooks::{self, Dispatch, Ended, Place};
+use super::memory::Failed;
+use super::model::app_of;
+use super::record::{ActionOutcome, ActionStatus, Exit, HookRun};
+use super::schedule::{Told, pending};
+use super::{Juju, JujuError, OrderOfEvents};
+
+/// How often the agents look again at a model in which nothing is due (Juju: every 5 s).
+const POLL: Duration = Duration::from_millis(25);
+
+impl Juju {
+    /// Runs the next hook of the model, if one is due. Units take turns, one hook at a time.
+    pub fn step(&mut self) -> Result<Option<HookRun>, JujuError> {
+        match self.next() {
+            None => Ok(None),
+            Some((unit, event)) => self.run_event(&unit, &event).map(Some),
+        }
+    }
+
+    /// Runs hooks until none is due and every Pebble has been heard of. A hook that fails more
+    /// often than [`Juju::retries`] allows ends it with [`JujuError::HookFailed`].
+    pub fn settle(&mut self, limit: Duration) -> Result<Vec<HookRun>, JujuError> {
+        let start = Instant::now();
+        let mut runs = Vec::new();
+        loop {
+            match self.step()? {
+                Some(run) => {
+                    let failed = self
+                        .model
+                        .unit(&run.unit)
+                        .and_then(|it| it.agent.failed.as_ref());
+                    if failed.is_some_and(|it| it.attempts > self.retries) {
+                        return Err(JujuError::HookFailed(Box::new(run)));
+                    }
+                    runs.push(run);
+                }
+                None if self.booting().is_empty() => return Ok(runs),
+                None => thread::sleep(POLL),
+            }
+            if start.elapsed() > limit {
+                let mut waiting = self.booting();
+                let units = self.model.unit_names();
+                for unit in units {
+                    let due = pending(&self.model, &unit);
+                    waiting.extend(due.iter().map(|event| format!("{event} on {unit}")));
+                }
+                if waiting.is_empty() {
+                    return Ok(runs);
+                }
+                return Err(JujuError::Unsettled {
+                    limit,
+                    waiting: waiting.join(", "),
+                });
+            }
+        }
+    }
+
+    /// Pebbles that have not answered yet, as long as their pod is young.
+    fn booting(&self) -> Vec<String> {
+        let young = |unit: &String| {
+            self.born
+                .get(unit)
+                .is_some_and(|born| born.elapsed() < self.boot_grace)
+        };
+        let mut waiting = Vec::new();
+        for unit in self.model.unit_names().iter().filter(|unit| young(unit)) {
+            let containers = self
+                .model
+                .applications
+                .get(app_of(unit))
+                .map(|it| &it.metadata.containers);
+            let answered = self.model.unit(unit).map(|it| &it.observed.boots);
+            for container in containers.into_iter().flatten() {
+                if answered.is_none_or(|boots| !boots.contains_key(container)) {
+                    waiting.push(format!("Pebble of container {container} on {unit}"));
+                }
+            }
+        }
+        waiting
+    }
+
+    /// Looks at a unit's pod and Service, and lets the unit enter relations.
+    fn observe(&mut self, unit: &str) {
+        let app = app_of(unit).to_owned();
+        let hidden = self.hidden_services.contains(&app);
+        let service_ip = if hidden {
+            None
+        } else {
+            self.cloud.service_ip(&app)
+        };
+        let pod_ip = self.cloud.pod_ip(unit);
+        let Some(application) = self.model.applications.get_mut(&app) else {
+            return;
+        };
+        application.service_ip = service_ip;
+        let containers = application.metadata.containers.clone();
+        let boots = containers
+            .into_iter()
+            .filter_map(|name| self.cloud.boot_id(unit, &name).map(|boot| (name, boot)))
+            .collect();
+        if let Some(it) = self.model.unit_mut(unit) {
+            it.observed = super::model::Observed { pod_ip, boots };
+        }
+        self.model.enter_scopes(unit);
+    }
+
+    /// The unit and event that are next; drops events on the way if the test wants that.
+    fn next(&mut self) -> Option<(String, Event)> {
+        let units = self.model.unit_names();
+        for unit in &units {
+            self.observe(unit);
+        }
+        loop {
+            let (unit, event) = self.choose(&units)?;
+            let lost = match &mut self.lose {
+                Some(lose) => lose(&unit, &event),
+                None => false,
+            };
+            if !lost {
+                return Some((unit, event));
+            }
+            Told::new(&self.model, &unit, &event).acknowledge(&mut self.model, &unit);
+            self.model.enter_scopes(&unit);
+        }
+    }
+
+    fn choose(&mut self, units: &[String]) -> Option<(String, Event)> {
+        if units.is_empty() {
+            return None;
+        }
+        if let OrderOfEvents::Shuffled(random) = &mut self.order {
+            let mut due: Vec<(String, Vec<Event>)> = units
+                .iter()
+                .map(|unit| (unit.clone(), pending(&self.model, unit)))
+                .filter(|(_, events)| !events.is_empty())
+                .collect();
+            if due.is_empty() {
+                return None;
+            }
+            let (unit, mut events) = due.swap_remove(random.usize(..due.len()));
+            let event = events.swap_remove(random.usize(..events.len()));
+            return Some((unit, event));
+        }
+        let from = self.turn % units.len();
+        for (offset, unit) in units
+            .iter()
+            .cycle()
+            .skip(from)
+            .take(units.len())
+            .enumerate()
+        {
+            if let Some(event) = pending(&self.model, unit).into_iter().next() {
+                self.turn = from + offset + 1;
+                return Some((unit.clone(), event));
+            }
+        }
+        None
+    }
+
+    /// Runs one event on a unit and draws the consequences.
+    pub(super) fn run_event(&mut self, unit: &str, event: &Event) -> Result<HookRun, JujuError> {
+        self.observe(unit);
+        self.announce(unit, event);
+        let told = Told::new(&self.model, unit, event);
+        let (run, said, status_set) = self.dispatch(unit, event.clone())?;
+        if let Event::Action(action) = event {
+            self.outcomes.insert(action.id, outcome(&run, said));
+            told.acknowledge(&mut self.model, unit);
+        } else if run.success() {
+            self.conclude(unit, event, status_set);
+            told.acknowledge(&mut self.model, unit);
+        } else if let Some(it) = self.model.unit_mut(unit) {
+            let attempts = it.agent.failed.as_ref().map_or(0, |failed| failed.attempts) + 1;
+            let error = !matches!(run.exit, Exit::Signal(_));
+            it.agent.failed = Some(Failed {
+                event: event.clone(),
+                attempts,
+                error,
+            });
+        }
+        self.expose(app_of(unit))?;
+        if *event == Event::Remove && run.success() {
+            self.forget_unit(unit)?;
+        }
+        self.forget_finished_applications()?;
+        self.log.push(run.clone());
+        if let Some(observer) = &mut self.observer {
+            observer(&run);
+        }
+        Ok(run)
+    }
+
+    /// What Juju itself says about a unit before some hooks.
+    fn announce(&mut self, unit: &str, event: &Event) {
+        let Some(it) = self.model.unit_mut(unit) else {
+            return;
+        };
+        match event {
+            Event::Install if !it.status_by_charm => {
+                it.set_status("maintenance", "installing charm software");
+            }
+            Event::Stop => it.set_status("maintenance", "stopping charm software"),
+            Event::Remove => it.set_status("maintenance", "cleaning up prior to charm deletion"),
+            _ => {}
+        }
+    }
+
+    /// What Juju itself says about a unit after some hooks.
+    fn conclude(&mut self, unit: &str, event: &Event, status_set: bool) {
+        let Some(it) = self.model.unit_mut(unit) else {
+            return;
+        };
+        match event {
+            Event::Start if !(status_set || it.status_by_charm) => it.set_status("unknown", ""),
+            Event::Stop => it.set_status("terminated", ""),
+            _ => {}
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        unit: &str,
+        event: Event,
+    ) -> Result<(HookRun, ActionSaid, bool), JujuError> {
+        let context = format!("{unit}-{}-{}", event.name(), self.log.len());
+        let (socket, charm_dir) = (self.socket_of(unit), self.cloud.charm_dir(unit));
+        let place = Place {
+            charm_dir: &charm_dir,
+            tools: &self.tools,
+            socket: &socket,
+            context: &context,
+        };
+        let environment = hooks::environment(&self.model, unit, &event, &place);
+        let mut hook = HookContext::new(&mut self.model, unit, event.clone());
+        let ended = match (self.charms.get_mut(unit), self.listeners.get(unit)) {
+            (Some(charm), _) => play(charm.as_mut(), &event, &mut hook),
+            (None, Some(listener)) => {
+                let command = self.cloud.charm_command(unit);
+                let mut command = command
+                    .map_err(|source| JujuError::cloud("enter the charm of", unit, source))?;
+                command.envs(environment);
+                let (faults, limit) = (self.faults.as_mut_slice(), self.hook_limit);
+                let dispatch = Dispatch {
+                    command,
+                    context,
+                    listener,
+                    socket: &socket,
+                    faults,
+                    limit,
+                };
+                hooks::run(dispatch, &mut hook)
+            }
+            (None, None) => {
+                return Err(super::relate::Refusal::NoUnit(unit.to_owned()).into());
+            }
+        };
+        if let Some(before_flush) = &mut self.before_flush {
+            before_flush(unit, &event, hook.model);
+        }
+        let flush = if ended.exit.success() {
+            Some(hook.flush())
+        } else {
+            None
+        };
+        let run = HookRun {
+            unit: unit.to_owned(),
+            hook: event.name(),
+            event,
+            exit: ended.exit,
+            flushed: flush == Some(Ok(())),
+            flush_error: flush.and_then(Result::err).map(|error| error.to_string()),
+            duration: ended.duration,
+            calls: ended.calls,
+            stdout: ended.stdout,
+            stderr: ended.stderr,
+            juju_log: std::mem::take(&mut hook.log),
+        };
+        Ok((run, std::mem::take(&mut hook.said), hook.status_set))
+    }
+
+    /// Gives the Service the ports that are open now, if they changed.
+    pub(super) fn expose(&mut self, app: &str) -> Result<(), JujuError> {
+        let ports = self.model.ports_of(app);
+        if self.exposed.get(app) != Some(&ports) {
+            let exposed = self.cloud.expose(app, &ports);
+            exposed.map_err(|source| JujuError::cloud("open the ports of", app, source))?;
+            self.exposed.insert(app.to_owned(), ports);
+        }
+        Ok(())
+    }
+
+    /// The unit's last hook ran: its pod goes, its traces in relations go.
+    pub(super) fn forget_unit(&mut self, unit: &str) -> Result<(), JujuError> {
+        let deleted = self.cloud.delete_pod(unit);
+        deleted.map_err(|source| JujuError::cloud("delete the pod of", unit, source))?;
+        let app = app_of(unit).to_owned();
+        let ids: Vec<u32> = self.model.relations.keys().copied().collect();
+        for id in ids {
+            self.model.leave_scope(unit, id);
+        }
+        if let Some(application) = self.model.applications.get_mut(&app) {
+            application
+                .units
+                .retain(|number, _| format!("{app}/{number}") != unit);
+            if application.leader.as_deref() == Some(unit) {
+                application.leader = None;
+            }
+        }
+        self.charms.remove(unit);
+        self.listeners.remove(unit);
+        self.born.remove(unit);
+        self.model.elect(&app);
+        self.expose(&app)
+    }
+
+    /// An application is gone once its units and its relations are.
+    pub(super) fn forget_finished_applications(&mut self) -> Result<(), JujuError> {
+        let finished = |name: &str| {
+            self.model
+                .applications
+                .get(name)
+                .is_some_and(|app| app.dying && app.units.is_empty())
+                && self
+                    .model
+                    .relations_of(name)
+                    .all(super::model::Relation::is_peer)
+        };
+        let names: Vec<String> = self
+            .model
+            .applications
+            .keys()
+            .filter(|name| finished(name))
+            .cloned()
+            .collect();
+        for app in names {
+            self.model
+                .relations
+                .retain(|_, relation| relation.side(&app).is_none());
+            self.model.applications.remove(&app);
+            self.sources.remove(&app);
+            self.exposed.remove(&app);
+            let deleted = self.cloud.delete_application(&app);
+            deleted.map_err(|source| JujuError::cloud("delete", &app, source))?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a counterpart's hook in this process.
+fn play(charm: &mut dyn super::Charm, event: &Event, hook: &mut HookContext) -> Ended {
+    let start = Instant::now();
+    let (exit, stderr) = match charm.dispatch(event, hook) {
+        Ok(()) => (Exit::Code(0), String::new()),
+        Err(error) => {
+            let causes = std::iter::successors(Some(&*error), |error| error.source());
+            let chain: Vec<String> = causes.map(ToString::to_string).collect();
+            (Exit::Code(1), chain.join(": "))
+        }
+    };
+    let duration = start.elapsed();
+    Ended {
+        exit,
+        duration,
+        calls: Vec::new(),
+        stdout: String::new(),
+        stderr,
+    }
+}
+
+fn outcome(run: &HookRun, said: ActionSaid) -> ActionOutcome {
+    let mut results = said.results;
+    let code = match run.exit {
+        Exit::Code(code) => code,
+        Exit::Signal(_) | Exit::TimedOut | Exit::NotStarted(_) => 1,
+    };
+    results.insert("return-code".to_owned(), code.to_string());
+    for (key, text) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
+        if !text.is_empty() {
+            results.insert(key.to_owned(), text.clone());
+        }
+    }
+    let failure = match (&run.exit, &run.flush_error) {
+        (exit, _) if !exit.success() => said.failure.or_else(|| Some(exit.to_string())),
+        (_, Some(error)) => Some(error.clone()),
+        _ => said.failure,
+    };
+    let status = if failure.is_some() {
+        ActionStatus::Failed
+    } else {
+        ActionStatus::Completed
+    };
+    ActionOutcome {
+        status,
+        results,
+        message: failure.unwrap_or_default(),
+        log: said.log,
+    }
+}

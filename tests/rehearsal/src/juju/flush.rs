@@ -1,0 +1,114 @@
+//! The commit at the end of a hook: all buffered changes, or none of them.
+
+use super::context::{HookContext, Pending};
+use super::model::{Model, Settings, app_of};
+
+/// Juju's `max-charm-state-size`, in bytes.
+pub const MAX_STATE: usize = 2 * 1024 * 1024;
+/// What a bag's document may hold at most, in bytes.
+pub const MAX_BAG: usize = 16 * 1024 * 1024;
+
+/// Why a commit is refused; the hook then counts as failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FlushError {
+    /// The unit wrote application bags and does not lead any more.
+    #[error("could not write application settings to relation {0}: permission denied")]
+    LeadershipLost(u32),
+    /// The relation is gone.
+    #[error("could not write settings to relation {0}: relation not found")]
+    RelationGone(u32),
+    /// More state than the controller takes.
+    #[error("max allowed charm state size ({MAX_STATE} bytes) exceeded")]
+    StateTooLarge,
+    /// A bag that does not fit a document.
+    #[error("could not write settings to relation {0}: document too large")]
+    BagTooLarge(u32),
+}
+
+fn size(settings: &Settings) -> usize {
+    settings
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum()
+}
+
+impl HookContext<'_> {
+    /// Commits what the hook buffered. Leadership is checked again, since it may be lost by now.
+    pub(super) fn flush(&mut self) -> Result<(), FlushError> {
+        let pending = std::mem::take(&mut self.pending);
+        check(self.model, &self.unit, &pending)?;
+        let app = app_of(&self.unit).to_owned();
+        for (id, changes) in &pending.unit_bags {
+            if let Some(relation) = self.model.relations.get_mut(id) {
+                relation
+                    .units
+                    .entry(self.unit.clone())
+                    .or_default()
+                    .apply(changes);
+            }
+        }
+        for (id, changes) in &pending.app_bags {
+            let Some(relation) = self.model.relations.get_mut(id) else {
+                continue;
+            };
+            let bag = relation.apps.entry(app.clone()).or_default();
+            let before = bag.version;
+            bag.apply(changes);
+            let (peer, after) = (relation.is_peer(), bag_version(relation, &app));
+            // The writer hears nothing of its own write to a peer application bag.
+            if let Some(me) = self.model.unit_mut(&self.unit).filter(|_| peer) {
+                let local = me.agent.relations.entry(*id).or_default();
+                if local.app_version == before {
+                    local.app_version = after;
+                }
+            }
+        }
+        if let Some(unit) = self.model.unit_mut(&self.unit) {
+            pending.apply_state(&mut unit.state);
+            pending.apply_ports(&mut unit.ports);
+        }
+        Ok(())
+    }
+}
+
+fn bag_version(relation: &super::model::Relation, app: &str) -> u64 {
+    relation.apps.get(app).map_or(0, |bag| bag.version)
+}
+
+fn check(model: &Model, unit: &str, pending: &Pending) -> Result<(), FlushError> {
+    if let Some(id) = pending
+        .app_bags
+        .keys()
+        .next()
+        .filter(|_| !model.is_leader(unit))
+    {
+        return Err(FlushError::LeadershipLost(*id));
+    }
+    let sides = [
+        (&pending.unit_bags, unit),
+        (&pending.app_bags, app_of(unit)),
+    ];
+    for (bags, who) in sides {
+        for (id, changes) in bags {
+            let relation = model
+                .relations
+                .get(id)
+                .ok_or(FlushError::RelationGone(*id))?;
+            let bag = relation.units.get(who).or_else(|| relation.apps.get(who));
+            let mut settings = bag.map(|bag| bag.settings.clone()).unwrap_or_default();
+            super::model::merge(&mut settings, changes);
+            if size(&settings) > MAX_BAG {
+                return Err(FlushError::BagTooLarge(*id));
+            }
+        }
+    }
+    let mut state = model
+        .unit(unit)
+        .map(|it| it.state.clone())
+        .unwrap_or_default();
+    pending.apply_state(&mut state);
+    if size(&state) > MAX_STATE {
+        return Err(FlushError::StateTooLarge);
+    }
+    Ok(())
+}
