@@ -8,3 +8,4 @@ pub mod parts;
 pub mod processes;
 pub mod servers;
 pub mod stage;
+pub mod story;

@@ -22,7 +22,7 @@ use crate::counterparts::postgresql::{Postgresql, Server};
 use crate::counterparts::{CounterpartError, process};
 use crate::juju::cloud::{Cloud, CloudError, Pod};
 use crate::juju::{ActionOutcome, HookRun, Juju, JujuError, Source};
-use crate::parts::{Parts, PartsError, Temporal};
+use crate::parts::{Part, Parts, PartsError, Temporal};
 use crate::servers;
 
 /// Our application, by the name that the admin charm dials.
@@ -510,4 +510,27 @@ pub struct Scenario {
     pub name: &'static str,
     /// Plays it on stages of its own.
     pub play: fn(&Setup) -> Outcome,
+}
+
+/// Makes the parts that stages need; outside the sandbox, where the network is.
+pub fn prepare(temporal: &[&str], pebble: &[&str]) -> Result<(), StageError> {
+    let parts = Parts::locate()?;
+    let versions = |all: &[&str], part: fn(String) -> Part| -> Vec<Part> {
+        all.iter().map(|version| part((*version).to_owned())).collect()
+    };
+    parts.prepare(&versions(temporal, Part::Temporal))?;
+    parts.prepare(&versions(pebble, Part::Pebble))?;
+    parts.prepare(&[Part::Postgresql, Part::TemporalCli, Part::Nginx, Part::Python])?;
+    // Laying one out makes the cached data directory.
+    let first = tempfile::tempdir().map_err(StageError::io("make a directory"))?;
+    let port = 5432;
+    servers::postgresql::Postgresql::lay(&parts, first.path(), port)
+        .map_err(CounterpartError::from)?;
+    Ok(())
+}
+
+/// A new directory for [`Setup::workdir`]; its path is short.
+pub fn workdir() -> Result<tempfile::TempDir, StageError> {
+    let made = tempfile::Builder::new().prefix("rehearsal-").tempdir();
+    made.map_err(StageError::io("make the working directory"))
 }

@@ -5,7 +5,7 @@
 //! [`Node`](super::Node). When the outer program dies, by whatever signal, the kernel ends
 //! everything inside: the first process of the PID namespace is tied to it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -73,6 +73,8 @@ pub enum Entered {
 
 /// Runs the program again inside the sandbox, or says that this is the run inside.
 ///
+/// Inside, it has the same arguments; see [`run_inside`] for others.
+///
 /// `writable` are the directories that stay writable inside; they must exist. Outside, an
 /// interrupt ends everything inside at once, and `enter` returns 128 plus the signal, so that the
 /// caller can remove its directories. Call it before other threads are started: their
@@ -82,14 +84,20 @@ pub fn enter(writable: &[PathBuf]) -> Result<Entered, EnterError> {
         seal(writable).map_err(EnterError::Seal)?;
         return Ok(Entered::Inside);
     }
+    run_inside(std::env::args_os().skip(1)).map(Entered::Outside)
+}
+
+/// Runs the program again inside the sandbox with these arguments, and gives its exit code. There
+/// it has to call [`enter`].
+pub fn run_inside(arguments: impl IntoIterator<Item = OsString>) -> Result<u8, EnterError> {
     allowed()?;
     let program = std::env::current_exe().map_err(EnterError::Read)?;
     let mut child = command(&program)
         .map_err(EnterError::Read)?
-        .args(std::env::args_os().skip(1))
+        .args(arguments)
         .spawn()
         .map_err(|source| EnterError::Start("setpriv".to_owned(), source))?;
-    attend(&mut child).map(Entered::Outside)
+    attend(&mut child)
 }
 
 /// Whether this program runs inside the sandbox.
