@@ -8,23 +8,27 @@ mod server;
 
 use std::path::PathBuf;
 
-use rehearsal::parts::{self, Parts, Temporal};
+use rehearsal::parts::{self, Parts, PartsError, Temporal};
+
+/// A part, or the reason why it cannot be had: without it the test says nothing.
+fn part<T>(part: Result<T, PartsError>) -> T {
+    match part {
+        Ok(part) => part,
+        Err(error) => std::panic::panic_any(error.to_string()),
+    }
+}
 
 /// The program of one version of Pebble.
 fn pebble_binary(version: &str) -> PathBuf {
-    let remedy = "install the parts with `tox -e rehearsal`";
-    let parts = std::env::var_os("REHEARSAL_PARTS").unwrap_or_default();
-    assert!(
-        !parts.is_empty(),
-        "REHEARSAL_PARTS names no directory: {remedy}"
-    );
-    let program = PathBuf::from(parts)
-        .join(format!("pebble-{version}"))
-        .join("pebble");
-    assert!(
-        program.is_file(),
-        "{} is missing: {remedy}",
-        program.display()
-    );
-    program
+    part(parts::pebble(version))
+}
+
+/// A Temporal server of one version, with its schema tool.
+fn temporal(version: &str) -> Temporal {
+    part(parts::temporal(version))
+}
+
+/// The installation directory of PostgreSQL, with `bin`.
+fn postgresql() -> PathBuf {
+    part(Parts::locate().and_then(|parts| parts.postgresql()))
 }

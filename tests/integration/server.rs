@@ -359,7 +359,7 @@ impl Container {
 
     /// What Pebble does with our layer, in an environment that tries to mislead the server.
     fn start(&self) -> Process {
-        let service = layer::service(&self.roles, &self.config());
+        let service = layer::service(&self.roles, &self.config(), "these stores");
         let command = service.command.replace("/etc/temporal", &self.root());
         let mut words = command.split(' ');
         assert_eq!(words.next(), Some("temporal-server"));

