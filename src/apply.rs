@@ -29,15 +29,25 @@ pub async fn workload(
             juju.status_set(status, false).await?;
             snapshot.status = Some(status.clone());
         } else if let Err(error) = change(&pebble, effect).await {
-            let why = crate::chain(&error);
-            snapshot.attempt = Attempt::Failed(Failure {
-                attempt: effect.to_string(),
-                why,
-            });
+            let (attempt, why) = (effect.attempt(), why(&error));
+            snapshot.attempt = Attempt::Failed(Failure { attempt, why });
             break;
         }
     }
     Ok(())
+}
+
+/// Pebble's own words for a server that exited say little; the server's last line says why.
+fn why(error: &pebble::Error) -> String {
+    let pebble::Error::Change { log, .. } = error else {
+        return crate::chain(error);
+    };
+    let last = log
+        .iter()
+        .flat_map(|entry| entry.lines())
+        .map(str::trim)
+        .rfind(|line| !line.is_empty());
+    last.map_or_else(|| crate::chain(error), crate::snapshot::shorten)
 }
 
 async fn change(pebble: &Pebble, effect: &Effect) -> Result<(), pebble::Error> {

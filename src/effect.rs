@@ -132,6 +132,15 @@ impl Effect {
         }
     }
 
+    /// What is tried, as the end of "could not …" in a status.
+    pub fn attempt(&self) -> String {
+        match self {
+            Self::Replan => "start the server".to_owned(),
+            Self::Layer(_) => "tell Pebble about the server".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// The place in the order of effects.
     pub const fn rank(&self) -> u8 {
         match self {
@@ -172,8 +181,8 @@ impl fmt::Display for Effect {
                 write!(f, "announce {}: {}", status.level.word(), status.message)
             }
             Self::Stop => f.write_str("stop the server"),
-            Self::Write { path, .. } => write!(f, "write {path}"),
-            Self::Delete { path } => write!(f, "delete {path}"),
+            Self::Write { path, .. } => write!(f, "write `{path}`"),
+            Self::Delete { path } => write!(f, "delete `{path}`"),
             Self::Layer(service) => write!(f, "layer: {}", service.command),
             Self::Replan => f.write_str("replan"),
             Self::Restart => f.write_str("restart the server"),

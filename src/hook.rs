@@ -1,4 +1,8 @@
 //! The environment of one dispatch → [`Hook`]. The only file that reads the environment.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one reader of the environment"
+)]
 
 use std::fmt;
 use std::path::PathBuf;

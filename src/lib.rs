@@ -30,7 +30,7 @@ use effect::Effect;
 use snapshot::{Attempt, Snapshot};
 
 /// How long a hook waits for its turn to restart a server. After that the next hook tries again.
-const TURN_LIMIT: Duration = Duration::from_secs(60);
+const TURN_LIMIT: Duration = Duration::from_mins(1);
 
 /// One hook, from facts to effects. The container is changed first, and looked at again, so that what
 /// Juju is told is what came of it.

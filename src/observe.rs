@@ -12,7 +12,7 @@ use crate::relations::{Relation, admin, ingress, peer};
 use crate::server::version::Version;
 use crate::server::{self, PerStore, Store};
 use crate::snapshot::{
-    Attempt, Memory, Probe, Relations, Service, ServiceState, Snapshot, Workload,
+    Attempt, Memory, Probe, Relations, Service, ServiceState, Snapshot, Workload, shorten,
 };
 use crate::status::Status;
 use crate::{config, postgres, temporal};
@@ -350,12 +350,9 @@ async fn ask_version(pebble: &Pebble) -> Probe<Version> {
     }
 }
 
-/// The last line that the server printed, cut to what fits a status. The useful cause of a failed
-/// start stands at its end.
+/// The last line that the server printed.
 async fn last_words(pebble: &Pebble) -> Option<String> {
-    const FITS: usize = 160;
     let lines = pebble.logs(server::SERVICE, 1).await.ok()?;
-    let line = lines.last()?.message.trim().to_owned();
-    let skip = line.chars().count().saturating_sub(FITS);
-    (!line.is_empty()).then(|| line.chars().skip(skip).collect())
+    let line = shorten(lines.last()?.message.trim());
+    (!line.is_empty()).then_some(line)
 }

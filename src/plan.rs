@@ -190,7 +190,6 @@ fn server(
     let roles = roles(config, Some(version));
     let text = server::config::render(&server::config::Inputs {
         version,
-        roles: &roles,
         databases: databases.clone(),
         shards: config.shards,
         log_level: config.log_level,
@@ -230,6 +229,12 @@ fn stores_identity(databases: &PerStore<&Database>) -> String {
 
 fn server_version(snapshot: &Snapshot) -> Option<Version> {
     snapshot.workload.known()?.version.known().copied()
+}
+
+/// The version to show: what the running frontend says of itself, else what the binary says.
+fn workload_version(snapshot: &Snapshot) -> Option<Version> {
+    let running = snapshot.serving.known().and_then(|serving| serving.version);
+    running.or(server_version(snapshot))
 }
 
 /// Does the server run, or will Pebble start it by itself?
@@ -312,6 +317,13 @@ pub(crate) fn held(snapshot: &Snapshot, server: &Server) -> Vec<Problem> {
         Ok(needs) => needs,
         Err(unsupported) => return vec![Problem::VersionUnsupported(unsupported.to_string())],
     };
+    if let Ok(config) = &snapshot.config
+        && config.services.contains(&Role::Worker)
+        && !config.services.contains(&Role::Frontend)
+        && !server.version.has_internal_frontend()
+    {
+        return vec![Problem::WorkerWithoutFrontend(server.version)];
+    }
     match &signal {
         State::Waiting(missing) => return vec![Problem::Admin(missing.clone())],
         State::Invalid(reason) => return vec![Problem::Admin(reason.clone())],
@@ -730,7 +742,7 @@ fn remember(snapshot: &Snapshot, view: &View) -> Option<Effect> {
     {
         memory.version = Some(Memory::version_note(&workload.boot_id, version));
     }
-    if let (Some(_), Some(version)) = (Leadership::of(snapshot), server_version(snapshot)) {
+    if let (Some(_), Some(version)) = (Leadership::of(snapshot), workload_version(snapshot)) {
         memory.told_version = Some(version.to_string());
     }
     let before = snapshot.memory.to_state();
@@ -744,7 +756,7 @@ fn remember(snapshot: &Snapshot, view: &View) -> Option<Effect> {
 
 fn tell_version(snapshot: &Snapshot) -> Option<Effect> {
     let leadership = Leadership::of(snapshot)?;
-    let version = server_version(snapshot)?.to_string();
+    let version = workload_version(snapshot)?.to_string();
     (snapshot.memory.told_version.as_ref() != Some(&version)).then_some(Effect::TellVersion {
         leadership,
         version,

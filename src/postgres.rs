@@ -1,6 +1,13 @@
-//! Asks PostgreSQL what the server will find there, with the very credentials the server will use. Called by
-//! `observe`. Reads only, and only on a primary, but for the turn to restart, which is a lock; what it says about a failure never holds the password.
+//! Asks `PostgreSQL` what the server will find there, with the very credentials the server will use. Called by
+//! `observe`. Writes nothing: it reads, on a primary, and takes the turn to restart, which is a lock. What it
+//! says about a failure never holds the password.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "speaks with PostgreSQL"
+)]
 
+use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
@@ -31,25 +38,35 @@ pub struct Turn(#[expect(dead_code, reason = "holds the connection open")] Clien
 
 /// "temporal", read as a number: the advisory lock's key in the main store.
 const TURN: i64 = i64::from_be_bytes(*b"temporal");
+/// How long a database may take to let us ask for it.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How often the lock is asked for.
 const TURN_PAUSE: Duration = Duration::from_millis(500);
 
 /// Waits for the turn. The error says why it did not come, without the password.
 pub async fn turn(database: &Database, limit: Duration) -> Result<Turn, String> {
-    match timeout(limit, take_turn(database)).await {
+    let queue = timeout(CONNECT_LIMIT, queue_up(database)).await;
+    let client = queue
+        .unwrap_or(Err(Error::Silent(CONNECT_LIMIT)))
+        .map_err(|error| words(&error, database))?;
+    match timeout(limit, take_turn(client)).await {
         Ok(Ok(turn)) => Ok(turn),
         Ok(Err(error)) => Err(words(&error, database)),
         Err(_) => Err("another unit restarts its server".to_owned()),
     }
 }
 
-async fn take_turn(database: &Database) -> Result<Turn, Error> {
+async fn queue_up(database: &Database) -> Result<Client, Error> {
     let stream = connect(&database.host, database.port).await?;
     let (client, connection) = settings(database)
         .connect_raw(stream, NoTls)
         .await
         .map_err(Error::LogIn)?;
     tokio::spawn(connection);
+    Ok(client)
+}
+
+async fn take_turn(client: Client) -> Result<Turn, Error> {
     loop {
         let row = client
             .query_typed_one("SELECT pg_try_advisory_lock($1)", &[(&TURN, Type::INT8)])
@@ -227,9 +244,10 @@ fn connect_words(error: &io::Error, place: &str) -> String {
 fn sql_words(error: &tokio_postgres::Error, place: &str, database: &Database) -> String {
     let Database { name, user, .. } = database;
     let Some(answer) = error.as_db_error() else {
-        return if error.is_closed()
-            || std::error::Error::source(error).is_some_and(|e| e.is::<io::Error>())
-        {
+        let broken = error
+            .source()
+            .is_some_and(<dyn std::error::Error>::is::<io::Error>);
+        return if error.is_closed() || broken {
             format!("connection lost to {place}")
         } else {
             format!("{place} does not speak as PostgreSQL does: {error}")

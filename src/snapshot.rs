@@ -212,3 +212,11 @@ pub struct Failure {
     /// Why it failed, without secrets.
     pub why: String,
 }
+
+/// What fits a status of a line that the server printed: its end, where the cause of a failed start
+/// stands.
+pub fn shorten(line: &str) -> String {
+    const FITS: usize = 160;
+    let skip = line.chars().count().saturating_sub(FITS);
+    line.chars().skip(skip).collect()
+}

@@ -68,6 +68,9 @@ pub enum Problem {
     },
     /// The server in the image is not one this charm can run.
     VersionUnsupported(String),
+    /// Before 1.20 Temporal's own workers need a frontend in the same process: there is no internal frontend
+    /// that they could find by themselves.
+    WorkerWithoutFrontend(Version),
     /// The image did not tell its server's version.
     VersionUnknown(String),
     /// The option and the database disagree; the number of shards never changes after the first start.
@@ -160,6 +163,7 @@ impl Problem {
             | Self::StoreAbsent { .. }
             | Self::StoreInvalid { .. }
             | Self::VersionUnsupported(_)
+            | Self::WorkerWithoutFrontend(_)
             | Self::VersionUnknown(_)
             | Self::Shards { .. }
             | Self::SchemaUnattended { .. }
@@ -191,6 +195,11 @@ impl fmt::Display for Problem {
             ),
             Self::StoreInvalid { store, reason } => write!(f, "`{store}`: {reason}"),
             Self::VersionUnsupported(why) => f.write_str(why),
+            Self::WorkerWithoutFrontend(version) => write!(
+                f,
+                "temporal {version} cannot run role `worker` without `frontend`: add it to `services`, \
+                 or use an image from 1.20 on"
+            ),
             Self::VersionUnknown(why) => write!(
                 f,
                 "the image does not tell its server version ({why}): check resource \

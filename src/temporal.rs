@@ -1,5 +1,6 @@
 //! Asks the running server whether it serves, over gRPC without TLS. Called by `observe`, and by `apply`
 //! after a start. It changes nothing, and every wait in it has an end.
+#![expect(clippy::disallowed_methods, reason = "waits for a server to come up")]
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
@@ -146,19 +147,13 @@ impl Server {
     }
 
     async fn health(&self, channel: &Channel, service: &str) -> Result<(), String> {
-        const SERVING: i32 = 1;
-        const NOT_SERVING: i32 = 2;
         let request = HealthCheckRequest {
             service: service.to_owned(),
         };
         let answer: HealthCheckResponse = self
             .call(channel, "/grpc.health.v1.Health/Check", request)
             .await?;
-        match answer.status {
-            SERVING => Ok(()),
-            NOT_SERVING => Err("it answers, but does not serve yet".to_owned()),
-            other => Err(format!("it answers with the unknown health {other}")),
-        }
+        health_words(answer.status)
     }
 
     async fn store(&self, channel: &Channel) -> Result<(), String> {
@@ -230,16 +225,30 @@ impl Server {
     }
 }
 
+/// The enum `ServingStatus`, in words.
+fn health_words(status: i32) -> Result<(), String> {
+    const SERVING: i32 = 1;
+    const NOT_SERVING: i32 = 2;
+    match status {
+        SERVING => Ok(()),
+        NOT_SERVING => Err("it answers, but does not serve yet".to_owned()),
+        other => Err(format!("it answers with the unknown health {other}")),
+    }
+}
+
 /// gRPC's code in words, with the first line of what the server says about it.
 fn status_words(status: &tonic::Status) -> String {
     const LONGEST: usize = 120;
     let line = status.message().lines().next().unwrap_or_default();
-    let message: String = line.chars().take(LONGEST).collect();
-    let code = format!("{:?}", status.code());
+    let mut message: String = line.chars().take(LONGEST).collect();
+    if message.len() < line.len() {
+        message.push('…');
+    }
+    let code = status.code();
     if message.is_empty() {
-        format!("it answers with {code}")
+        format!("it answers with {code:?}")
     } else {
-        format!("it answers with {code}: {message}")
+        format!("it answers with {code:?}: {message}")
     }
 }
 
@@ -274,4 +283,44 @@ struct GetSystemInfoRequest {}
 struct GetSystemInfoResponse {
     #[prost(string, tag = "1")]
     server_version: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serving(health: Result<(), String>, store: Option<Result<(), String>>) -> Serving {
+        Serving {
+            roles: [(Role::Frontend, health)].into(),
+            store,
+            version: None,
+        }
+    }
+
+    #[test]
+    fn all_is_well_only_when_nothing_failed() {
+        let bad = || Err("why".to_owned());
+        assert!(all_is_well(&serving(Ok(()), Some(Ok(())))));
+        assert!(all_is_well(&serving(Ok(()), None)));
+        assert!(!all_is_well(&serving(bad(), Some(Ok(())))));
+        assert!(!all_is_well(&serving(Ok(()), Some(bad()))));
+    }
+
+    #[test]
+    fn only_serving_is_healthy() {
+        assert_eq!(health_words(1), Ok(()));
+        for status in [0, 2, 3, 4, -1] {
+            assert!(health_words(status).is_err(), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_long_answer_is_cut() {
+        let status = tonic::Status::unavailable(format!("{}\nsecond line", "é".repeat(500)));
+        let words = status_words(&status);
+        assert_eq!(
+            words,
+            format!("it answers with Unavailable: {}…", "é".repeat(120))
+        );
+    }
 }

@@ -1,6 +1,11 @@
 //! How a hook tool is reached: a process today. Only [`Juju::ask`] and [`Juju::tell`] are called from
 //! outside, by the functions in `juju`. Errors keep the command and what it said, and never a databag's
 //! value.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "starts Juju's hook tools"
+)]
 
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -196,15 +201,12 @@ pub(super) fn encode<'a>(map: impl Iterator<Item = (&'a str, &'a str)>) -> Secre
     let map: Map<String, Value> = map
         .map(|(key, value)| (key.to_owned(), Value::from(value)))
         .collect();
-    let mut text = String::new();
-    for char in Value::Object(map).to_string().chars() {
-        if matches!(
-            char,
-            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
-        ) {
-            text.push_str(&format!("\\u{:04x}", u32::from(char)));
-        } else {
-            text.push(char);
+    let mut text = Value::Object(map).to_string();
+    for char in
+        ('\u{7f}'..='\u{9f}').chain(['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}'])
+    {
+        if text.contains(char) {
+            text = text.replace(char, &format!("\\u{:04x}", u32::from(char)));
         }
     }
     Secret::new(text)
@@ -243,13 +245,14 @@ fn without_input(said: &str, input: &str) -> String {
 
 /// Arguments in an error: long texts shortened.
 fn shown(args: &[String]) -> String {
-    args.iter()
-        .map(|arg| {
-            let start: String = arg.chars().take(80).collect();
-            let more = if start.len() < arg.len() { "…" } else { "" };
-            format!(" {start}{more}")
-        })
-        .collect()
+    args.iter().fold(String::new(), |mut line, arg| {
+        line.push(' ');
+        line.extend(arg.chars().take(80));
+        if arg.chars().nth(80).is_some() {
+            line.push('…');
+        }
+        line
+    })
 }
 
 #[cfg(test)]

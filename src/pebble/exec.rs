@@ -1,4 +1,9 @@
 //! Commands run once in the workload container, with their input and output over websockets.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "speaks with Pebble"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt;

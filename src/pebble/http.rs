@@ -1,4 +1,9 @@
 //! One request, one connection, one reply; and the envelope that every JSON reply comes in.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "speaks with Pebble"
+)]
 
 use std::io;
 use std::time::Duration;

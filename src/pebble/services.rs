@@ -1,4 +1,8 @@
 //! Services, the changes that start and stop them, and their last output.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "waits for changes until its own deadline"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt;

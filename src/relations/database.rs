@@ -90,11 +90,11 @@ pub fn parse(relation: Option<&Relation>, want: &str, accepted: Option<&str>) ->
     let mut waiting = None;
     for bag in bags {
         match offer(bag, relation, want, accepted) {
-            State::Absent => {}
             State::Waiting(why) => waiting = waiting.or(Some(why)),
             State::Ready(database) => return State::Ready(database),
             State::Invalid(why) if waiting.is_none() => return State::Invalid(why),
-            State::Invalid(_) => {}
+            // What an earlier databag lacks is nearer to the truth than a later one's garbage.
+            State::Absent | State::Invalid(_) => {}
         }
     }
     State::Waiting(

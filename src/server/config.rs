@@ -2,7 +2,7 @@
 //! the file in the container. No password is in it, and no comment: servers from 1.28 on take a comment
 //! that says so as the order to expand the whole file as a template.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::Serialize;
@@ -26,13 +26,12 @@ pub const CLUSTER: &str = "active";
 /// Where the server shows its metrics.
 pub const METRICS_PORT: u16 = 9090;
 
-/// All that the file depends on. No password is among them: it is in the pass file.
+/// All that the file depends on. No password is among them: it is in the pass file. Nor are the unit's roles:
+/// they are in the command, and the file is the same for all parts of a deployment.
 #[derive(Clone, Debug)]
 pub struct Inputs<'a> {
     /// What the binary answers.
     pub version: Version,
-    /// The roles of this unit, with the internal frontend where the version has it.
-    pub roles: &'a BTreeSet<Role>,
     /// The two databases.
     pub databases: PerStore<&'a Database>,
     /// The number of history shards.
@@ -44,11 +43,12 @@ pub struct Inputs<'a> {
 }
 
 /// The file's text.
+#[expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "texts, numbers and flags in structs and maps with text keys always serialise"
+)]
 pub fn render(inputs: &Inputs<'_>) -> String {
-    #[expect(
-        clippy::expect_used,
-        reason = "text, numbers and flags in structs and maps with text keys always serialise"
-    )]
     serde_saphyr::to_string(&File::from(inputs)).expect("plain data")
 }
 
@@ -223,12 +223,12 @@ impl From<&Inputs<'_>> for File {
             global: Global {
                 membership: Membership {
                     max_join_duration: text("30s"),
-                    broadcast_address: text(inputs.broadcast_address),
+                    broadcast_address: text(&inputs.broadcast_address),
                 },
                 metrics: Metrics {
                     prometheus: Prometheus {
                         timer_type: text("histogram"),
-                        listen_address: text(SocketAddr::new(any, METRICS_PORT)),
+                        listen_address: text(&SocketAddr::new(any, METRICS_PORT)),
                     },
                 },
             },
@@ -245,7 +245,7 @@ impl From<&Inputs<'_>> for File {
                 filepath: text(dynamic::PATH),
                 poll_interval: text("10s"),
             },
-            public_client: public_client(inputs.version),
+            public_client: public_client(inputs),
         }
     }
 }
@@ -271,14 +271,14 @@ impl Datastore {
             sql: Sql {
                 plugin_name: text(plugin),
                 database_name: text(&database.name),
-                connect_addr: text(host_port(&database.host, database.port)),
+                connect_addr: text(&host_port(&database.host, database.port)),
                 connect_protocol: text("tcp"),
                 connect_attributes: ConnectAttributes {
                     application_name: text("temporal-server"),
                     // Without it a database that accepts and never answers hangs the server for ever.
                     connect_timeout: text("10"),
                 },
-                user: text(percent_encode(&database.user)),
+                user: text(&percent_encode(&database.user)),
                 max_conns: connections,
                 max_idle_conns: connections,
                 max_conn_lifetime: text("1h"),
@@ -300,7 +300,11 @@ impl ClusterMetadata {
                     enabled: true,
                     initial_failover_version: 1,
                     rpc_name: text("frontend"),
-                    rpc_address: text(own_frontend()),
+                    // Kept in the database, where other clusters would find it: the same in all units.
+                    rpc_address: text(&SocketAddr::from((
+                        Ipv4Addr::LOCALHOST,
+                        Role::Frontend.grpc_port(),
+                    ))),
                 },
             )]),
         }
@@ -321,7 +325,8 @@ impl Archival {
 
 /// The entry of every role that the version has, whatever this unit runs: a process learns from its own file
 /// on which ports it finds the others in the ring, and with the internal frontend among them its
-/// system workers talk to that one, wherever it runs, and so past any authorization.
+/// system workers talk to that one, wherever it runs, and so past any authorization. A worker that finds no
+/// frontend in the ring waits for a minute and ends; history and matching serve without.
 fn services(version: Version, bind: IpAddr) -> BTreeMap<&'static str, Service> {
     Role::ALL
         .into_iter()
@@ -330,22 +335,21 @@ fn services(version: Version, bind: IpAddr) -> BTreeMap<&'static str, Service> {
             let rpc = Rpc {
                 grpc_port: role.grpc_port(),
                 membership_port: role.membership_port(),
-                bind_on_ip: text(bind),
+                bind_on_ip: text(&bind),
             };
             (role.name(), Service { rpc })
         })
         .collect()
 }
 
-/// Required before the internal frontend existed, refused together with it.
-fn public_client(version: Version) -> Option<PublicClient> {
-    (!version.has_internal_frontend()).then(|| PublicClient {
-        host_port: text(own_frontend()),
+/// Required before the internal frontend existed, refused together with it. Such an old server cannot look for
+/// a frontend in the ring: its worker ends at once when this one does not answer, so that a unit with
+/// the worker needs the frontend too.
+fn public_client(inputs: &Inputs<'_>) -> Option<PublicClient> {
+    let frontend = SocketAddr::new(inputs.broadcast_address, Role::Frontend.grpc_port());
+    (!inputs.version.has_internal_frontend()).then(|| PublicClient {
+        host_port: text(&frontend),
     })
-}
-
-fn own_frontend() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, Role::Frontend.grpc_port()))
 }
 
 fn any_address(family: IpAddr) -> IpAddr {
@@ -365,8 +369,10 @@ const fn level(level: LogLevel) -> &'static str {
     }
 }
 
+/// A host and a port in one, as URLs have them.
 pub(crate) fn host_port(host: &str, port: u16) -> String {
-    if host.contains(':') {
+    if host.parse::<Ipv6Addr>().is_ok() {
+        // As it is spelled: the pass file must name the same host.
         format!("[{host}]:{port}")
     } else {
         format!("{host}:{port}")
@@ -383,6 +389,6 @@ fn percent_encode(user: &str) -> String {
         .collect()
 }
 
-fn text(value: impl ToString) -> Text {
+fn text(value: &(impl ToString + ?Sized)) -> Text {
     DoubleQuoted(value.to_string())
 }

@@ -31,6 +31,7 @@ pub fn service(roles: &BTreeSet<Role>, config: &str, stores: &str) -> ServiceCon
         command.push_str(role.name());
     }
     ServiceConfig {
+        override_: "replace".to_owned(),
         summary: "Temporal server".to_owned(),
         command,
         startup: "enabled".to_owned(),
@@ -42,7 +43,6 @@ pub fn service(roles: &BTreeSet<Role>, config: &str, stores: &str) -> ServiceCon
         ]),
         // A stopping server may need that long in its first seconds. Spelled as Pebble reports it.
         kill_delay: "1m0s".to_owned(),
-        ..ServiceConfig::default()
     }
 }
 

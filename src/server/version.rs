@@ -1,6 +1,7 @@
 //! Server versions and the schema that each of them needs. `observe` parses what the binary and the
 //! frontend say; `plan` compares. Never assumes that a server calls itself exactly what its tag says.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -83,11 +84,15 @@ impl Version {
     }
 }
 
-/// The lowest schemas with which a server starts: (server from, main store, visibility store).
+/// Two numbers, compared as such.
+type Pair = (u32, u32);
+
+/// The lowest schemas with which a server starts: (1.x from this minor and patch on, main store, visibility
+/// store).
 ///
 /// From `schema/postgresql/{,v12/}version.go` of every release tag. Up to 1.19 the visibility schema is
 /// that of directory `v96`, later that of `v12`, as the plugin asks.
-const REQUIRED: [((u32, u32), (u32, u32), (u32, u32)); 16] = [
+const REQUIRED: [(Pair, Pair, Pair); 16] = [
     ((17, 0), (1, 8), (1, 1)),
     ((19, 0), (1, 9), (1, 1)),
     ((20, 0), (1, 9), (1, 2)),
@@ -109,26 +114,19 @@ const REQUIRED: [((u32, u32), (u32, u32), (u32, u32)); 16] = [
 /// The schema versions that a server needs at least. A server newer than all that are known gets
 /// the newest row: it needs no less, and checks for more itself.
 pub fn required_schema(version: Version) -> Result<PerStore<SchemaVersion>, Unsupported> {
-    let known = if version.major > FIRST_MAJOR {
-        REQUIRED.last()
-    } else if version.major == FIRST_MAJOR {
-        REQUIRED
+    let known = match version.major.cmp(&FIRST_MAJOR) {
+        Ordering::Greater => REQUIRED.last(),
+        Ordering::Equal => REQUIRED
             .iter()
             .rev()
-            .find(|(from, ..)| *from <= (version.minor, version.patch))
-    } else {
-        None
+            .find(|(from, ..)| *from <= (version.minor, version.patch)),
+        Ordering::Less => None,
     };
     let (_, main, visibility) = known.ok_or(Unsupported { version })?;
+    let schema = |&(major, minor): &Pair| SchemaVersion { major, minor };
     Ok(PerStore {
-        main: SchemaVersion {
-            major: main.0,
-            minor: main.1,
-        },
-        visibility: SchemaVersion {
-            major: visibility.0,
-            minor: visibility.1,
-        },
+        main: schema(main),
+        visibility: schema(visibility),
     })
 }
 

@@ -1,5 +1,10 @@
 //! The slow tests: our shell modules against the real parts. `tox -e integration` has what they need;
 //! a part that is missing is built, and one that cannot be had fails the test and says why.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests touch the world"
+)]
 
 #[cfg(test)]
 mod pebble;
@@ -12,10 +17,8 @@ use rehearsal::parts::{self, Parts, PartsError, Temporal};
 
 /// A part, or the reason why it cannot be had: without it the test says nothing.
 fn part<T>(part: Result<T, PartsError>) -> T {
-    match part {
-        Ok(part) => part,
-        Err(error) => std::panic::panic_any(error.to_string()),
-    }
+    #[expect(clippy::panic, reason = "this is how a test fails")]
+    part.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The program of one version of Pebble.
@@ -28,7 +31,7 @@ fn temporal(version: &str) -> Temporal {
     part(parts::temporal(version))
 }
 
-/// The installation directory of PostgreSQL, with `bin`.
+/// The installation directory of `PostgreSQL`, with `bin`.
 fn postgresql() -> PathBuf {
     part(Parts::locate().and_then(|parts| parts.postgresql()))
 }

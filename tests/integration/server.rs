@@ -1,4 +1,4 @@
-//! The files of `server`, `postgres::proof` and `temporal::look` against real PostgreSQL and Temporal servers.
+//! The files of `server`, `postgres::proof` and `temporal::look` against real `PostgreSQL` and Temporal servers.
 //!
 //! Every test has loopback addresses of its own: the only change to the rendered files is that "every
 //! address" becomes that one, and `/etc/temporal` a directory of the test.
@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use temporal_k8s::config::LogLevel;
-use temporal_k8s::postgres::proof;
+use temporal_k8s::postgres::{proof, turn};
 use temporal_k8s::relations::database::Database;
 use temporal_k8s::secret::Secret;
 use temporal_k8s::server::config::Inputs;
@@ -30,6 +30,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Neither a URL nor a pass file takes this name as it is.
 const USER: &str = "jü ju:ro/le?#%@{{1}}\"'\\";
+
+/// Its password, while the schema is set up.
+const PASSWORD: &str = " '\"p:a\\s{{1}}$HOME#&<@/?%wörd\\";
 
 /// A directory that goes away with the test.
 struct Directory(PathBuf);
@@ -70,7 +73,7 @@ fn root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// PostgreSQL refuses to run as root.
+/// `PostgreSQL` refuses to run as root.
 fn as_nobody(program: &Path) -> Command {
     if root() {
         let mut command = Command::new("setpriv");
@@ -94,7 +97,7 @@ fn run(command: &mut Command) {
     );
 }
 
-/// A PostgreSQL server with a superuser `postgres`.
+/// A `PostgreSQL` server with a superuser `postgres`.
 struct Postgres {
     process: Process,
     directory: Directory,
@@ -195,6 +198,18 @@ impl Postgres {
         tokio::join!(work, connection).1.unwrap();
     }
 
+    /// Gives [`USER`] a new password, and ends all sessions that used an old one.
+    async fn rotate(&self, password: &str) {
+        let (user, name) = (identifier(USER), literal(USER));
+        self.execute(&[
+            format!("ALTER ROLE {user} PASSWORD {}", literal(password)),
+            format!(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = {name}"
+            ),
+        ])
+        .await;
+    }
+
     /// The role [`USER`] and its two databases.
     async fn provide(&self, password: &str) -> PerStore<Database> {
         let user = identifier(USER);
@@ -272,7 +287,6 @@ impl Container {
     fn config(&self) -> String {
         config::render(&Inputs {
             version: self.version,
-            roles: &self.roles,
             databases: PerStore {
                 main: &self.databases.main,
                 visibility: &self.databases.visibility,
@@ -422,7 +436,7 @@ impl Container {
 /// From an empty database to a server that survives the loss of it.
 async fn deploy(version: &str, database_address: &str, address: &str) {
     let mut postgres = Postgres::start(&format!("deploy-{version}"), database_address).await;
-    let databases = postgres.provide("old: p\\w").await;
+    let databases = postgres.provide(PASSWORD).await;
     let container = Container::new(
         &format!("deploy-{version}"),
         version,
@@ -482,4 +496,213 @@ async fn the_server_of_2024_serves() {
 #[tokio::test]
 async fn the_first_server_serves() {
     deploy("1.17.4", "127.61.3.1", "127.61.3.2").await;
+}
+
+/// Passwords that some notation would not carry; each is rotated in under the running server, and must be what
+/// its next connections log in with.
+async fn rotate(version: &str, database_address: &str, address: &str) {
+    let postgres = Postgres::start(&format!("rotate-{version}"), database_address).await;
+    let databases = postgres.provide(PASSWORD).await;
+    let mut container = Container::new(
+        &format!("rotate-{version}"),
+        version,
+        address,
+        &Role::ALL,
+        &databases,
+    );
+    container.set_up_schema();
+    let _server = container.start();
+    container.wait().await;
+
+    let long = "a:\\ ".repeat(50);
+    let passwords = [
+        "'single' \"double\" `back`",
+        " spaces around ",
+        "co:lo:ns:",
+        "back\\slash\\\\es\\",
+        "{{1}} {{env \"HOME\"}}",
+        "$HOME ${HOME} $(id) $$",
+        "#not a comment",
+        "&amp;<tag>&",
+        "Äöß ñ 日本 🔑",
+        "*",
+        "tab\there",
+        "@/?%20+%",
+        &long,
+    ];
+    for password in passwords {
+        for database in [
+            &mut container.databases.main,
+            &mut container.databases.visibility,
+        ] {
+            database.password = Secret::from(password);
+        }
+        container.write_passwords();
+        postgres.rotate(password).await;
+        let serving =
+            wait_until_serving(container.address, &container.roles, LIMIT * 4, PAUSE).await;
+        assert!(
+            all_is_well(&serving),
+            "{password}: {serving:?}\n{}",
+            container.log()
+        );
+        assert_eq!(container.proofs().await.main.shards, Some(4), "{password}");
+    }
+
+    postgres.rotate("one that nobody told the server").await;
+    let serving = look(container.address, &container.roles, LIMIT).await;
+    assert!(matches!(serving.store, Some(Err(_))), "{serving:?}");
+}
+
+#[tokio::test]
+async fn passwords_reach_the_database_through_the_newest_server() {
+    rotate("1.32.2", "127.61.1.3", "127.61.1.4").await;
+}
+
+#[tokio::test]
+async fn passwords_reach_the_database_through_the_server_of_2024() {
+    rotate("1.23.1", "127.61.2.3", "127.61.2.4").await;
+}
+
+#[tokio::test]
+async fn passwords_reach_the_database_through_the_first_server() {
+    rotate("1.17.4", "127.61.3.3", "127.61.3.4").await;
+}
+
+/// The roles in two processes with addresses of their own, the frontend's first or last.
+async fn split(version: &str, network: &str) {
+    for (number, frontend_first) in [(5, true), (8, false)] {
+        let name = format!("split-{version}-{number}");
+        let host = |offset: i32| format!("{network}.{}", number + offset);
+        let postgres = Postgres::start(&name, &host(0)).await;
+        let databases = postgres.provide(PASSWORD).await;
+        let front = [Role::Frontend, Role::InternalFrontend];
+        let back = [Role::History, Role::Matching, Role::Worker];
+        let front = Container::new(
+            &format!("{name}-front"),
+            version,
+            &host(1),
+            &front,
+            &databases,
+        );
+        let back = Container::new(
+            &format!("{name}-back"),
+            version,
+            &host(2),
+            &back,
+            &databases,
+        );
+        front.set_up_schema();
+        let (first, second) = if frontend_first {
+            (&front, &back)
+        } else {
+            (&back, &front)
+        };
+        let _first = first.start();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let _second = second.start();
+        front.wait().await;
+        let serving = back.wait().await;
+        assert_eq!((serving.store, serving.version), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn the_newest_server_serves_in_two_parts() {
+    split("1.32.2", "127.61.1").await;
+}
+
+#[tokio::test]
+async fn the_server_of_2024_serves_in_two_parts() {
+    split("1.23.1", "127.61.2").await;
+}
+
+#[tokio::test]
+async fn a_server_serves_on_ipv6() {
+    for version in ["1.17.4", "1.23.1", "1.32.2"] {
+        let postgres = Postgres::start(&format!("v6-{version}"), "::1").await;
+        let databases = postgres.provide(PASSWORD).await;
+        let name = format!("v6-{version}");
+        let container = Container::new(&name, version, "::1", &Role::ALL, &databases);
+        container.set_up_schema();
+        let _server = container.start();
+        container.wait().await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_will_not_do_says_why() {
+    let mut postgres = Postgres::start("refusals", "127.61.4.1").await;
+    let databases = postgres.provide(PASSWORD).await;
+    let why = async |database: &Database| match proof(Store::Main, database, LIMIT).await {
+        Probe::Unreachable(why) => why,
+        other => panic!("{other:?}"),
+    };
+
+    let wrong = Database {
+        password: Secret::from("wrong"),
+        ..databases.main.clone()
+    };
+    assert_eq!(
+        why(&wrong).await,
+        format!("password refused for `{USER}` by 127.61.4.1:5432")
+    );
+    let missing = Database {
+        name: "missing".to_owned(),
+        ..databases.main.clone()
+    };
+    assert_eq!(
+        why(&missing).await,
+        "database `missing` does not exist on 127.61.4.1:5432"
+    );
+    postgres
+        .execute(&[format!("ALTER ROLE {} NOLOGIN", identifier(USER))])
+        .await;
+    let locked = why(&databases.main).await;
+    assert!(locked.contains("is not permitted to log in"), "{locked}");
+    postgres
+        .execute(&[format!(
+            "ALTER ROLE {} LOGIN CONNECTION LIMIT 0",
+            identifier(USER)
+        )])
+        .await;
+    assert_eq!(
+        why(&databases.main).await,
+        "127.61.4.1:5432 has no free connection"
+    );
+
+    fs::write(postgres.directory.0.join("data/standby.signal"), "").unwrap();
+    postgres.restart().await;
+    assert_eq!(
+        why(&postgres.superuser("temporal-k8s_db")).await,
+        "127.61.4.1:5432 is a standby, not the primary"
+    );
+    postgres.process.stop();
+    assert_eq!(
+        why(&databases.main).await,
+        "connection refused by 127.61.4.1:5432"
+    );
+}
+
+/// Law S6: of all units of a cluster one restarts at a time, and a unit that dies gives its turn back.
+#[tokio::test]
+async fn one_unit_at_a_time_has_the_turn_to_restart() {
+    let mut postgres = Postgres::start("turn", "127.77.9.1").await;
+    let main = postgres.provide("turn").await.main;
+    let soon = Duration::from_secs(1);
+
+    let first = turn(&main, LIMIT).await.unwrap();
+    let refused = turn(&main, soon).await.unwrap_err();
+    assert_eq!(refused, "another unit restarts its server");
+    drop(first);
+    let second = turn(&main, LIMIT).await.unwrap();
+
+    postgres.restart().await;
+    let third = turn(&main, LIMIT).await;
+    assert!(third.is_ok(), "a lost connection kept the turn: {third:?}");
+    drop(second);
+
+    postgres.process.stop();
+    let why = turn(&main, LIMIT).await.unwrap_err();
+    assert!(why.contains("connection refused"), "{why}");
 }

@@ -10,7 +10,8 @@ use temporal_k8s::juju::{ApplicationStatus, Error, Juju, LogLevel};
 use temporal_k8s::relations::Databag;
 use temporal_k8s::status::{Level, Status};
 
-/// A directory of hook tools. Each notes its arguments before it does what it is told to.
+/// A directory of hook tools. Each notes its arguments, in one write since several may run at the same
+/// time, before it does what it is told to.
 struct Tools {
     directory: PathBuf,
 }
@@ -28,7 +29,8 @@ impl Tools {
         let text = format!(
             "#!/bin/sh\n\
              here=${{0%/*}}\n\
-             {{ printf '%s' \"${{0##*/}}\"; printf ' [%s]' \"$@\"; echo; }} >> \"$here/calls\"\n\
+             call=\"${{0##*/}}$(printf ' [%s]' \"$@\")\"\n\
+             printf '%s\\n' \"$call\" >> \"$here/calls\"\n\
              {script}\n"
         );
         // Another process writes the file: were it open for writing in this one, a test that forks at

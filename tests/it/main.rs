@@ -1,4 +1,9 @@
 //! The fast tests: tables, properties and whole-process scenarios without servers.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests touch the world"
+)]
 
 #[cfg(test)]
 mod contract;
@@ -14,3 +19,5 @@ mod plan;
 mod properties;
 #[cfg(test)]
 mod regressions_relations;
+#[cfg(test)]
+mod server;

@@ -139,6 +139,22 @@ fn gates_hold_a_start_and_say_why() {
 }
 
 #[test]
+fn a_worker_alone_needs_a_server_with_an_internal_frontend() {
+    let given = options(json!({"services": "worker,history"}));
+    held(
+        |s| {
+            s.config = config::parse(&given);
+            workload(s).version = Probe::Known("1.17.3".parse().unwrap());
+        },
+        Level::Blocked,
+        "add it to `services`",
+    );
+    let mut snapshot = ready_to_start();
+    snapshot.config = config::parse(&given);
+    assert_eq!(status(&mut snapshot).level, Level::Active);
+}
+
+#[test]
 fn schema_proof_without_an_admin_relation_is_enough() {
     let mut snapshot = ready_to_start();
     snapshot.relations.admin = None;
@@ -262,7 +278,7 @@ fn a_rotated_password_rewrites_the_pass_file_and_restarts_nothing() {
             .extend(bag(&[("master", &master), ("password", "new")]));
     }
     let plans = hook(&mut snapshot);
-    assert_eq!(plans[0].to_string(), "write /etc/temporal/pgpass");
+    assert_eq!(plans[0].to_string(), "write `/etc/temporal/pgpass`");
     assert_eq!(
         plans[1].to_string(),
         "publish for the application on 9: database_connections"
@@ -306,9 +322,9 @@ fn a_changed_shard_count_blocks_and_leaves_the_server_as_it_is() {
 fn only_what_serves_is_active() {
     let cases: [fn(&mut temporal_k8s::snapshot::Serving); 2] = [
         |serving| {
-            _ = serving
+            serving
                 .roles
-                .insert(Role::History, Err("not serving".into()))
+                .insert(Role::History, Err("not serving".into()));
         },
         |serving| serving.store = Some(Err("no answer".into())),
     ];
@@ -346,12 +362,12 @@ fn a_server_that_exits_after_the_start_is_told_with_its_last_words() {
 fn a_failed_change_of_the_container_blocks_and_names_what_was_tried() {
     let mut snapshot = ready_to_start();
     snapshot.attempt = Attempt::Failed(Failure {
-        attempt: "write /etc/temporal/pgpass".into(),
+        attempt: "write `/etc/temporal/pgpass`".into(),
         why: "no space left on device".into(),
     });
     let shown = plan(&snapshot).to_string();
     assert!(
-        shown.contains("unit blocked: could not write /etc/temporal/pgpass: no space left"),
+        shown.contains("unit blocked: could not write `/etc/temporal/pgpass`: no space left"),
         "{shown}"
     );
 }

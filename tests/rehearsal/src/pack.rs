@@ -138,8 +138,12 @@ impl Platform {
 /// Blocks for as long as cargo builds, whose progress goes to stderr.
 pub fn pack(workspace: &Path, out: &Path, profile: Profile) -> Result<PathBuf, PackError> {
     let platform = Platform::here()?;
-    let binary = build(workspace, platform, profile)?;
-    archive(workspace, &binary, platform, out)
+    let workspace = fs::canonicalize(workspace).map_err(|source| PackError::Read {
+        path: workspace.to_owned(),
+        source,
+    })?;
+    let binary = build(&workspace, platform, profile)?;
+    archive(&workspace, &binary, platform, out)
 }
 
 /// What cargo tells, as far as it matters here.
@@ -362,7 +366,7 @@ fn version(workspace: &Path) -> String {
         .output();
     let described = described.ok().filter(|output| output.status.success());
     let described = described.and_then(|output| String::from_utf8(output.stdout).ok());
-    described.unwrap_or_else(|| format!("{}\n", env!("CARGO_PKG_VERSION")))
+    described.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned() + "\n")
 }
 
 fn shown(command: &Command) -> String {

@@ -15,29 +15,27 @@ const ROLE: &str = "REHEARSAL_TEST_ROLE";
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    match std::env::var(ROLE).ok() {
-        Some(role) => program(&role),
-        None => {
-            exit_codes_come_out();
-            for signal in [
-                Signal::SIGINT,
-                Signal::SIGTERM,
-                Signal::SIGHUP,
-                Signal::SIGKILL,
-            ] {
-                a_signal_ends_everything(signal);
-            }
-            what_is_missing_is_told();
-            println!("test result: ok");
-            ExitCode::SUCCESS
-        }
+    if let Ok(role) = std::env::var(ROLE) {
+        return program(&role);
     }
+    exit_codes_come_out();
+    for signal in [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGKILL,
+    ] {
+        a_signal_ends_everything(signal);
+    }
+    what_is_missing_is_told();
+    println!("test result: ok");
+    ExitCode::SUCCESS
 }
 
 /// The program under test.
 fn program(role: &str) -> ExitCode {
     let work = (!inside().unwrap()).then(|| tempfile::tempdir().unwrap());
-    match enter(&[]) {
+    match enter(&[std::env::temp_dir()]) {
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(2)
@@ -47,17 +45,22 @@ fn program(role: &str) -> ExitCode {
             drop(work);
             ExitCode::from(code)
         }
-        Ok(Entered::Inside) if role == "sleep" => {
-            let mut sleep = Command::new("setsid")
-                .args(["sleep", "1618"])
-                .spawn()
-                .unwrap();
-            println!("ready");
-            sleep.wait().unwrap();
-            ExitCode::SUCCESS
-        }
-        Ok(Entered::Inside) => ExitCode::from(role.parse::<u8>().unwrap()),
+        Ok(Entered::Inside) => inner(role),
     }
+}
+
+fn inner(role: &str) -> ExitCode {
+    if let Some(seconds) = role.strip_prefix("sleep ") {
+        let mut sleep = Command::new("setsid")
+            .args(["sleep", seconds])
+            .spawn()
+            .unwrap();
+        println!("ready");
+        sleep.wait().unwrap();
+        return ExitCode::SUCCESS;
+    }
+    tempfile::tempfile().unwrap();
+    ExitCode::from(role.parse::<u8>().unwrap())
 }
 
 /// The program outside, ended with the test.
@@ -137,6 +140,7 @@ fn sleeping(seconds: &str) -> usize {
 }
 
 fn what_is_missing_is_told() {
+    let place = tempfile::tempdir().unwrap();
     // A user namespace with one place for a further one, which the program itself takes up.
     let script = "echo 1 > /proc/sys/user/max_user_namespaces && \
                   exec unshare --user --map-user=1000 --map-group=1000 -- \"$@\"";
@@ -144,6 +148,7 @@ fn what_is_missing_is_told() {
         .args(["--user", "--map-root-user", "--", "sh", "-c", script, "sh"])
         .arg(std::env::current_exe().unwrap())
         .env(ROLE, "0")
+        .env("TMPDIR", place.path())
         .output()
         .unwrap();
     let error = String::from_utf8_lossy(&output.stderr);

@@ -24,6 +24,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
@@ -39,6 +40,9 @@ use service::Service;
 
 /// The first address that Services get; the lower ones are the cluster's own.
 const FIRST_SERVICE: u8 = 20;
+
+/// How long the end of the proxies is waited for.
+const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// The node. Copies stand for the same node, which ends with the last of them.
 #[derive(Debug, Clone)]
@@ -66,7 +70,7 @@ impl Node {
         if !inside().map_err(Error::runtime("read the program's own namespaces"))? {
             return Err(Error::Outside);
         }
-        fs::create_dir_all(&workdir).map_err(Error::file("create", &workdir))?;
+        fs::create_dir_all(workdir).map_err(Error::file("create", workdir))?;
         let workdir = workdir
             .canonicalize()
             .map_err(Error::file("find", &workdir))?;
@@ -207,7 +211,7 @@ impl State {
             services, runtime, ..
         } = self;
         let Some(service) = services.get_mut(app) else {
-            // The Service comes with the first pod.
+            // The Service comes with the first pod: until then there is nothing to close.
             let none = ports.is_empty();
             return if none { Ok(()) } else { Err(Error::NoService(app.to_owned())) };
         };
@@ -225,8 +229,9 @@ impl State {
             .map(|(unit, _)| unit.clone())
             .collect();
         units.iter().try_for_each(|unit| self.delete_pod(unit))?;
-        if let Some(service) = self.services.remove(app) {
+        if let Some(mut service) = self.services.remove(app) {
             self.names.forget(&service.name);
+            service.close();
         }
         Ok(())
     }
@@ -238,8 +243,9 @@ impl Drop for State {
         self.pods.clear();
         self.services.clear();
         if let Some(runtime) = self.runtime.take() {
-            // The last owner may be a task of another runtime, which must not block.
-            runtime.shutdown_background();
+            // The last owner may be a task of another runtime, on whose thread nothing may block;
+            // afterwards every port is free again.
+            namespace::on_thread(|| runtime.shutdown_timeout(SHUTDOWN));
         }
         drop(network::stop());
     }

@@ -73,9 +73,8 @@ pub enum Entered {
 
 /// Runs the program again inside the sandbox, or says that this is the run inside.
 ///
-/// Inside, it has the same arguments; see [`run_inside`] for others.
-///
-/// `writable` are the directories that stay writable inside; they must exist. Outside, an
+/// `writable` are the directories that stay writable inside; they must exist, and the first takes temporary
+/// files (`TMPDIR`). Both runs must name the same ones. Outside, an
 /// interrupt ends everything inside at once, and `enter` returns 128 plus the signal, so that the
 /// caller can remove its directories. Call it before other threads are started: their
 /// signals would not be waited for.
@@ -84,16 +83,22 @@ pub fn enter(writable: &[PathBuf]) -> Result<Entered, EnterError> {
         seal(writable).map_err(EnterError::Seal)?;
         return Ok(Entered::Inside);
     }
-    run_inside(std::env::args_os().skip(1)).map(Entered::Outside)
+    run_inside(writable, std::env::args_os().skip(1)).map(Entered::Outside)
 }
 
-/// Runs the program again inside the sandbox with these arguments, and gives its exit code. There
-/// it has to call [`enter`].
-pub fn run_inside(arguments: impl IntoIterator<Item = OsString>) -> Result<u8, EnterError> {
+/// What [`enter`] does outside, with other arguments for the run inside.
+pub fn run_inside(
+    writable: &[PathBuf],
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<u8, EnterError> {
     allowed()?;
     let program = std::env::current_exe().map_err(EnterError::Read)?;
-    let mut child = command(&program)
-        .map_err(EnterError::Read)?
+    let mut command = command(&program).map_err(EnterError::Read)?;
+    if let Some(directory) = writable.first() {
+        // The usual place is read-only inside.
+        command.env("TMPDIR", directory);
+    }
+    let mut child = command
         .args(arguments)
         .spawn()
         .map_err(|source| EnterError::Start("setpriv".to_owned(), source))?;

@@ -88,25 +88,30 @@ impl Service {
 
     /// Listens on exactly these ports.
     pub(super) fn expose(&mut self, wanted: &BTreeSet<u16>, runtime: &Handle) -> Result<(), Error> {
-        let gone: Vec<u16> = self
-            .ports
-            .keys()
-            .filter(|p| !wanted.contains(p))
-            .copied()
-            .collect();
-        for port in gone {
-            if let Some(port) = self.ports.remove(&port) {
-                port.task.abort();
-                // What comes is the disconnection: nothing is ever sent.
-                port.closed.recv_timeout(CLOSE).unwrap_or_default();
-            }
-        }
+        self.close_all_but(wanted);
         for port in wanted {
             if !self.ports.contains_key(port) {
                 self.ports.insert(*port, self.listen(*port, runtime)?);
             }
         }
         Ok(())
+    }
+
+    /// Stops listening; connections go on until one of their ends goes.
+    pub(super) fn close(&mut self) {
+        self.close_all_but(&BTreeSet::new());
+    }
+
+    fn close_all_but(&mut self, wanted: &BTreeSet<u16>) {
+        self.ports.retain(|number, port| {
+            let keep = wanted.contains(number);
+            if !keep {
+                port.task.abort();
+                // What comes is the disconnection: nothing is ever sent.
+                port.closed.recv_timeout(CLOSE).unwrap_or_default();
+            }
+            keep
+        });
     }
 
     fn listen(&self, port: u16, runtime: &Handle) -> Result<Port, Error> {
@@ -118,14 +123,6 @@ impl Service {
         let endpoints = Arc::clone(&self.endpoints);
         let task = runtime.spawn(serve(listener, endpoints, port, open));
         Ok(Port { task, closed })
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        for port in self.ports.values() {
-            port.task.abort();
-        }
     }
 }
 

@@ -3,12 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::context::{ActionSaid, HookContext};
+use super::dispatch::outcome;
 use super::event::Event;
-use super::hooks::{self, Dispatch, Ended, Place};
 use super::memory::Failed;
 use super::model::app_of;
-use super::record::{ActionOutcome, ActionStatus, Exit, HookRun};
+use super::record::{Exit, HookRun};
 use super::schedule::{Told, pending};
 use super::{Juju, JujuError, OrderOfEvents};
 
@@ -62,23 +61,21 @@ impl Juju {
         }
     }
 
-    /// Pebbles that have not answered yet, as long as their pod is young.
+    /// Pebbles that have not answered once yet, as long as their pod is young.
     fn booting(&self) -> Vec<String> {
-        let young = |unit: &String| {
-            self.born
-                .get(unit)
-                .is_some_and(|born| born.elapsed() < self.boot_grace)
-        };
         let mut waiting = Vec::new();
-        for unit in self.model.unit_names().iter().filter(|unit| young(unit)) {
-            let containers = self
-                .model
-                .applications
-                .get(app_of(unit))
-                .map(|it| &it.metadata.containers);
-            let answered = self.model.unit(unit).map(|it| &it.observed.boots);
-            for container in containers.into_iter().flatten() {
-                if answered.is_none_or(|boots| !boots.contains_key(container)) {
+        for unit in self.model.unit_names() {
+            let young = self
+                .born
+                .get(&unit)
+                .is_some_and(|it| it.elapsed() < self.boot_grace);
+            let (Some(it), true) = (self.model.unit(&unit), young) else {
+                continue;
+            };
+            let app = self.model.applications.get(app_of(&unit));
+            for container in app.into_iter().flat_map(|app| &app.metadata.containers) {
+                let heard = [&it.observed.boots, &it.agent.boots];
+                if !heard.iter().any(|boots| boots.contains_key(container)) {
                     waiting.push(format!("Pebble of container {container} on {unit}"));
                 }
             }
@@ -119,9 +116,9 @@ impl Juju {
         }
         loop {
             let (unit, event) = self.choose(&units)?;
-            let lost = match &mut self.lose {
-                Some(lose) => lose(&unit, &event),
-                None => false,
+            let lost = match (&mut self.lose, &event) {
+                (None, _) | (_, Event::Install | Event::Remove | Event::Action(_)) => false,
+                (Some(lose), event) => lose(&unit, event),
             };
             if !lost {
                 return Some((unit, event));
@@ -224,67 +221,6 @@ impl Juju {
         }
     }
 
-    fn dispatch(
-        &mut self,
-        unit: &str,
-        event: Event,
-    ) -> Result<(HookRun, ActionSaid, bool), JujuError> {
-        let context = format!("{unit}-{}-{}", event.name(), self.log.len());
-        let (socket, charm_dir) = (self.socket_of(unit), self.cloud.charm_dir(unit));
-        let place = Place {
-            charm_dir: &charm_dir,
-            tools: &self.tools,
-            socket: &socket,
-            context: &context,
-        };
-        let environment = hooks::environment(&self.model, unit, &event, &place);
-        let mut hook = HookContext::new(&mut self.model, unit, event.clone());
-        let ended = match (self.charms.get_mut(unit), self.listeners.get(unit)) {
-            (Some(charm), _) => play(charm.as_mut(), &event, &mut hook),
-            (None, Some(listener)) => {
-                let command = self.cloud.charm_command(unit);
-                let mut command = command
-                    .map_err(|source| JujuError::cloud("enter the charm of", unit, source))?;
-                command.envs(environment);
-                let (faults, limit) = (self.faults.as_mut_slice(), self.hook_limit);
-                let dispatch = Dispatch {
-                    command,
-                    context,
-                    listener,
-                    socket: &socket,
-                    faults,
-                    limit,
-                };
-                hooks::run(dispatch, &mut hook)
-            }
-            (None, None) => {
-                return Err(super::relate::Refusal::NoUnit(unit.to_owned()).into());
-            }
-        };
-        if let Some(before_flush) = &mut self.before_flush {
-            before_flush(unit, &event, hook.model);
-        }
-        let flush = if ended.exit.success() {
-            Some(hook.flush())
-        } else {
-            None
-        };
-        let run = HookRun {
-            unit: unit.to_owned(),
-            hook: event.name(),
-            event,
-            exit: ended.exit,
-            flushed: flush == Some(Ok(())),
-            flush_error: flush.and_then(Result::err).map(|error| error.to_string()),
-            duration: ended.duration,
-            calls: ended.calls,
-            stdout: ended.stdout,
-            stderr: ended.stderr,
-            juju_log: std::mem::take(&mut hook.log),
-        };
-        Ok((run, std::mem::take(&mut hook.said), hook.status_set))
-    }
-
     /// Gives the Service the ports that are open now, if they changed.
     pub(super) fn expose(&mut self, app: &str) -> Result<(), JujuError> {
         let ports = self.model.ports_of(app);
@@ -350,56 +286,5 @@ impl Juju {
             deleted.map_err(|source| JujuError::cloud("delete", &app, source))?;
         }
         Ok(())
-    }
-}
-
-/// Runs a counterpart's hook in this process.
-fn play(charm: &mut dyn super::Charm, event: &Event, hook: &mut HookContext) -> Ended {
-    let start = Instant::now();
-    let (exit, stderr) = match charm.dispatch(event, hook) {
-        Ok(()) => (Exit::Code(0), String::new()),
-        Err(error) => {
-            let causes = std::iter::successors(Some(&*error), |error| error.source());
-            let chain: Vec<String> = causes.map(ToString::to_string).collect();
-            (Exit::Code(1), chain.join(": "))
-        }
-    };
-    let duration = start.elapsed();
-    Ended {
-        exit,
-        duration,
-        calls: Vec::new(),
-        stdout: String::new(),
-        stderr,
-    }
-}
-
-fn outcome(run: &HookRun, said: ActionSaid) -> ActionOutcome {
-    let mut results = said.results;
-    let code = match run.exit {
-        Exit::Code(code) => code,
-        Exit::Signal(_) | Exit::TimedOut | Exit::NotStarted(_) => 1,
-    };
-    results.insert("return-code".to_owned(), code.to_string());
-    for (key, text) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
-        if !text.is_empty() {
-            results.insert(key.to_owned(), text.clone());
-        }
-    }
-    let failure = match (&run.exit, &run.flush_error) {
-        (exit, _) if !exit.success() => said.failure.or_else(|| Some(exit.to_string())),
-        (_, Some(error)) => Some(error.clone()),
-        _ => said.failure,
-    };
-    let status = if failure.is_some() {
-        ActionStatus::Failed
-    } else {
-        ActionStatus::Completed
-    };
-    ActionOutcome {
-        status,
-        results,
-        message: failure.unwrap_or_default(),
-        log: said.log,
     }
 }

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::context::{HookContext, Pending, ToolError};
+use super::context::{HookContext, ToolError};
 use super::event::RelationChange;
+use super::flush::Pending;
 use super::model::{Relation, Settings, app_of};
 
 impl HookContext<'_> {

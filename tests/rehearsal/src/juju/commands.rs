@@ -197,7 +197,10 @@ impl Juju {
             .map_err(Refusal::Action)?;
         let installed = |juju: &Self| juju.model.unit(unit).is_some_and(|it| it.agent.installed);
         if !installed(self) {
-            self.run_event(unit, &Event::Install)?;
+            let install = self.run_event(unit, &Event::Install)?;
+            if !install.success() {
+                return Err(JujuError::HookFailed(Box::new(install)));
+            }
         }
         self.model.next_action += 1;
         let id = self.model.next_action;
@@ -220,13 +223,7 @@ impl Juju {
         if app_of(unit) != app || self.model.unit(unit).is_none() {
             return Err(Refusal::NoUnit(unit.to_owned()).into());
         }
-        let application = self.application_mut(app)?;
-        if application.leader.as_deref() != Some(unit) {
-            application.leader = Some(unit.to_owned());
-            if let Some(it) = self.model.unit_mut(unit) {
-                it.agent.leader_told = false;
-            }
-        }
+        self.model.set_leader(unit);
         Ok(())
     }
 

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::event::{ActionEvent, Event};
-use super::model::{Application, Model, Port, Settings, StatusEntry, Unit, app_of, merge};
+use super::flush::Pending;
+use super::model::{Application, Model, Port, Settings, StatusEntry, Unit, app_of};
 use super::record::LogLine;
 
 /// Why a hook tool refuses. The text is what Juju prints after `ERROR `.
@@ -54,17 +55,6 @@ impl ToolError {
 
 /// Result keys that Juju fills in itself.
 const RESERVED: [&str; 4] = ["stdout", "stderr", "stdout-encoding", "stderr-encoding"];
-
-/// Changes that become visible only when the hook ends well.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Pending {
-    pub(super) unit_bags: BTreeMap<u32, Settings>,
-    pub(super) app_bags: BTreeMap<u32, Settings>,
-    pub(super) state: Settings,
-    pub(super) state_deleted: BTreeSet<String>,
-    pub(super) opened: BTreeSet<(Port, String)>,
-    pub(super) closed: BTreeSet<(Port, String)>,
-}
 
 /// What an action said about itself; kept whatever happens afterwards.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -381,27 +371,6 @@ impl<'m> HookContext<'m> {
             .into_iter()
             .filter_map(goal)
             .collect()
-    }
-}
-
-impl Pending {
-    pub(super) fn apply_ports(&self, ports: &mut BTreeSet<(Port, String)>) {
-        ports.extend(self.opened.iter().cloned());
-        for (port, endpoint) in &self.closed {
-            // Closing a port without naming endpoints closes it everywhere.
-            ports.retain(|(open, at)| open != port || !(endpoint.is_empty() || at == endpoint));
-        }
-    }
-
-    pub(super) fn apply_state(&self, state: &mut Settings) {
-        state.retain(|key, _| !self.state_deleted.contains(key));
-        state.extend(self.state.clone());
-    }
-
-    pub(super) fn overlay(changes: Option<&Settings>, settings: &mut Settings) {
-        if let Some(changes) = changes {
-            merge(settings, changes);
-        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! The commit at the end of a hook: all buffered changes, or none of them.
 
-use super::context::{HookContext, Pending};
-use super::model::{Model, Settings, app_of};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::context::HookContext;
+use super::model::{Model, Port, Relation, Settings, app_of, merge};
 
 /// Juju's `max-charm-state-size`, in bytes.
 pub const MAX_STATE: usize = 2 * 1024 * 1024;
@@ -23,6 +25,38 @@ pub enum FlushError {
     /// A bag that does not fit a document.
     #[error("could not write settings to relation {0}: document too large")]
     BagTooLarge(u32),
+}
+
+/// Changes that become visible only when the hook ends well.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) unit_bags: BTreeMap<u32, Settings>,
+    pub(super) app_bags: BTreeMap<u32, Settings>,
+    pub(super) state: Settings,
+    pub(super) state_deleted: BTreeSet<String>,
+    pub(super) opened: BTreeSet<(Port, String)>,
+    pub(super) closed: BTreeSet<(Port, String)>,
+}
+
+impl Pending {
+    pub(super) fn apply_ports(&self, ports: &mut BTreeSet<(Port, String)>) {
+        ports.extend(self.opened.iter().cloned());
+        for (port, endpoint) in &self.closed {
+            // Closing a port without naming endpoints closes it everywhere.
+            ports.retain(|(open, at)| open != port || !(endpoint.is_empty() || at == endpoint));
+        }
+    }
+
+    pub(super) fn apply_state(&self, state: &mut Settings) {
+        state.retain(|key, _| !self.state_deleted.contains(key));
+        state.extend(self.state.clone());
+    }
+
+    pub(super) fn overlay(changes: Option<&Settings>, settings: &mut Settings) {
+        if let Some(changes) = changes {
+            merge(settings, changes);
+        }
+    }
 }
 
 fn size(settings: &Settings) -> usize {
@@ -71,7 +105,7 @@ impl HookContext<'_> {
     }
 }
 
-fn bag_version(relation: &super::model::Relation, app: &str) -> u64 {
+fn bag_version(relation: &Relation, app: &str) -> u64 {
     relation.apps.get(app).map_or(0, |bag| bag.version)
 }
 
@@ -96,7 +130,7 @@ fn check(model: &Model, unit: &str, pending: &Pending) -> Result<(), FlushError>
                 .ok_or(FlushError::RelationGone(*id))?;
             let bag = relation.units.get(who).or_else(|| relation.apps.get(who));
             let mut settings = bag.map(|bag| bag.settings.clone()).unwrap_or_default();
-            super::model::merge(&mut settings, changes);
+            merge(&mut settings, changes);
             if size(&settings) > MAX_BAG {
                 return Err(FlushError::BagTooLarge(*id));
             }

@@ -17,6 +17,7 @@ pub mod charm;
 pub mod cloud;
 mod commands;
 pub mod context;
+mod dispatch;
 pub mod event;
 pub mod faults;
 pub mod flush;
@@ -30,6 +31,7 @@ mod protocol;
 pub mod record;
 pub mod relate;
 pub mod schedule;
+mod scopes;
 pub mod status;
 pub mod tools;
 
@@ -204,8 +206,8 @@ impl Juju {
         self.order = order;
     }
 
-    /// Loses the events for which the predicate holds: the agent takes them as told. They must be
-    /// events that a charm can live without hearing; install belongs to a unit's life in any case.
+    /// Loses the events for which the predicate holds: the agent takes them as told. install and
+    /// remove, without which a unit has no life, and actions are never lost.
     pub fn drop_events(&mut self, predicate: impl FnMut(&str, &Event) -> bool + 'static) {
         self.lose = Some(Box::new(predicate));
     }

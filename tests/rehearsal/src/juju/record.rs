@@ -43,7 +43,7 @@ impl fmt::Display for Exit {
 }
 
 /// One call of a hook tool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct ToolCall {
     /// The tool.
     pub name: String,
@@ -83,6 +83,12 @@ fn shown_args<S: Serializer>(args: &Vec<String>, serializer: S) -> Result<S::Ok,
 
 fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64() * 1000.0)
+}
+
+impl fmt::Debug for ToolCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for ToolCall {
@@ -202,6 +208,7 @@ mod tests {
             duration: Duration::ZERO,
         };
         assert_eq!(call.to_string(), "relation-set -r 7 password=… (0.0 ms)");
+        assert!(!format!("{call:?}").contains("hunter2"));
         assert!(!serde_json::to_string(&call).unwrap().contains("hunter2"));
     }
 }

@@ -108,7 +108,7 @@ pub struct Temporal {
     pub server: PathBuf,
     /// The program `temporal-sql-tool`.
     pub sql_tool: PathBuf,
-    /// The `PostgreSQL` schemas of that tag: `v96` or `v12`, each with
+    /// The PostgreSQL schemas of that tag: `v96` or `v12`, each with
     /// `temporal/versioned` and `visibility/versioned`.
     pub schema: PathBuf,
 }
@@ -120,7 +120,7 @@ pub enum Part {
     Pebble(String),
     /// Temporal Server, its schema tool and schemas, in a pinned version.
     Temporal(String),
-    /// `PostgreSQL`.
+    /// PostgreSQL.
     Postgresql,
     /// The `temporal` command line.
     TemporalCli,
@@ -169,7 +169,7 @@ impl Parts {
         })
     }
 
-    /// The installation directory of `PostgreSQL`, with `bin`, `lib` and `share`.
+    /// The installation directory of PostgreSQL, with `bin`, `lib` and `share`.
     ///
     /// Its programs find their libraries relative to themselves, outside this directory, so a
     /// container needs the whole Python environment ([`Parts::environment`]) in its view.

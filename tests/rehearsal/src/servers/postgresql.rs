@@ -1,4 +1,4 @@
-//! A real `PostgreSQL` that behaves as the one of the postgresql-k8s charm, revision 14.
+//! A real PostgreSQL that behaves as the one of the postgresql-k8s charm, revision 14.
 //!
 //! Called by the counterpart of that charm and by tests. The data directory is a copy of a cached
 //! one, so a start costs a fraction of a second. Roles and databases are made as the charm makes
@@ -309,7 +309,7 @@ timezone = 'UTC'
     )
 }
 
-/// Makes an empty data directory. In `PostgreSQL` 14, which the charm runs, everybody may create in
+/// Makes an empty data directory. In PostgreSQL 14, which the charm runs, everybody may create in
 /// the schema `public`; newer servers took that away, so it is given back here. Whom `initdb` would
 /// trust does not matter: each copy gets its own list.
 fn make_template(bin: &Path, data: &Path) -> Result<(), PostgresqlError> {
@@ -378,7 +378,7 @@ fn run(
     ))
 }
 
-/// What to put before a program of `PostgreSQL`, which refuses to run as user 0: a user namespace
+/// What to put before a program of PostgreSQL, which refuses to run as user 0: a user namespace
 /// of its own in which the same user has the number 1. That number has a name on every system,
 /// which `initdb` insists on, and the files keep their owner; so it works for root, for an ordinary
 /// user and inside a pod alike.

@@ -43,7 +43,7 @@ pub struct Database {
 }
 
 impl Temporal {
-    /// The name of the SQL plugin. Up to 1.19 there is only one for `PostgreSQL`; from 1.24 on
+    /// The name of the SQL plugin. Up to 1.19 there is only one for PostgreSQL; from 1.24 on
     /// only the other.
     pub fn plugin(&self) -> &'static str {
         if self.is_old() {
@@ -77,7 +77,7 @@ impl Temporal {
         self.sql_tool(database, &["update-schema".into(), "-d".into(), steps])
     }
 
-    /// The tool's own defaults are `MySQL` and its port, so everything is always given; the password
+    /// The tool's own defaults are MySQL and its port, so everything is always given; the password
     /// is not, since its address would carry one with a space wrongly.
     fn sql_tool(&self, database: &Database, rest: &[OsString]) -> Start {
         let port = database.port.to_string();

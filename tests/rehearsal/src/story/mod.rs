@@ -11,15 +11,17 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::Parser;
 
+use crate::chain;
 use crate::cloud::{self, Entered};
 use crate::pack::{Profile, pack};
 use crate::stage::{self, Setup, Stage};
 use report::{Document, Figures, Step, Teller};
 
-/// What to play.
-#[derive(Debug, Clone, Args)]
+/// Play a real deployment of temporal-k8s on this machine, from deploy to remove.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "rehearsal")]
 pub struct Options {
     /// Units of temporal-k8s.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=9))]
@@ -51,18 +53,9 @@ pub struct Options {
 }
 
 /// The root of the source tree.
-pub fn workspace() -> PathBuf {
+fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
-}
-
-/// An error with its causes, on one line.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| Error::source(*error));
-    // A transparent error says what its source says.
-    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.dedup();
-    texts.join(": ")
 }
 
 /// Plays it. The exit code is 0 only if everything was seen.
@@ -94,7 +87,7 @@ fn outside(options: &Options) -> Result<u8, Box<dyn Error>> {
         arguments.extend(["--charm".into(), charm.into()]);
     }
     arguments.extend(["--inside".into(), workdir.path().into()]);
-    Ok(cloud::run_inside(arguments)?)
+    Ok(cloud::run_inside(&[workdir.path().to_owned()], arguments)?)
 }
 
 fn inside(options: &Options, workdir: &Path) -> Result<u8, Box<dyn Error>> {

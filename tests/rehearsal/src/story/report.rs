@@ -11,52 +11,52 @@ use crate::juju::{HookRun, StatusPage};
 
 /// One step of the story.
 #[derive(Debug, Clone, Serialize)]
-pub struct Step {
+pub(super) struct Step {
     /// What was to be seen.
-    pub name: String,
+    pub(super) name: String,
     /// How long that took.
-    pub seconds: f64,
+    pub(super) seconds: f64,
     /// Whether it was seen.
-    pub passed: bool,
+    pub(super) passed: bool,
 }
 
 /// Figures for people who compare runs.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Figures {
+pub(super) struct Figures {
     /// Size of the `.charm` file, in bytes.
-    pub charm_bytes: u64,
+    pub(super) charm_bytes: u64,
     /// From `schema_status=ready` in the databag to the last unit's Active, in seconds.
-    pub ready_to_active_seconds: Option<f64>,
+    pub(super) ready_to_active_seconds: Option<f64>,
 }
 
 /// The document of `--json`.
 #[derive(Debug, Serialize)]
-pub struct Document<'a> {
+pub(super) struct Document<'a> {
     /// Everything was seen.
-    pub passed: bool,
+    pub(super) passed: bool,
     /// Why not, if not.
-    pub failure: Option<String>,
+    pub(super) failure: Option<String>,
     /// Temporal Server's version.
-    pub temporal: &'a str,
+    pub(super) temporal: &'a str,
     /// Pebble's version.
-    pub pebble: &'a str,
+    pub(super) pebble: &'a str,
     /// Units of our application.
-    pub units: u32,
+    pub(super) units: u32,
     /// From the first step to the last, in seconds.
-    pub seconds: f64,
+    pub(super) seconds: f64,
     /// Steps in order.
-    pub steps: &'a [Step],
+    pub(super) steps: &'a [Step],
     /// Some figures.
-    pub figures: &'a Figures,
+    pub(super) figures: &'a Figures,
     /// The page at the height of the story.
-    pub status: Option<&'a StatusPage>,
+    pub(super) status: Option<&'a StatusPage>,
     /// Every hook with its tool calls.
-    pub hooks: &'a [HookRun],
+    pub(super) hooks: &'a [HookRun],
 }
 
 /// Prints the story. Copies tell the same one.
 #[derive(Debug, Clone)]
-pub struct Teller(Rc<RefCell<State>>);
+pub(super) struct Teller(Rc<RefCell<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -68,7 +68,7 @@ struct State {
 
 impl Teller {
     /// Begins now.
-    pub fn new(aside: bool, events: bool) -> Self {
+    pub(super) fn new(aside: bool, events: bool) -> Self {
         let start = Instant::now();
         Self(Rc::new(RefCell::new(State {
             aside,
@@ -78,12 +78,12 @@ impl Teller {
     }
 
     /// Since the beginning.
-    pub fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         self.0.borrow().start.elapsed()
     }
 
     /// A line, or several.
-    pub fn line(&self, text: &str) {
+    pub(super) fn line(&self, text: &str) {
         // Nobody is there to be told that nobody listens.
         let _unheard = if self.0.borrow().aside {
             writeln!(std::io::stderr(), "{text}")
@@ -94,7 +94,7 @@ impl Teller {
 
     /// A hook that has just ended: with its calls if they are wanted, with its complaints if it
     /// failed.
-    pub fn hook(&self, run: &HookRun) {
+    pub(super) fn hook(&self, run: &HookRun) {
         let at = self.elapsed().as_secs_f64();
         self.line(&format!("  {at:>7.2} s  {run}"));
         if self.0.borrow().events {
@@ -109,7 +109,7 @@ impl Teller {
     }
 
     /// What a hook wrote to the log and to standard error.
-    pub fn complaints(&self, run: &HookRun) {
+    pub(super) fn complaints(&self, run: &HookRun) {
         for line in &run.juju_log {
             self.line(&format!("             {} {}", line.level, line.text));
         }

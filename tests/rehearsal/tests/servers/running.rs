@@ -70,7 +70,7 @@ pub(super) fn listens(port: u16, limit: Duration) {
     }
 }
 
-/// A `PostgreSQL` of the test's own.
+/// A PostgreSQL of the test's own.
 pub(super) struct Database {
     pub(super) port: u16,
     pub(super) operator: Operator,

@@ -1,0 +1,311 @@
+//! The server's files against approved ones, and the two questions to running servers against listeners
+//! that answer badly or not at all.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use temporal_k8s::config::LogLevel;
+use temporal_k8s::postgres::proof;
+use temporal_k8s::relations::database::Database;
+use temporal_k8s::secret::Secret;
+use temporal_k8s::server::{PerStore, Role, Store, config, dynamic, layer, pgpass};
+use temporal_k8s::snapshot::Probe;
+use temporal_k8s::temporal::{look, wait_until_serving};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+fn database(host: &str, name: &str, user: &str, password: &str) -> Database {
+    Database {
+        relation: 1,
+        host: host.to_owned(),
+        port: 5432,
+        name: name.to_owned(),
+        user: user.to_owned(),
+        password: Secret::from(password),
+    }
+}
+
+fn main_store() -> Database {
+    database(
+        "postgresql-k8s-primary.model.svc",
+        "temporal-k8s_db",
+        "relation_3",
+        "hunter2",
+    )
+}
+
+fn visibility_store() -> Database {
+    database(
+        "postgresql-k8s-primary.model.svc",
+        "temporal-k8s_visibility",
+        "relation_4",
+        "hunter3",
+    )
+}
+
+fn render(version: &str, main: &Database, visibility: &Database, address: &str) -> String {
+    config::render(&config::Inputs {
+        version: version.parse().unwrap(),
+        databases: PerStore { main, visibility },
+        shards: 4,
+        log_level: LogLevel::Info,
+        broadcast_address: address.parse().unwrap(),
+    })
+}
+
+fn read(text: &str) -> serde_json::Value {
+    serde_saphyr::from_str(text).unwrap()
+}
+
+#[test]
+fn the_configuration_is_the_approved_one() {
+    for version in ["1.17.4", "1.23.1", "1.32.2"] {
+        let text = render(version, &main_store(), &visibility_store(), "10.1.2.3");
+        insta::with_settings!({
+            snapshot_path => "../snapshots",
+            prepend_module_to_snapshot => false,
+            omit_expression => true,
+        }, {
+            insta::assert_snapshot!(format!("charm.yaml-{version}"), text);
+        });
+    }
+}
+
+#[test]
+fn addresses_of_version_6_get_brackets() {
+    let main = database("FD00:0::5", "a", "u", "p");
+    let read = read(&render("1.17.4", &main, &visibility_store(), "fd00::7"));
+    let sql = &read["persistence"]["datastores"]["default"]["sql"];
+    assert_eq!(sql["connectAddr"], "[FD00:0::5]:5432");
+    assert_eq!(read["services"]["frontend"]["rpc"]["bindOnIP"], "::");
+    assert_eq!(read["global"]["membership"]["broadcastAddress"], "fd00::7");
+    assert_eq!(
+        read["global"]["metrics"]["prometheus"]["listenAddress"],
+        "[::]:9090"
+    );
+    assert_eq!(read["publicClient"]["hostPort"], "[fd00::7]:7233");
+}
+
+#[test]
+fn no_value_breaks_a_line_or_becomes_something_else() {
+    let hostile = "yes\n# enable-template\u{85}\u{2028}'\"\\{{1}} no: #".repeat(8);
+    let main = database(&hostile, &hostile, &hostile, "hunter2");
+    let text = render("1.32.2", &main, &main, "10.1.2.3");
+    let usual = render("1.32.2", &main_store(), &visibility_store(), "10.1.2.3");
+    assert_eq!(text.lines().count(), usual.lines().count());
+    assert!(text.lines().all(|line| !line.trim_start().starts_with('#')));
+    let sql = &read(&text)["persistence"]["datastores"]["default"]["sql"];
+    assert_eq!(sql["databaseName"], hostile.as_str());
+    assert_eq!(sql["connectAddr"], format!("{hostile}:5432"));
+    let user = sql["user"].as_str().unwrap();
+    assert!(user.starts_with("yes%0A%23%20enable-template%C2%85%E2%80%A8%27%22%5C%7B%7B1%7D%7D"));
+}
+
+#[test]
+fn no_file_but_the_pass_file_holds_a_password() {
+    let text = render("1.32.2", &main_store(), &visibility_store(), "10.1.2.3");
+    let service = layer::service(&BTreeSet::from(Role::ALL), &text, "stores");
+    for holder in [&text, &format!("{service:?}"), &dynamic::render()] {
+        assert!(!holder.contains("hunter"), "{holder}");
+    }
+    let passwords = pgpass::render(&PerStore {
+        main: &main_store(),
+        visibility: &visibility_store(),
+    });
+    assert_eq!(format!("{passwords:?}"), "(secret)");
+}
+
+#[test]
+fn a_rotated_password_changes_the_pass_file_only() {
+    let (old, new) = (
+        main_store(),
+        Database {
+            password: Secret::from("new"),
+            ..main_store()
+        },
+    );
+    let render = |main| render("1.32.2", main, &visibility_store(), "10.1.2.3");
+    assert_eq!(render(&old), render(&new));
+    let roles = BTreeSet::from(Role::ALL);
+    assert_eq!(
+        layer::service(&roles, &render(&old), "stores"),
+        layer::service(&roles, &render(&new), "stores")
+    );
+}
+
+/// As `PQgetpass` and lib/pq split a line: a backslash takes the next character as it is.
+fn fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        let field = fields.last_mut().unwrap();
+        match character {
+            '\\' => field.extend(characters.next()),
+            ':' => fields.push(String::new()),
+            other => field.push(other),
+        }
+    }
+    fields
+}
+
+#[test]
+fn the_pass_file_has_a_line_for_each_store_that_reads_back() {
+    let main = database(
+        "fd00::5",
+        "temporal-k8s_db",
+        "r:o\\le",
+        ":\\ '\"{{1}}$#&<é\\:",
+    );
+    let visibility = database("fd00::5", "temporal-k8s_visibility", "u", &"x:".repeat(100));
+    let text = pgpass::render(&PerStore {
+        main: &main,
+        visibility: &visibility,
+    });
+    let lines: Vec<_> = text.expose().lines().map(fields).collect();
+    let expected = [&main, &visibility].map(|database| {
+        vec![
+            database.host.clone(),
+            "5432".to_owned(),
+            database.name.clone(),
+            database.user.clone(),
+            database.password.expose().clone(),
+        ]
+    });
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn the_service_is_the_approved_one() {
+    let roles = BTreeSet::from([Role::Worker, Role::Frontend, Role::InternalFrontend]);
+    insta::assert_yaml_snapshot!(layer::service(&roles, "a: 1\n", "stores"), @"
+    override: replace
+    summary: Temporal server
+    command: temporal-server --root /etc/temporal --config config --env charm start --service=frontend --service=internal-frontend --service=worker
+    startup: enabled
+    working-dir: /etc/temporal
+    environment:
+      CHARM_STORES: stores
+      CHARM_YAML_SHA256: 37b128c59f1f5097f73f82691cb519f1f568667faab5ced1b4ab979d36837eae
+      PGPASSFILE: /etc/temporal/pgpass
+    kill-delay: 1m0s
+    ");
+}
+
+#[test]
+fn a_changed_configuration_is_a_changed_service() {
+    let roles = BTreeSet::from(Role::ALL);
+    let hash =
+        |text| layer::service(&roles, text, "stores").environment[layer::CONFIG_HASH].clone();
+    assert_eq!(hash("a: 1\n"), hash("a: 1\n"));
+    assert_ne!(hash("a: 1\n"), hash("a: 2\n"));
+}
+
+#[test]
+fn the_paths_of_the_command_are_those_of_the_files() {
+    let parts = [config::ROOT, config::DIRECTORY, config::ENVIRONMENT];
+    assert_eq!(format!("{}.yaml", parts.join("/")), config::PATH);
+}
+
+/// Accepts every connection, says `words`, and keeps it open.
+fn listener(address: Ipv4Addr, port: u16, words: &'static [u8]) {
+    let listener = TcpListener::bind((address, port)).unwrap();
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.write_all(words).ok();
+            kept.push(stream);
+        }
+    });
+}
+
+async fn refusal(database: &Database, limit: Duration) -> String {
+    let started = Instant::now();
+    match proof(Store::Main, database, limit).await {
+        Probe::Unreachable(why) => {
+            assert!(started.elapsed() < limit + SHORT, "{:?}", started.elapsed());
+            assert!(!why.contains("hunter"), "{why}");
+            why
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_says_so() {
+    let limit = Duration::from_secs(5);
+    let nobody = database("127.63.0.1", "d", "u", "hunter2");
+    assert_eq!(
+        refusal(&nobody, limit).await,
+        "connection refused by 127.63.0.1:5432"
+    );
+    let nowhere = database("not..a.name", "d", "u", "hunter2");
+    assert_eq!(
+        refusal(&nowhere, limit).await,
+        "host name `not..a.name` does not resolve"
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_says_nothing_is_given_up() {
+    let address = Ipv4Addr::new(127, 63, 0, 2);
+    listener(address, 5432, b"");
+    let silent = database(&address.to_string(), "d", "u", "hunter2");
+    assert_eq!(
+        refusal(&silent, SHORT).await,
+        "no answer from 127.63.0.2:5432 within 0.3 s"
+    );
+}
+
+#[tokio::test]
+async fn a_listener_that_is_no_database_is_told_apart() {
+    let address = Ipv4Addr::new(127, 63, 0, 3);
+    listener(address, 5432, b"Z\0\0\0\x05I");
+    let other = database(&address.to_string(), "d", "u", "hunter2");
+    let why = refusal(&other, Duration::from_secs(5)).await;
+    let words = "127.63.0.3:5432 does not speak as PostgreSQL does";
+    assert!(why.starts_with(words), "{why}");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up() {
+    let address = Ipv4Addr::new(127, 63, 0, 4);
+    listener(address, 7233, b"");
+    listener(address, 7234, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let roles = BTreeSet::from([Role::Frontend, Role::History, Role::Matching, Role::Worker]);
+    let started = Instant::now();
+    let serving = look(IpAddr::V4(address), &roles, SHORT).await;
+    assert!(started.elapsed() < SHORT * 2, "{:?}", started.elapsed());
+    let silence = Err("no answer from 127.63.0.4:7233 within 0.3 s".to_owned());
+    assert_eq!(serving.roles[&Role::Frontend], silence);
+    assert_eq!(serving.store, Some(silence));
+    assert_eq!(serving.version, None);
+    assert!(serving.roles[&Role::History].is_err());
+    assert_eq!(
+        serving.roles[&Role::Matching],
+        Err("connection refused by 127.63.0.4:7235".to_owned())
+    );
+    assert_eq!(serving.roles[&Role::Worker], Ok(()));
+}
+
+#[tokio::test]
+async fn waiting_for_a_server_ends() {
+    let roles = BTreeSet::from([Role::Matching]);
+    let started = Instant::now();
+    let pause = Duration::from_millis(50);
+    let serving = wait_until_serving([127, 63, 0, 5].into(), &roles, SHORT, pause).await;
+    assert!(serving.roles[&Role::Matching].is_err());
+    assert!((SHORT / 2..SHORT * 2).contains(&started.elapsed()));
+    assert_eq!(serving.store, None);
+}
+
+#[tokio::test]
+async fn a_unit_with_only_a_worker_needs_no_listener() {
+    let roles = BTreeSet::from([Role::Worker]);
+    let limit = Duration::from_secs(5);
+    let serving = wait_until_serving([127, 63, 0, 6].into(), &roles, limit, SHORT).await;
+    assert_eq!(serving.roles, [(Role::Worker, Ok(()))].into());
+}

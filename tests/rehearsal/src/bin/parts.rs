@@ -1,0 +1,26 @@
+//! `parts`: builds and finds every real part that the tests need, with its progress on stderr.
+//! Called by tox before the tests, which would hide it.
+
+use std::process::ExitCode;
+
+use rehearsal::chain;
+use rehearsal::parts::{PEBBLE_VERSIONS, Part, TEMPORAL_VERSIONS, prepare};
+
+fn main() -> ExitCode {
+    let found = [
+        Part::Postgresql,
+        Part::TemporalCli,
+        Part::Nginx,
+        Part::Python,
+    ];
+    let pebbles = PEBBLE_VERSIONS.map(|version| Part::Pebble(version.to_owned()));
+    let temporals = TEMPORAL_VERSIONS.map(|version| Part::Temporal(version.to_owned()));
+    let all: Vec<_> = found.into_iter().chain(pebbles).chain(temporals).collect();
+    match prepare(&all) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("parts: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! One hook from its environment to its flush, in a process or, for a counterpart, in this one.
+
+use std::time::Instant;
+
+use super::context::{ActionSaid, HookContext};
+use super::event::Event;
+use super::hooks::{self, Dispatch, Ended, Place};
+use super::record::{ActionOutcome, ActionStatus, Exit, HookRun};
+use super::{Juju, JujuError};
+
+impl Juju {
+    /// Runs it, and commits its changes if it ended well. Says also what an action said, and
+    /// whether the charm set its status.
+    pub(super) fn dispatch(
+        &mut self,
+        unit: &str,
+        event: Event,
+    ) -> Result<(HookRun, ActionSaid, bool), JujuError> {
+        let context = format!("{unit}-{}-{}", event.name(), self.log.len());
+        let (socket, charm_dir) = (self.socket_of(unit), self.cloud.charm_dir(unit));
+        let place = Place {
+            charm_dir: &charm_dir,
+            tools: &self.tools,
+            socket: &socket,
+            context: &context,
+        };
+        let environment = hooks::environment(&self.model, unit, &event, &place);
+        let mut hook = HookContext::new(&mut self.model, unit, event.clone());
+        let ended = match (self.charms.get_mut(unit), self.listeners.get(unit)) {
+            (Some(charm), _) => play(charm.as_mut(), &event, &mut hook),
+            (None, Some(listener)) => {
+                let command = self.cloud.charm_command(unit);
+                let mut command = command
+                    .map_err(|source| JujuError::cloud("enter the charm of", unit, source))?;
+                command.envs(environment);
+                let (faults, limit) = (self.faults.as_mut_slice(), self.hook_limit);
+                let dispatch = Dispatch {
+                    command,
+                    context,
+                    listener,
+                    socket: &socket,
+                    faults,
+                    limit,
+                };
+                hooks::run(dispatch, &mut hook)
+            }
+            (None, None) => {
+                return Err(super::relate::Refusal::NoUnit(unit.to_owned()).into());
+            }
+        };
+        if let Some(before_flush) = &mut self.before_flush {
+            before_flush(unit, &event, hook.model);
+        }
+        let flush = if ended.exit.success() {
+            Some(hook.flush())
+        } else {
+            None
+        };
+        let run = HookRun {
+            unit: unit.to_owned(),
+            hook: event.name(),
+            event,
+            exit: ended.exit,
+            flushed: flush == Some(Ok(())),
+            flush_error: flush.and_then(Result::err).map(|error| error.to_string()),
+            duration: ended.duration,
+            calls: ended.calls,
+            stdout: ended.stdout,
+            stderr: ended.stderr,
+            juju_log: std::mem::take(&mut hook.log),
+        };
+        Ok((run, std::mem::take(&mut hook.said), hook.status_set))
+    }
+}
+
+/// Runs a counterpart's hook in this process.
+fn play(charm: &mut dyn super::Charm, event: &Event, hook: &mut HookContext) -> Ended {
+    let start = Instant::now();
+    let (exit, stderr) = match charm.dispatch(event, hook) {
+        Ok(()) => (Exit::Code(0), String::new()),
+        Err(error) => {
+            let causes = std::iter::successors(Some(&*error), |error| error.source());
+            let chain: Vec<String> = causes.map(ToString::to_string).collect();
+            (Exit::Code(1), chain.join(": "))
+        }
+    };
+    let duration = start.elapsed();
+    Ended {
+        exit,
+        duration,
+        calls: Vec::new(),
+        stdout: String::new(),
+        stderr,
+    }
+}
+
+pub(super) fn outcome(run: &HookRun, said: ActionSaid) -> ActionOutcome {
+    let mut results = said.results;
+    let code = match run.exit {
+        Exit::Code(code) => code,
+        Exit::Signal(_) | Exit::TimedOut | Exit::NotStarted(_) => 1,
+    };
+    results.insert("return-code".to_owned(), code.to_string());
+    for (key, text) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
+        if !text.is_empty() {
+            results.insert(key.to_owned(), text.clone());
+        }
+    }
+    let failure = match (&run.exit, &run.flush_error) {
+        (exit, _) if !exit.success() => said.failure.or_else(|| Some(exit.to_string())),
+        (_, Some(error)) => Some(error.clone()),
+        _ => said.failure,
+    };
+    let status = if failure.is_some() {
+        ActionStatus::Failed
+    } else {
+        ActionStatus::Completed
+    };
+    ActionOutcome {
+        status,
+        results,
+        message: failure.unwrap_or_default(),
+        log: said.log,
+    }
+}
