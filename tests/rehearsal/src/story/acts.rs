@@ -104,7 +104,17 @@ impl Story<'_> {
 
     fn namespace_is_there(&mut self) -> Outcome {
         let command = ["operator", "namespace", "describe", "--namespace", "default"];
-        let text = self.stage.cli(&[&command[..], &["--output", "json"]].concat())?;
+        let command = [&command[..], &["--output", "json"]].concat();
+        let begin = self.teller.elapsed();
+        // A frontend may know namespaces from a list that it reads again every ten seconds.
+        let text = loop {
+            match self.stage.cli(&command) {
+                Err(_) if self.teller.elapsed() - begin < WORKFLOW => {
+                    std::thread::sleep(Duration::from_millis(250));
+                }
+                outcome => break outcome?,
+            }
+        };
         let described: Value = serde_json::from_str(&text)?;
         let retention = described.pointer("/config/workflowExecutionRetentionTtl");
         expect(retention.and_then(Value::as_str) == Some(RETENTION), || {
