@@ -1,6 +1,6 @@
 //! The access matrix and what Juju keeps in bags itself (juju.md §4).
 
-use rehearsal::juju::ToolError;
+use rehearsal::juju::{Settings, ToolError};
 
 use crate::world::{World, refused, tool_with};
 
@@ -149,10 +149,8 @@ fn remote_data_is_not_read_in_broken() {
     world.script("server", move |event, hook| {
         if event.name() == "db-relation-broken" {
             log.borrow_mut().push(hook.relation_get(id, "db"));
-            log.borrow_mut().push(
-                hook.relation_get(id, "server/0")
-                    .map(|_| Default::default()),
-            );
+            log.borrow_mut()
+                .push(hook.relation_get(id, "server/0").map(|_| Settings::new()));
         }
         Ok(())
     });
@@ -160,7 +158,7 @@ fn remote_data_is_not_read_in_broken() {
     world.settle();
     assert_eq!(
         *seen.borrow(),
-        [Err(ToolError::PermissionDenied), Ok(Default::default())]
+        [Err(ToolError::PermissionDenied), Ok(Settings::new())]
     );
 }
 
