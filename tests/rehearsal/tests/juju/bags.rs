@@ -1,6 +1,8 @@
 //! The access matrix and what Juju keeps in bags itself (juju.md §4).
 
-use rehearsal::juju::{Settings, ToolError};
+use std::collections::BTreeMap;
+
+use rehearsal::juju::ToolError;
 
 use crate::world::{World, refused, tool_with};
 
@@ -149,8 +151,10 @@ fn remote_data_is_not_read_in_broken() {
     world.script("server", move |event, hook| {
         if event.name() == "db-relation-broken" {
             log.borrow_mut().push(hook.relation_get(id, "db"));
-            log.borrow_mut()
-                .push(hook.relation_get(id, "server/0").map(|_| Settings::new()));
+            log.borrow_mut().push(
+                hook.relation_get(id, "server/0")
+                    .map(|_| BTreeMap::default()),
+            );
         }
         Ok(())
     });
@@ -158,7 +162,7 @@ fn remote_data_is_not_read_in_broken() {
     world.settle();
     assert_eq!(
         *seen.borrow(),
-        [Err(ToolError::PermissionDenied), Ok(Settings::new())]
+        [Err(ToolError::PermissionDenied), Ok(BTreeMap::default())]
     );
 }
 
