@@ -419,6 +419,22 @@ fn update_status_runs_only_when_nothing_else_is_due() {
 }
 
 #[test]
+fn update_status_is_last_in_every_order() {
+    for seed in 0..20 {
+        let mut world = World::settled(1, 0);
+        world.juju.order(OrderOfEvents::shuffled(seed));
+        world.juju.update_status("server").unwrap();
+        world.juju.config("server", &[("level", "debug")]).unwrap();
+        world.cloud.boot("server/0", "main");
+        let hooks = world.hooks();
+        assert_eq!(
+            (hooks.len(), hooks[2].as_str()),
+            (3, "server/0 update-status")
+        );
+    }
+}
+
+#[test]
 fn a_new_leader_hears_leader_elected_and_the_old_one_nothing() {
     let mut world = World::settled(2, 0);
     world.juju.set_leader("server", "server/1").unwrap();
