@@ -390,6 +390,11 @@ impl Stage {
         serde_json::from_str(&finished.stdout).map_err(unreadable)
     }
 
+    /// The program of the `temporal` CLI.
+    pub fn temporal_cli(&self) -> Result<PathBuf, StageError> {
+        Ok(self.parts.temporal_cli()?)
+    }
+
     /// Runs the `temporal` CLI in the model, against our Service.
     pub fn cli(&self, arguments: &[&str]) -> Result<String, StageError> {
         let directory = self.node.pod_directory(Client::Inside.unit())?.join("cli");

@@ -278,11 +278,14 @@ impl Story<'_> {
 
     /// Juju goes on; the person at the keyboard plays with what is there.
     fn keep(&mut self) -> Outcome {
-        let text = "\nthe deployment stays, until Ctrl-C. From another terminal, as the same user:\n\
-                    \x20 nsenter --target $(pgrep --newest --full 'rehearsal .*--inside') --all \
-                    temporal workflow list --address ADDRESS:7233";
         let address = self.stage.node.service_ip(APP).map(|ip| ip.to_string()).unwrap_or_default();
-        self.teller.line(&text.replace("ADDRESS", &address));
+        let temporal = self.stage.temporal_cli()?;
+        self.teller.line(&format!(
+            "\nthe deployment stays until Ctrl-C. From another terminal, as the same user:\n  \
+             nsenter --all --target $(pgrep --newest --full '[r]ehearsal .*--inside') \
+             {} workflow list --address {address}:7233",
+            temporal.display()
+        ));
         loop {
             // Never done: Ctrl-C ends the whole sandbox.
             self.stage.until("Ctrl-C", Duration::MAX, |_| false)?;
