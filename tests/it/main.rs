@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod dispatch;
+#[cfg(test)]
 mod juju;
 #[cfg(test)]
 mod model;
@@ -20,4 +22,10 @@ mod properties;
 #[cfg(test)]
 mod regressions_relations;
 #[cfg(test)]
+#[path = "../scenarios/mod.rs"]
+mod scenarios;
+#[cfg(test)]
 mod server;
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;

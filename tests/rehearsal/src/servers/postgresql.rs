@@ -382,7 +382,7 @@ fn run(
 /// of its own in which the same user has the number 1. That number has a name on every system,
 /// which `initdb` insists on, and the files keep their owner; so it works for root, for an ordinary
 /// user and inside a pod alike.
-fn unprivileged(is_root: bool) -> &'static [&'static str] {
+pub fn unprivileged(is_root: bool) -> &'static [&'static str] {
     if is_root {
         &["unshare", "--user", "--map-user=1", "--map-group=1", "--"]
     } else {

@@ -1,5 +1,7 @@
 //! The access matrix and what Juju keeps in bags itself (juju.md §4).
 
+use std::collections::BTreeMap;
+
 use rehearsal::juju::ToolError;
 
 use crate::world::{World, refused, tool_with};
@@ -151,7 +153,7 @@ fn remote_data_is_not_read_in_broken() {
             log.borrow_mut().push(hook.relation_get(id, "db"));
             log.borrow_mut().push(
                 hook.relation_get(id, "server/0")
-                    .map(|_| Default::default()),
+                    .map(|_| BTreeMap::default()),
             );
         }
         Ok(())
@@ -160,7 +162,7 @@ fn remote_data_is_not_read_in_broken() {
     world.settle();
     assert_eq!(
         *seen.borrow(),
-        [Err(ToolError::PermissionDenied), Ok(Default::default())]
+        [Err(ToolError::PermissionDenied), Ok(BTreeMap::default())]
     );
 }
 

@@ -1,0 +1,241 @@
+//! From nothing to a serving application, and back to nothing.
+
+use super::stage::{
+    ADMIN, APP, CONFIG, POSTGRESQL, Stage, UNIT, assert_all_active, assert_status, deploy,
+    deploy_calmly, deploy_counterparts, integrate, rests, settle, units, update_status,
+};
+
+/// The ports of all roles of the newest server, as `juju status` has them.
+const ALL_PORTS: [&str; 10] = [
+    "6933/tcp", "6934/tcp", "6935/tcp", "6936/tcp", "6939/tcp", "7233/tcp", "7234/tcp", "7235/tcp",
+    "7236/tcp", "7239/tcp",
+];
+
+/// Every step of the README, with what the operator sees after it.
+pub(crate) fn a_fresh_deployment_in_the_calm_order_becomes_active(stage: &mut dyn Stage) {
+    deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
+    deploy(stage, 1, &[]);
+    settle(stage);
+    assert_status(
+        stage,
+        UNIT,
+        "blocked",
+        &["`db`", "juju integrate temporal-k8s:db postgresql-k8s:db"],
+    );
+    integrate(stage, "db");
+    settle(stage);
+    assert_status(
+        stage,
+        UNIT,
+        "blocked",
+        &["`visibility`", "juju integrate temporal-k8s:visibility"],
+    );
+    integrate(stage, "visibility");
+    settle(stage);
+    assert_status(
+        stage,
+        UNIT,
+        "blocked",
+        &["schema", "juju integrate temporal-k8s:admin"],
+    );
+    assert!(!stage.runs(UNIT), "nothing may run without a schema");
+    integrate(stage, "admin");
+    let runs = settle(stage);
+    assert_all_active(stage);
+    assert!(
+        runs.iter().all(|run| run.hook != "update-status"),
+        "active in the hook that made it possible"
+    );
+    assert_eq!(stage.starts(UNIT), 1, "one start is enough");
+
+    let mut ports = stage.juju().opened_ports(UNIT);
+    ports.sort();
+    assert_eq!(ports, ALL_PORTS);
+    assert_eq!(stage.juju().model().applications[APP].version, "1.32.2");
+    for (endpoint, name) in [
+        ("db", "temporal-k8s_db"),
+        ("visibility", "temporal-k8s_visibility"),
+    ] {
+        let relation = stage
+            .juju()
+            .relation(&format!("{APP}:{endpoint}"))
+            .expect("related");
+        assert_eq!(stage.juju().databag(relation, APP)["database"], name);
+    }
+    let relation = stage
+        .juju()
+        .relation("temporal-k8s:admin")
+        .expect("related");
+    let told = stage.juju().databag(relation, APP)["database_connections"].clone();
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told["db"]["dbname"], "temporal-k8s_db");
+    assert_eq!(told["visibility"]["dbname"], "temporal-k8s_visibility");
+    assert!(
+        told["db"]["port"].is_string(),
+        "the admin application wants texts only"
+    );
+    let modes: Vec<(String, String)> = stage
+        .files(UNIT)
+        .into_iter()
+        .map(|(path, (_, mode))| (path, mode))
+        .collect();
+    let expected = [
+        CONFIG,
+        "/etc/temporal/config/dynamicconfig/docker.yaml",
+        "/etc/temporal/pgpass",
+    ];
+    assert_eq!(
+        modes,
+        expected.map(|path| (path.to_owned(), "600".to_owned()))
+    );
+    rests(stage);
+}
+
+/// Only the leader writes application data, whoever that is, and everybody serves.
+pub(crate) fn three_units_become_active_and_leadership_may_move_at_any_time(stage: &mut dyn Stage) {
+    deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
+    deploy(stage, 3, &[]);
+    for endpoint in ["db", "visibility", "admin"] {
+        integrate(stage, endpoint);
+    }
+    // after every third hook the next unit leads
+    let mut hooks = 0;
+    while let Some(run) = stage.juju().step().expect("the cloud works") {
+        assert!(run.success(), "{run}: {}", run.stderr);
+        hooks += 1;
+        if hooks % 3 == 0 && hooks < 90 {
+            let next = format!("{APP}/{}", (hooks / 3) % 3);
+            if units(stage).contains(&next) {
+                stage.juju().set_leader(APP, &next).expect("a unit");
+            }
+        }
+        assert!(hooks < 500, "it never comes to rest");
+    }
+    settle(stage);
+    assert_all_active(stage);
+    for run in stage.juju().log().to_vec() {
+        for call in run.calls.iter().filter(|call| call.name == "relation-set") {
+            assert_eq!(call.code, 0, "{}: Juju has refused {call}", run.hook);
+        }
+    }
+    stage
+        .juju()
+        .set_leader(APP, "temporal-k8s/2")
+        .expect("a unit");
+    settle(stage);
+    assert_all_active(stage);
+    rests(stage);
+}
+
+/// One role of a split deployment.
+pub(crate) fn a_worker_only_application_opens_only_its_ports(stage: &mut dyn Stage) {
+    deploy_calmly(stage, 1, &[("services", "worker")]);
+    assert_status(stage, UNIT, "active", &[]);
+    let mut ports = stage.juju().opened_ports(UNIT);
+    ports.sort();
+    assert_eq!(ports, ["6939/tcp", "7239/tcp"]);
+    rests(stage);
+    // roles that come and go take their ports with them
+    stage
+        .juju()
+        .config(APP, &[("services", "worker,matching")])
+        .expect("config");
+    settle(stage);
+    let mut ports = stage.juju().opened_ports(UNIT);
+    ports.sort();
+    assert_eq!(ports, ["6935/tcp", "6939/tcp", "7235/tcp", "7239/tcp"]);
+    stage
+        .juju()
+        .config(APP, &[("services", "matching")])
+        .expect("config");
+    settle(stage);
+    let mut ports = stage.juju().opened_ports(UNIT);
+    ports.sort();
+    assert_eq!(ports, ["6935/tcp", "7235/tcp"]);
+    assert_status(stage, UNIT, "active", &[]);
+    rests(stage);
+}
+
+/// Law S15.
+pub(crate) fn removing_the_application_leaves_nothing(stage: &mut dyn Stage) {
+    deploy_calmly(stage, 2, &[]);
+    assert_all_active(stage);
+    rests(stage);
+    stage
+        .juju()
+        .remove_application(APP)
+        .expect("remove-application");
+    settle(stage);
+    assert!(
+        !stage.juju().model().applications.contains_key(APP),
+        "the model knows it still"
+    );
+    assert!(!stage.cloud_knows(APP), "the cloud knows it still");
+    let left: Vec<String> = stage
+        .juju()
+        .model()
+        .relations
+        .values()
+        .map(|relation| relation.key())
+        .collect();
+    assert!(left.iter().all(|key| !key.contains(APP)), "{left:?}");
+}
+
+/// Two applications, one cluster: only the first has an admin, and the second asks the database itself.
+pub(crate) fn split_applications_share_one_pair_of_databases(stage: &mut dyn Stage) {
+    deploy_calmly(
+        stage,
+        1,
+        &[
+            ("services", "frontend,history"),
+            ("database-prefix", "shared"),
+        ],
+    );
+    assert_status(stage, UNIT, "active", &[]);
+    let charm = stage.charm();
+    let config = [
+        ("services", "matching,worker"),
+        ("database-prefix", "shared"),
+    ];
+    stage
+        .juju()
+        .deploy("temporal-rest", charm, 1, &config)
+        .expect("deploy");
+    for endpoint in ["db", "visibility"] {
+        stage
+            .juju()
+            .integrate(&format!("temporal-rest:{endpoint}"), "postgresql-k8s:db")
+            .expect("integrate");
+    }
+    settle(stage);
+    let rest = stage
+        .juju()
+        .unit_status("temporal-rest/0")
+        .expect("a unit")
+        .clone();
+    assert_eq!(
+        (rest.status.as_str(), rest.message.as_str()),
+        ("active", "")
+    );
+    let (own, _) = stage
+        .file("temporal-rest/0", CONFIG)
+        .expect("a configuration");
+    let own = String::from_utf8_lossy(&own).into_owned();
+    assert!(
+        own.contains("shared_db") && own.contains("shared_visibility"),
+        "{own}"
+    );
+    rests(stage);
+}
+
+/// The first server that the charm was made for has no internal frontend, another plugin and an older schema.
+pub(crate) fn an_old_server_is_run_as_well(stage: &mut dyn Stage) {
+    stage.set_server_version("1.17.4");
+    deploy_calmly(stage, 1, &[]);
+    assert_status(stage, UNIT, "active", &[]);
+    let ports = stage.juju().opened_ports(UNIT);
+    assert!(!ports.contains(&"7236/tcp".to_owned()), "{ports:?}");
+    assert_eq!(stage.juju().model().applications[APP].version, "1.17.4");
+    update_status(stage);
+    rests(stage);
+}

@@ -1,0 +1,81 @@
+//! Whole-process scenarios: an operator's doings, and what must be seen afterwards.
+//!
+//! Each runs on any [`Stage`]: on fakes in `tests/it`, on the real parts in `tests/integration`. Each ends with
+//! [`rests`]: one more hook for every unit, which must do nothing. `for_each_scenario!` lists them all.
+
+pub(crate) mod databases;
+pub(crate) mod deployment;
+pub(crate) mod ingress;
+pub(crate) mod operation;
+pub(crate) mod options;
+pub(crate) mod orders;
+pub(crate) mod stage;
+
+/// Calls `$run` with each scenario, in a test named like it.
+macro_rules! for_each_scenario {
+    ($run:ident) => {
+        $crate::scenarios::for_each_scenario! { $run;
+            deployment {
+                a_fresh_deployment_in_the_calm_order_becomes_active
+                three_units_become_active_and_leadership_may_move_at_any_time
+                a_worker_only_application_opens_only_its_ports
+                removing_the_application_leaves_nothing
+                split_applications_share_one_pair_of_databases
+                an_old_server_is_run_as_well
+            }
+            orders {
+                every_order_of_integrating_ends_in_the_same_state
+                every_legal_order_of_events_ends_in_the_same_state
+                update_status_alone_is_enough
+                pebble_may_come_up_late
+                the_address_of_the_service_may_come_late
+            }
+            databases {
+                removing_db_stops_the_server_in_that_very_hook
+                removing_visibility_stops_the_server_in_that_very_hook
+                a_new_provider_leader_changes_the_password_and_nothing_restarts
+                a_transient_mismatch_of_subnets_stops_nothing
+                a_database_made_anew_is_not_trusted_to_the_stale_signal
+                a_proven_schema_needs_no_admin
+                removing_admin_after_the_set_up_stops_nothing
+                a_database_that_is_down_at_the_start_is_waited_for
+                a_database_that_goes_down_stops_nothing
+                a_wrong_password_is_waited_out
+                a_silent_database_is_waited_for
+                an_old_schema_is_waited_for
+                hostile_passwords_arrive_unharmed
+                a_password_with_a_line_break_is_refused_in_clear_words
+            }
+            options {
+                another_number_of_shards_is_blocked_and_the_server_keeps_running
+                every_bad_option_is_reported_at_once
+                a_changed_log_level_restarts_once
+                services_are_trimmed_and_split
+            }
+            operation {
+                a_restarted_container_gets_everything_again
+                a_replaced_pod_gets_everything_again
+                a_drained_pod_stops_its_server_first
+                the_restart_action_restarts_and_says_so
+                the_restart_action_fails_honestly_without_a_container
+                a_full_disk_is_told_and_forgotten
+                units_come_and_go
+            }
+            ingress {
+                the_v2_protocol_is_spoken_by_default
+                the_protocol_of_early_2023_is_spoken_when_asked_for
+                switching_protocols_leaves_no_stale_key
+                an_ingress_on_an_application_without_a_frontend_is_blocked
+            }
+        }
+    };
+    ($run:ident; $($module:ident { $($name:ident)* })*) => {
+        $(mod $module {
+            $(#[test]
+            fn $name() {
+                super::$run(crate::scenarios::$module::$name);
+            })*
+        })*
+    };
+}
+pub(crate) use for_each_scenario;

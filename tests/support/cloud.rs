@@ -1,0 +1,270 @@
+//! Pods without Kubernetes: an address, fake Pebbles, and a mount namespace in which the charm finds
+//! their sockets where it looks for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rehearsal::juju::cloud::{Cloud, CloudError, Pod};
+
+use super::address::Address;
+use super::container::Container;
+use super::lock;
+use super::pebble::Pebble;
+use super::postgres::Postgres;
+use super::temporal::Image;
+
+/// The program under test.
+const DISPATCH: &str = env!("CARGO_BIN_EXE_dispatch");
+/// What makes a pod's view of the file system.
+const HOLD: &str = include_str!("hold.sh");
+
+/// One unit's pod.
+#[derive(Debug)]
+pub(crate) struct FakePod {
+    address: Address,
+    directory: PathBuf,
+    namespace: Option<Namespace>,
+    /// What its containers are made of.
+    pub image: Image,
+    /// By container.
+    pub pebbles: BTreeMap<String, Pebble>,
+}
+
+#[derive(Debug)]
+struct State {
+    directory: tempfile::TempDir,
+    version: String,
+    pods: BTreeMap<String, FakePod>,
+    services: BTreeMap<String, (Address, BTreeSet<u16>)>,
+}
+
+/// The cloud; clones are the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct FakeCloud {
+    postgres: Arc<Postgres>,
+    state: Arc<Mutex<State>>,
+}
+
+impl FakeCloud {
+    /// An empty cloud whose Temporal image has this version.
+    pub(crate) fn new(version: &str, postgres: &Arc<Postgres>) -> Self {
+        let state = State {
+            directory: tempfile::tempdir().expect("a directory"),
+            version: version.to_owned(),
+            pods: BTreeMap::new(),
+            services: BTreeMap::new(),
+        };
+        Self {
+            postgres: Arc::clone(postgres),
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// The directory of this cloud, for whatever else a test has to put somewhere.
+    pub(crate) fn directory(&self) -> PathBuf {
+        lock(&self.state).directory.path().to_owned()
+    }
+
+    /// The server version of pods made from now on.
+    pub(crate) fn version(&self) -> String {
+        lock(&self.state).version.clone()
+    }
+
+    /// Another image is attached.
+    pub(crate) fn set_version(&self, version: &str) {
+        version.clone_into(&mut lock(&self.state).version);
+    }
+
+    /// Looks at a pod.
+    pub(crate) fn with<R>(&self, unit: &str, look: impl FnOnce(&FakePod) -> R) -> R {
+        look(
+            lock(&self.state)
+                .pods
+                .get(unit)
+                .unwrap_or_else(|| panic!("`{unit}` has no pod")),
+        )
+    }
+
+    /// Looks at the workload container of a unit.
+    pub(crate) fn container<R>(&self, unit: &str, look: impl FnOnce(&Pebble) -> R) -> R {
+        self.with(unit, |pod| look(&pod.pebbles["temporal"]))
+    }
+
+    /// Whether anything of an application is left.
+    pub(crate) fn knows(&self, app: &str) -> bool {
+        let state = lock(&self.state);
+        let of_app = |unit: &String| unit.split('/').next() == Some(app);
+        state.services.contains_key(app) || state.pods.keys().any(of_app)
+    }
+
+    /// The ports of an application's Service.
+    pub(crate) fn ports(&self, app: &str) -> BTreeSet<u16> {
+        lock(&self.state)
+            .services
+            .get(app)
+            .map(|(_, ports)| ports.clone())
+            .unwrap_or_default()
+    }
+}
+
+/// A process that keeps a mount namespace alive. It ends when its standard input does, so also with us.
+#[derive(Debug)]
+struct Namespace {
+    holder: Child,
+}
+
+impl Namespace {
+    fn new(root: &Path, containers: &Path) -> Result<Self, CloudError> {
+        fs::create_dir_all(root)?;
+        let mut command = Command::new("unshare");
+        if !is_root() {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command
+            .args(["--mount", "sh", "-c", HOLD, "hold.sh"])
+            .arg(root)
+            .arg(containers);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = command.spawn()?;
+        let mut line = String::new();
+        if let Some(stdout) = holder.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        if line.trim() != "ready" {
+            return Err(
+                "this machine does not allow mount namespaces: run the tests as root, or \
+                        allow unprivileged user namespaces"
+                    .into(),
+            );
+        }
+        Ok(Self { holder })
+    }
+
+    /// Runs a program inside.
+    fn command(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command.env_clear();
+        if !is_root() {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        let target = self.holder.id().to_string();
+        command.args(["--target", &target, "--mount", "--root", "--"]);
+        command
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        _ = self.holder.wait();
+    }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
+}
+
+impl Cloud for FakeCloud {
+    fn create_pod(&mut self, pod: &Pod) -> Result<(), CloudError> {
+        let mut state = lock(&self.state);
+        let directory = state.directory.path().join(pod.unit.replace('/', "-"));
+        let containers = directory.join("containers");
+        fs::create_dir_all(&containers)?;
+        fs::create_dir_all(directory.join("charm"))?;
+        let address = Address::new();
+        let image = Image::new(&state.version, address.ip(), &self.postgres);
+        let mut pebbles = BTreeMap::new();
+        for name in &pod.containers {
+            let place = containers.join(name);
+            fs::create_dir_all(&place)?;
+            let socket = place.join("pebble.socket");
+            let container = Container::new(&format!("{}-{name}", address.ip()), image.clone());
+            pebbles.insert(name.clone(), Pebble::start(&socket, container));
+        }
+        let namespace = match pod.charm {
+            Some(_) => Some(Namespace::new(&directory.join("root"), &containers)?),
+            None => None,
+        };
+        if !state.services.contains_key(&pod.app) {
+            state
+                .services
+                .insert(pod.app.clone(), (Address::new(), BTreeSet::new()));
+        }
+        let made = FakePod {
+            address,
+            directory,
+            namespace,
+            image,
+            pebbles,
+        };
+        state.pods.insert(pod.unit.clone(), made);
+        Ok(())
+    }
+
+    fn delete_pod(&mut self, unit: &str) -> Result<(), CloudError> {
+        let removed = lock(&self.state).pods.remove(unit);
+        if let Some(pod) = removed {
+            let directory = pod.directory.clone();
+            drop(pod);
+            fs::remove_dir_all(directory)?;
+        }
+        Ok(())
+    }
+
+    fn charm_command(&self, unit: &str) -> Result<Command, CloudError> {
+        let state = lock(&self.state);
+        let pod = state.pods.get(unit).ok_or("no such pod")?;
+        let namespace = pod.namespace.as_ref().ok_or("no charm in this pod")?;
+        let mut command = namespace.command();
+        command
+            .arg("/usr/bin/env")
+            .arg("--chdir")
+            .arg(pod.directory.join("charm"))
+            .arg(DISPATCH);
+        Ok(command)
+    }
+
+    fn charm_dir(&self, unit: &str) -> PathBuf {
+        self.with(unit, |pod| pod.directory.join("charm"))
+    }
+
+    fn boot_id(&self, unit: &str, container: &str) -> Option<String> {
+        lock(&self.state)
+            .pods
+            .get(unit)?
+            .pebbles
+            .get(container)?
+            .boot_id()
+    }
+
+    fn pod_ip(&self, unit: &str) -> Option<IpAddr> {
+        let ip: Ipv4Addr = lock(&self.state).pods.get(unit)?.address.ip();
+        Some(IpAddr::V4(ip))
+    }
+
+    fn service_ip(&self, app: &str) -> Option<IpAddr> {
+        lock(&self.state)
+            .services
+            .get(app)
+            .map(|(address, _)| IpAddr::V4(address.ip()))
+    }
+
+    fn expose(&mut self, app: &str, ports: &BTreeSet<u16>) -> Result<(), CloudError> {
+        if let Some((_, exposed)) = lock(&self.state).services.get_mut(app) {
+            exposed.clone_from(ports);
+        }
+        Ok(())
+    }
+
+    fn delete_application(&mut self, app: &str) -> Result<(), CloudError> {
+        let mut state = lock(&self.state);
+        state.services.remove(app);
+        Ok(())
+    }
+}

@@ -1,0 +1,582 @@
+//! A PostgreSQL that speaks the wire protocol (version 3) and knows what the charm asks: who may log in,
+//! which databases there are, and what Temporal's tables say.
+//!
+//! It asks for the password in clear text, so that a test sees exactly what arrived. A query that it does not
+//! know is an error, as it is for a database whose schema is another one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::address::Address;
+use super::{RUNTIME, lock};
+
+/// One database, as far as Temporal writes into it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Database {
+    /// Who may connect.
+    pub users: BTreeSet<String>,
+    /// `schema_version`: `db_name` → `curr_version`; `None` before the table was created.
+    pub schema: Option<BTreeMap<String, String>>,
+    /// `cluster_metadata_info` exists.
+    pub has_metadata: bool,
+    /// The shard count that the first server has written.
+    pub shards: Option<u32>,
+}
+
+/// What clients meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// It answers.
+    Up,
+    /// It accepts connections and says nothing.
+    Silent,
+    /// It refuses everybody's password.
+    Distrustful,
+}
+
+#[derive(Debug)]
+struct State {
+    mood: Mood,
+    passwords: BTreeMap<String, String>,
+    databases: BTreeMap<String, Database>,
+    /// Advisory locks: database and key → session.
+    locks: BTreeMap<(String, String), u32>,
+    sessions: u32,
+}
+
+/// A running fake; dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    address: Address,
+    state: Arc<Mutex<State>>,
+    listener: Mutex<Option<JoinHandle<()>>>,
+}
+
+const PORT: u16 = 5432;
+
+impl Postgres {
+    /// Starts it, empty.
+    pub(crate) fn start() -> Arc<Self> {
+        let state = State {
+            mood: Mood::Up,
+            passwords: BTreeMap::new(),
+            databases: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            sessions: 0,
+        };
+        let postgres = Self {
+            address: Address::new(),
+            state: Arc::new(Mutex::new(state)),
+            listener: Mutex::new(None),
+        };
+        postgres.up();
+        Arc::new(postgres)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((self.address.ip(), PORT))
+    }
+
+    /// Accepts connections again.
+    pub(crate) fn up(&self) {
+        self.set_mood(Mood::Up);
+        let mut listener = lock(&self.listener);
+        if listener.is_none() {
+            let address = self.address();
+            let socket = RUNTIME
+                .block_on(TcpListener::bind(address))
+                .expect("PostgreSQL's port");
+            *listener = Some(RUNTIME.spawn(accept(socket, Arc::clone(&self.state))));
+        }
+    }
+
+    /// Refuses connections and ends those that there are.
+    pub(crate) fn down(&self) {
+        if let Some(listener) = lock(&self.listener).take() {
+            listener.abort();
+            // the port is free only when the task is gone
+            _ = RUNTIME.block_on(listener);
+        }
+    }
+
+    /// Is it there at all, and does it answer?
+    pub(crate) fn answers(&self) -> bool {
+        lock(&self.listener).is_some() && lock(&self.state).mood == Mood::Up
+    }
+
+    /// Changes what clients meet from now on.
+    pub(crate) fn set_mood(&self, mood: Mood) {
+        lock(&self.state).mood = mood;
+    }
+
+    /// `CREATE ROLE` or `ALTER ROLE … PASSWORD`.
+    pub(crate) fn set_password(&self, user: &str, password: &str) {
+        lock(&self.state)
+            .passwords
+            .insert(user.to_owned(), password.to_owned());
+    }
+
+    /// `DROP ROLE`.
+    pub(crate) fn drop_user(&self, user: &str) {
+        let mut state = lock(&self.state);
+        state.passwords.remove(user);
+        for database in state.databases.values_mut() {
+            database.users.remove(user);
+        }
+    }
+
+    /// `CREATE DATABASE IF NOT EXISTS` and `GRANT ALL`.
+    pub(crate) fn create_database(&self, name: &str, user: &str) {
+        let mut state = lock(&self.state);
+        let database = state.databases.entry(name.to_owned()).or_default();
+        database.users.insert(user.to_owned());
+    }
+
+    /// `DROP DATABASE` and `CREATE DATABASE`: the same users, nothing in it.
+    pub(crate) fn recreate_database(&self, name: &str) {
+        let mut state = lock(&self.state);
+        if let Some(database) = state.databases.get_mut(name) {
+            *database = Database {
+                users: std::mem::take(&mut database.users),
+                ..Database::default()
+            };
+        }
+    }
+
+    /// Does something with a database, as a client that has logged in to it.
+    pub(crate) fn with<R>(
+        &self,
+        login: &Login<'_>,
+        act: impl FnOnce(&mut Database) -> R,
+    ) -> Result<R, Refusal> {
+        if !self.answers() {
+            return Err(Refusal::Unreachable);
+        }
+        let mut state = lock(&self.state);
+        state.log_in(login)?;
+        let database = state
+            .databases
+            .get_mut(login.database)
+            .ok_or(Refusal::NoDatabase)?;
+        Ok(act(database))
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(listener) = lock(&self.listener).take() {
+            listener.abort();
+        }
+    }
+}
+
+/// Who wants to go where.
+#[derive(Clone, Copy)]
+pub(crate) struct Login<'a> {
+    /// The role.
+    pub user: &'a str,
+    /// Its password.
+    pub password: &'a str,
+    /// The database.
+    pub database: &'a str,
+}
+
+/// Why a login fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Nobody answers.
+    Unreachable,
+    /// SQLSTATE 28P01.
+    BadPassword,
+    /// SQLSTATE 3D000.
+    NoDatabase,
+    /// SQLSTATE 42501.
+    NotGranted,
+}
+
+impl Refusal {
+    fn report(self, login: &Login<'_>) -> (&'static str, String) {
+        match self {
+            Self::Unreachable => ("08006", "connection failure".to_owned()),
+            Self::BadPassword => (
+                "28P01",
+                format!("password authentication failed for user \"{}\"", login.user),
+            ),
+            Self::NoDatabase => (
+                "3D000",
+                format!("database \"{}\" does not exist", login.database),
+            ),
+            Self::NotGranted => (
+                "42501",
+                format!("permission denied for database \"{}\"", login.database),
+            ),
+        }
+    }
+}
+
+impl State {
+    fn log_in(&self, login: &Login<'_>) -> Result<(), Refusal> {
+        let known = self.passwords.get(login.user);
+        if self.mood == Mood::Distrustful || known.is_none_or(|known| known != login.password) {
+            return Err(Refusal::BadPassword);
+        }
+        let database = self
+            .databases
+            .get(login.database)
+            .ok_or(Refusal::NoDatabase)?;
+        if !database.users.contains(login.user) {
+            return Err(Refusal::NotGranted);
+        }
+        Ok(())
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
+    // aborted with the listener, and with it all sessions
+    let mut sessions = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        sessions.spawn(async move {
+            if lock(&state).mood == Mood::Silent {
+                return std::future::pending::<()>().await;
+            }
+            // a client that goes away in the middle is its own business
+            _ = Session::new(stream, state).serve().await;
+        });
+        while sessions.try_join_next().is_some() {}
+    }
+}
+
+struct Session {
+    number: u32,
+    stream: TcpStream,
+    state: Arc<Mutex<State>>,
+    database: String,
+    /// The unnamed statement.
+    query: String,
+    /// Its bound parameter; the charm's queries have one at most.
+    parameter: Option<String>,
+}
+
+/// A column that the charm may ask for, with PostgreSQL's number of the type.
+#[derive(Clone)]
+enum Value {
+    Bool(bool),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Value {
+    fn type_oid(&self) -> i32 {
+        match self {
+            Self::Bool(_) => 16,
+            Self::Bytes(_) => 17,
+            Self::Text(_) => 1043,
+        }
+    }
+
+    fn binary(&self) -> Vec<u8> {
+        match self {
+            Self::Bool(value) => vec![u8::from(*value)],
+            Self::Text(text) => text.clone().into_bytes(),
+            Self::Bytes(bytes) => bytes.clone(),
+        }
+    }
+}
+
+/// The columns of an answer (one value each, of the right type) and whether there is a row.
+struct Answer {
+    row: Vec<Value>,
+    found: bool,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        lock(&self.state)
+            .locks
+            .retain(|_, session| *session != self.number);
+    }
+}
+
+impl Session {
+    fn new(stream: TcpStream, state: Arc<Mutex<State>>) -> Self {
+        let number = {
+            let mut state = lock(&state);
+            state.sessions += 1;
+            state.sessions
+        };
+        Self {
+            number,
+            stream,
+            state,
+            database: String::new(),
+            query: String::new(),
+            parameter: None,
+        }
+    }
+
+    async fn serve(mut self) -> io::Result<()> {
+        if !self.start().await? {
+            return Ok(());
+        }
+        loop {
+            let kind = self.stream.read_u8().await?;
+            let body = self.body().await?;
+            match kind {
+                b'Q' => {
+                    // BEGIN, ROLLBACK and the like: nothing here is ever changed by SQL
+                    let text = until_zero(&body, 0);
+                    let tag = text
+                        .split_whitespace()
+                        .next()
+                        .unwrap_or_default()
+                        .to_uppercase();
+                    let tag = if tag == "START" {
+                        "START TRANSACTION".to_owned()
+                    } else {
+                        tag
+                    };
+                    self.send(b'C', &[tag.as_bytes(), b"\0"].concat()).await?;
+                    self.send(b'Z', b"I").await?;
+                }
+                b'P' => {
+                    let name = until_zero(&body, 0);
+                    self.query = until_zero(&body, name.len() + 1);
+                    self.send(b'1', b"").await?;
+                }
+                b'B' => {
+                    self.parameter = bound(&body);
+                    self.send(b'2', b"").await?;
+                }
+                b'D' => self.describe(body.first() == Some(&b'S')).await?,
+                b'E' => self.execute().await?,
+                b'C' => self.send(b'3', b"").await?,
+                b'S' => self.send(b'Z', b"I").await?,
+                b'X' => return Ok(()),
+                // flush
+                b'H' => {}
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+    }
+
+    /// Start-up packet, password, greeting. `false`: refused.
+    async fn start(&mut self) -> io::Result<bool> {
+        let mut body = self.body().await?;
+        if body.get(..4) == Some(80_877_103_i32.to_be_bytes().as_slice()) {
+            // TLS is asked for; this server has none
+            self.stream.write_all(b"N").await?;
+            body = self.body().await?;
+        }
+        let words: Vec<String> = body
+            .get(4..)
+            .unwrap_or_default()
+            .split(|byte| *byte == 0)
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect();
+        let value = |key: &str| {
+            words
+                .chunks(2)
+                .find(|pair| pair[0] == key)
+                .map(|pair| pair[1].clone())
+                .unwrap_or_default()
+        };
+        let user = value("user");
+        self.database = value("database");
+        self.send(b'R', &3_i32.to_be_bytes()).await?;
+        if self.stream.read_u8().await? != b'p' {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let password = until_zero(&self.body().await?, 0);
+        let database = self.database.clone();
+        let login = Login {
+            user: &user,
+            password: &password,
+            database: &database,
+        };
+        let outcome = lock(&self.state).log_in(&login);
+        if let Err(refusal) = outcome {
+            let (code, message) = refusal.report(&login);
+            self.error("FATAL", code, &message).await?;
+            return Ok(false);
+        }
+        self.send(b'R', &0_i32.to_be_bytes()).await?;
+        self.send(b'S', b"server_version\x0014.5\0").await?;
+        self.send(b'S', b"client_encoding\0UTF8\0").await?;
+        self.send(b'K', &[0; 8]).await?;
+        self.send(b'Z', b"I").await?;
+        Ok(true)
+    }
+
+    async fn describe(&mut self, statement: bool) -> io::Result<()> {
+        let Some(answer) = self.answer() else {
+            return self.unknown().await;
+        };
+        if statement {
+            let count: i16 = if self.query.contains("$1") { 1 } else { 0 };
+            let mut types = count.to_be_bytes().to_vec();
+            types.extend((0..count).flat_map(|_| 1043_i32.to_be_bytes()));
+            self.send(b't', &types).await?;
+        }
+        let mut body = i16::try_from(answer.row.len())
+            .unwrap_or(0)
+            .to_be_bytes()
+            .to_vec();
+        for value in &answer.row {
+            body.extend(b"column\0");
+            body.extend(0_i32.to_be_bytes());
+            body.extend(0_i16.to_be_bytes());
+            body.extend(value.type_oid().to_be_bytes());
+            body.extend((-1_i16).to_be_bytes());
+            body.extend((-1_i32).to_be_bytes());
+            body.extend(1_i16.to_be_bytes());
+        }
+        self.send(b'T', &body).await
+    }
+
+    async fn execute(&mut self) -> io::Result<()> {
+        let Some(answer) = self.answer() else {
+            return self.unknown().await;
+        };
+        if answer.found {
+            let mut body = i16::try_from(answer.row.len())
+                .unwrap_or(0)
+                .to_be_bytes()
+                .to_vec();
+            for value in &answer.row {
+                let bytes = value.binary();
+                body.extend(i32::try_from(bytes.len()).unwrap_or(0).to_be_bytes());
+                body.extend(bytes);
+            }
+            self.send(b'D', &body).await?;
+        }
+        self.send(
+            b'C',
+            format!("SELECT {}\0", u8::from(answer.found)).as_bytes(),
+        )
+        .await
+    }
+
+    /// What Temporal's tables say to the statement; `None`: there is no such table or column.
+    fn answer(&self) -> Option<Answer> {
+        let mut state = lock(&self.state);
+        let query = self.query.to_lowercase();
+        if query == "select pg_try_advisory_lock($1)" {
+            let key = (self.database.clone(), self.parameter.clone()?);
+            let owner = *state.locks.entry(key).or_insert(self.number);
+            return Some(Answer {
+                row: vec![Value::Bool(owner == self.number)],
+                found: true,
+            });
+        }
+        let database = state.databases.get(&self.database)?;
+        let from = |table: &str| query.contains(&format!("from {table}"));
+        if query.contains("pg_is_in_recovery()") && !query.contains("from ") {
+            let found = true;
+            let mut row = vec![Value::Bool(false)];
+            for (table, has) in [
+                ("to_regclass('schema_version')", database.schema.is_some()),
+                (
+                    "to_regclass('cluster_metadata_info')",
+                    database.has_metadata,
+                ),
+            ] {
+                if query.contains(table) {
+                    row.push(Value::Bool(has));
+                }
+            }
+            return Some(Answer { row, found });
+        }
+        if from("schema_version") {
+            let schema = database.schema.as_ref()?;
+            let version = self
+                .parameter
+                .as_ref()
+                .and_then(|name| schema.get(name))
+                .cloned();
+            let found = version.is_some();
+            return Some(Answer {
+                row: vec![Value::Text(version.unwrap_or_default())],
+                found,
+            });
+        }
+        if from("cluster_metadata_info") && database.has_metadata {
+            let named = self
+                .parameter
+                .as_deref()
+                .is_none_or(|name| name == "active");
+            let found = database.shards.is_some() && named;
+            let data = cluster_metadata(database.shards.unwrap_or_default());
+            return Some(Answer {
+                row: vec![Value::Bytes(data)],
+                found,
+            });
+        }
+        None
+    }
+
+    async fn unknown(&mut self) -> io::Result<()> {
+        let message = format!("the fake knows no such relation: {}", self.query);
+        self.error("ERROR", "42P01", &message).await
+    }
+
+    async fn body(&mut self) -> io::Result<Vec<u8>> {
+        let length = self.stream.read_i32().await?;
+        let length = usize::try_from(length - 4).map_err(|_| io::ErrorKind::InvalidData)?;
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await?;
+        Ok(body)
+    }
+
+    async fn send(&mut self, kind: u8, body: &[u8]) -> io::Result<()> {
+        let length = i32::try_from(body.len() + 4).map_err(|_| io::ErrorKind::InvalidData)?;
+        let message = [&[kind], length.to_be_bytes().as_slice(), body].concat();
+        self.stream.write_all(&message).await
+    }
+
+    async fn error(&mut self, severity: &str, code: &str, message: &str) -> io::Result<()> {
+        let body = format!("S{severity}\0V{severity}\0C{code}\0M{message}\0\0");
+        self.send(b'E', body.as_bytes()).await
+    }
+}
+
+/// `temporal.server.api.persistence.v1.ClusterMetadata`: name, shard count, identifier.
+fn cluster_metadata(shards: u32) -> Vec<u8> {
+    let mut data = b"\x0a\x06active\x10".to_vec();
+    let mut rest = shards;
+    while rest >= 0x80 {
+        data.push(u8::try_from(rest & 0x7f).unwrap_or_default() | 0x80);
+        rest >>= 7;
+    }
+    data.push(u8::try_from(rest).unwrap_or_default());
+    data.extend(b"\x1a\x04f00d");
+    data
+}
+
+fn until_zero(body: &[u8], from: usize) -> String {
+    let rest = body.get(from..).unwrap_or_default();
+    let text = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
+}
+
+/// The first parameter of a bind message. Text looks the same in both formats.
+fn bound(body: &[u8]) -> Option<String> {
+    let portal = until_zero(body, 0).len() + 1;
+    let statement = until_zero(body, portal).len() + 1;
+    let mut at = portal + statement;
+    let short = |at: usize| Some(i16::from_be_bytes(body.get(at..at + 2)?.try_into().ok()?));
+    at += 2 + 2 * usize::try_from(short(at)?).ok()?;
+    if short(at)? < 1 {
+        return None;
+    }
+    let length = i32::from_be_bytes(body.get(at + 2..at + 6)?.try_into().ok()?);
+    let length = usize::try_from(length).ok()?;
+    Some(String::from_utf8_lossy(body.get(at + 6..at + 6 + length)?).into_owned())
+}
