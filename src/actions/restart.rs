@@ -15,8 +15,8 @@ pub fn plan(snapshot: &Snapshot) -> Vec<Effect> {
     match &snapshot.attempt {
         Attempt::None => match (plan::may_restart(snapshot), snapshot.workload.known()) {
             (Ok(server), Some(workload)) => plan::restart(workload, &server),
-            (Err(status), _) => vec![failed(&format!("not restarted: {}", status.message))],
-            (Ok(_), None) => vec![failed("not restarted: the container does not answer")],
+            (Err(status), _) => refused(snapshot, &status.message),
+            (Ok(_), None) => refused(snapshot, "the container does not answer"),
         },
         Attempt::Done | Attempt::Postponed(_) | Attempt::Failed(_) => {
             let (status, mut effects) = plan::conclude(snapshot);
@@ -36,6 +36,13 @@ pub fn plan(snapshot: &Snapshot) -> Vec<Effect> {
             effects
         }
     }
+}
+
+/// The answer, and the status that goes with it: what was seen is shown, as in any hook.
+fn refused(snapshot: &Snapshot, why: &str) -> Vec<Effect> {
+    let (_, mut effects) = plan::conclude(snapshot);
+    effects.push(failed(&format!("not restarted: {why}")));
+    effects
 }
 
 fn failed(message: &str) -> Effect {

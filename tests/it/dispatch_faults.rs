@@ -18,7 +18,10 @@ use crate::support::temporal::Mood;
 /// The tools that an idle hook calls, with how often.
 fn idle_calls(stage: &mut FastStage, unit: &str) -> Vec<String> {
     let runs = update_status(stage);
-    let run = runs.into_iter().find(|run| run.unit == unit).expect("a hook");
+    let run = runs
+        .into_iter()
+        .find(|run| run.unit == unit)
+        .expect("a hook");
     run.calls.into_iter().map(|call| call.name).collect()
 }
 
@@ -41,18 +44,41 @@ fn a_tool_that_fails_or_prints_garbage_fails_the_hook_in_clear_words() {
     deploy_calmly(&mut stage, 1, &[]);
     let tools: BTreeSet<String> = idle_calls(&mut stage, UNIT).into_iter().collect();
     assert!(tools.len() >= 8, "{tools:?}");
-    let before = stage.juju().unit_status(UNIT).map(|it| (it.status.clone(), it.message.clone()));
+    let before = stage
+        .juju()
+        .unit_status(UNIT)
+        .map(|it| (it.status.clone(), it.message.clone()));
     for tool in tools {
-        let refused = Failure::Exit { code: 1, stderr: "ERROR connection is shut down\n".to_owned() };
-        for (failure, said) in [(refused, "connection is shut down"), (Failure::Print("{".to_owned()), "")] {
+        let refused = Failure::Exit {
+            code: 1,
+            stderr: "ERROR connection is shut down\n".to_owned(),
+        };
+        for (failure, said) in [
+            (refused, "connection is shut down"),
+            (Failure::Print("{".to_owned()), ""),
+        ] {
             stage.juju().fault(ToolFault::new(&tool, failure).once());
-            stage.juju().update_status(APP).expect("the application is there");
-            let run = stage.juju().step().expect("the cloud works").expect("a hook");
+            stage
+                .juju()
+                .update_status(APP)
+                .expect("the application is there");
+            let run = stage
+                .juju()
+                .step()
+                .expect("the cloud works")
+                .expect("a hook");
             assert_eq!(run.exit, Exit::Code(1), "{tool}");
             assert!(!run.flushed, "{tool}");
-            assert!(run.stderr.contains(&tool) && run.stderr.contains(said), "{tool}: {}", run.stderr);
+            assert!(
+                run.stderr.contains(&tool) && run.stderr.contains(said),
+                "{tool}: {}",
+                run.stderr
+            );
             assert_eq!(run.stderr.trim().lines().count(), 1, "{}", run.stderr);
-            let after = stage.juju().unit_status(UNIT).map(|it| (it.status.clone(), it.message.clone()));
+            let after = stage
+                .juju()
+                .unit_status(UNIT)
+                .map(|it| (it.status.clone(), it.message.clone()));
             assert_eq!(before, after, "{tool}: Juju shows the error, not the charm");
             settle(&mut stage);
         }
@@ -66,7 +92,9 @@ fn a_leadership_that_is_not_known_is_none() {
     let mut stage = FastStage::new();
     deploy_calmly(&mut stage, 1, &[]);
     let stderr = "ERROR leadership status unknown\n".to_owned();
-    stage.juju().fault(ToolFault::new("is-leader", Failure::Exit { code: 1, stderr }).once());
+    stage
+        .juju()
+        .fault(ToolFault::new("is-leader", Failure::Exit { code: 1, stderr }).once());
     for run in update_status(&mut stage) {
         assert!(run.success(), "{run}: {}", run.stderr);
     }
@@ -78,16 +106,33 @@ fn a_leadership_that_is_not_known_is_none() {
 fn a_write_that_fails_keeps_nothing_and_the_hook_is_run_again() {
     let mut stage = FastStage::new();
     stage.juju().retries(20);
-    for tool in ["relation-set", "state-set", "status-set", "open-port", "application-version-set"] {
+    for tool in [
+        "relation-set",
+        "state-set",
+        "status-set",
+        "open-port",
+        "application-version-set",
+    ] {
         let stderr = "ERROR connection is shut down\n".to_owned();
-        let fault = ToolFault::new(tool, Failure::Exit { code: 1, stderr }).once().on(UNIT);
+        let fault = ToolFault::new(tool, Failure::Exit { code: 1, stderr })
+            .once()
+            .on(UNIT);
         stage.juju().fault(fault);
     }
     deploy_calmly(&mut stage, 1, &[]);
-    let failed = stage.juju().log().iter().filter(|run| run.unit == UNIT && !run.success()).count();
+    let failed = stage
+        .juju()
+        .log()
+        .iter()
+        .filter(|run| run.unit == UNIT && !run.success())
+        .count();
     assert_eq!(failed, 5, "each fault has failed one hook");
     assert_all_active(&mut stage);
-    assert_eq!(stage.starts(UNIT), 1, "a hook that is run again does not start the server again");
+    assert_eq!(
+        stage.starts(UNIT),
+        1,
+        "a hook that is run again does not start the server again"
+    );
     rests(&mut stage);
 }
 
@@ -96,12 +141,25 @@ fn a_tool_that_hangs_is_given_up() {
     let mut stage = FastStage::new();
     deploy(&mut stage, 1, &[]);
     settle(&mut stage);
-    stage.juju().fault(ToolFault::new("relation-ids", Failure::Hang));
-    stage.juju().update_status(APP).expect("the application is there");
-    let run = stage.juju().step().expect("the cloud works").expect("a hook");
+    stage
+        .juju()
+        .fault(ToolFault::new("relation-ids", Failure::Hang));
+    stage
+        .juju()
+        .update_status(APP)
+        .expect("the application is there");
+    let run = stage
+        .juju()
+        .step()
+        .expect("the cloud works")
+        .expect("a hook");
     assert_eq!(run.exit, Exit::Code(1));
     assert!(!run.flushed);
-    assert!(run.stderr.contains("`relation-ids") && run.stderr.contains("no answer"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("`relation-ids") && run.stderr.contains("no answer"),
+        "{}",
+        run.stderr
+    );
     assert!(run.duration < Duration::from_secs(40), "{:?}", run.duration);
     stage.juju().clear_faults();
     settle(&mut stage);
@@ -113,7 +171,11 @@ fn a_hook_of_a_newer_juju_is_no_error() {
     let mut stage = FastStage::new();
     deploy(&mut stage, 1, &[]);
     settle(&mut stage);
-    for path in ["hooks/brand-new", "hooks/temporal-pebble-brand-new", "hooks/db-relation-brand-new"] {
+    for path in [
+        "hooks/brand-new",
+        "hooks/temporal-pebble-brand-new",
+        "hooks/db-relation-brand-new",
+    ] {
         let mut command = stage.cloud.charm_command(UNIT).expect("a pod");
         let name = path.trim_start_matches("hooks/");
         let output = command
@@ -126,8 +188,16 @@ fn a_hook_of_a_newer_juju_is_no_error() {
             .env("PATH", "/usr/bin:/bin")
             .output()
             .expect("the program starts");
-        assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
-        assert!(output.stderr.is_empty(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{path}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            output.stderr.is_empty(),
+            "{path}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 
@@ -137,10 +207,21 @@ fn an_action_that_only_actions_yaml_knows_is_answered() {
     let charm = stage.charm_with("dance:\n  description: nobody has written it\n");
     stage.juju().deploy(APP, charm, 1, &[]).expect("deploy");
     settle(&mut stage);
-    let outcome = stage.juju().run_action(UNIT, "dance", Map::new()).expect("declared");
+    let outcome = stage
+        .juju()
+        .run_action(UNIT, "dance", Map::new())
+        .expect("declared");
     assert_eq!(outcome.status, ActionStatus::Failed);
-    assert!(outcome.message.contains("unknown action `dance`"), "{}", outcome.message);
-    assert!(!outcome.results.contains_key("stderr"), "{:?}", outcome.results);
+    assert!(
+        outcome.message.contains("unknown action `dance`"),
+        "{}",
+        outcome.message
+    );
+    assert!(
+        !outcome.results.contains_key("stderr"),
+        "{:?}",
+        outcome.results
+    );
 }
 
 #[test]
@@ -148,7 +229,13 @@ fn replies_of_pebble_that_break_off_are_waited_out() {
     let mut stage = FastStage::new();
     deploy_calmly(&mut stage, 1, &[]);
     for path in [
-        "/v1/system-info", "/v1/plan", "/v1/services", "/v1/files", "/v1/layers", "/v1/changes", "/v1/exec",
+        "/v1/system-info",
+        "/v1/plan",
+        "/v1/services",
+        "/v1/files",
+        "/v1/layers",
+        "/v1/changes",
+        "/v1/exec",
     ] {
         stage.restart_container(UNIT);
         stage.set_faults(UNIT, &[Fault::Truncate(path)]);
@@ -157,7 +244,10 @@ fn replies_of_pebble_that_break_off_are_waited_out() {
         }
         let (word, message) = crate::scenarios::stage::status(&mut stage, UNIT);
         assert_ne!(word, "active", "{path}: {message}");
-        assert!(message.contains("pebble") || message.contains(path), "{path}: {message}");
+        assert!(
+            message.contains("pebble") || message.contains(path),
+            "{path}: {message}"
+        );
         stage.set_faults(UNIT, &[]);
         update_status(&mut stage);
         assert_all_active(&mut stage);
@@ -171,8 +261,16 @@ fn a_silent_pebble_is_given_up() {
     deploy_calmly(&mut stage, 1, &[]);
     stage.set_faults(UNIT, &[Fault::Silence("/v1/system-info")]);
     let runs = update_status(&mut stage);
-    assert!(runs.iter().all(|run| run.success() && run.duration < Duration::from_secs(15)));
-    assert_status(&mut stage, UNIT, "waiting", &["container `temporal`", "did not reply"]);
+    assert!(
+        runs.iter()
+            .all(|run| run.success() && run.duration < Duration::from_secs(15))
+    );
+    assert_status(
+        &mut stage,
+        UNIT,
+        "waiting",
+        &["container `temporal`", "did not reply"],
+    );
     assert!(stage.runs(UNIT));
     stage.set_faults(UNIT, &[]);
     update_status(&mut stage);
@@ -184,11 +282,20 @@ fn a_silent_pebble_is_given_up() {
 fn an_image_that_does_not_tell_its_version_is_blocked() {
     let mut stage = FastStage::new();
     deploy_calmly(&mut stage, 1, &[]);
-    for fault in [Fault::Exec(1, ""), Fault::Exec(0, "bonjour\n"), Fault::Exec(0, "temporal version x.y\n")] {
+    for fault in [
+        Fault::Exec(1, ""),
+        Fault::Exec(0, "bonjour\n"),
+        Fault::Exec(0, "temporal version x.y\n"),
+    ] {
         stage.restart_container(UNIT);
         stage.set_faults(UNIT, &[fault]);
         settle(&mut stage);
-        assert_status(&mut stage, UNIT, "blocked", &["server version", "`temporal-server-image`"]);
+        assert_status(
+            &mut stage,
+            UNIT,
+            "blocked",
+            &["server version", "`temporal-server-image`"],
+        );
         assert!(!stage.runs(UNIT));
         stage.set_faults(UNIT, &[]);
         update_status(&mut stage);
@@ -203,7 +310,12 @@ fn a_server_that_exits_at_once_is_a_status_and_no_hook_error() {
     deploy_counterparts(&mut stage, &[POSTGRESQL, crate::scenarios::stage::ADMIN]);
     deploy(&mut stage, 1, &[]);
     settle(&mut stage);
-    stage.set_faults(UNIT, &[Fault::Crash("panic: the end of a very long line is what counts")]);
+    stage.set_faults(
+        UNIT,
+        &[Fault::Crash(
+            "panic: the end of a very long line is what counts",
+        )],
+    );
     for endpoint in ["db", "visibility", "admin"] {
         integrate(&mut stage, endpoint);
         for run in settle(&mut stage) {
@@ -227,9 +339,16 @@ fn a_server_that_runs_and_does_not_serve_is_not_active_and_not_restarted() {
     assert_status(&mut stage, UNIT, "waiting", &["frontend"]);
     assert_eq!(stage.starts(UNIT), 1);
     rests(&mut stage);
-    let outcome = stage.juju().run_action(UNIT, "restart", Map::new()).expect("declared");
+    let outcome = stage
+        .juju()
+        .run_action(UNIT, "restart", Map::new())
+        .expect("declared");
     assert_eq!(outcome.status, ActionStatus::Failed);
-    assert!(outcome.message.contains("does not serve"), "{}", outcome.message);
+    assert!(
+        outcome.message.contains("does not serve"),
+        "{}",
+        outcome.message
+    );
     assert_eq!(stage.starts(UNIT), 2);
     stage.set_server_mood(UNIT, Mood::Serving);
     update_status(&mut stage);
@@ -255,7 +374,11 @@ fn leadership_that_is_lost_before_the_commit_writes_nothing() {
         integrate(&mut stage, endpoint);
     }
     settle(&mut stage);
-    let lost = stage.juju().log().iter().any(|run| run.flush_error.is_some());
+    let lost = stage
+        .juju()
+        .log()
+        .iter()
+        .any(|run| run.flush_error.is_some());
     assert!(lost, "nothing was lost");
     assert_eq!(units(&mut stage).len(), 2);
     assert_all_active(&mut stage);

@@ -29,7 +29,7 @@ mod regressions_relations;
 #[path = "../scenarios/mod.rs"]
 mod scenarios;
 #[cfg(test)]
+mod server;
+#[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
-#[cfg(test)]
-mod server;

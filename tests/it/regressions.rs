@@ -71,7 +71,10 @@ fn issue_46_another_endpoint_of_the_database_reaches_every_unit() {
         for path in [CONFIG, PASS_FILE] {
             let (content, _) = stage.file(&unit, path).expect("a file");
             let content = String::from_utf8_lossy(&content).into_owned();
-            assert!(content.contains(&new) && !content.contains(&old), "{unit} {path}");
+            assert!(
+                content.contains(&new) && !content.contains(&old),
+                "{unit} {path}"
+            );
         }
     }
     assert_all_active(&mut stage);
@@ -102,7 +105,10 @@ fn passwords_are_not_escaped_for_html() {
     assert_all_active(&mut stage);
     let (file, _) = stage.file(UNIT, PASS_FILE).expect("a pass file");
     let file = String::from_utf8_lossy(&file).into_owned();
-    assert!(file.contains("a<b>&'c\"d") && file.contains("&amp;<>"), "it is escaped");
+    assert!(
+        file.contains("a<b>&'c\"d") && file.contains("&amp;<>"),
+        "it is escaped"
+    );
 }
 
 #[test]
@@ -123,7 +129,10 @@ fn every_unit_tells_the_others_its_own_address() {
     for unit in units(&mut stage) {
         let (config, _) = stage.file(&unit, CONFIG).expect("a configuration");
         let config = String::from_utf8_lossy(&config).into_owned();
-        let line = config.lines().find(|line| line.contains("broadcastAddress")).expect("an address");
+        let line = config
+            .lines()
+            .find(|line| line.contains("broadcastAddress"))
+            .expect("an address");
         assert!(!line.contains("0.0.0.0"), "{line}");
         told.insert(line.to_owned());
     }
@@ -139,7 +148,10 @@ fn nothing_is_readable_by_everybody_and_the_plan_holds_no_secret() {
     let public = stage.public_texts(UNIT);
     assert!(!passwords.is_empty() && !public.is_empty());
     for text in public {
-        assert!(passwords.iter().all(|password| !text.contains(password)), "{text}");
+        assert!(
+            passwords.iter().all(|password| !text.contains(password)),
+            "{text}"
+        );
     }
 }
 
@@ -148,7 +160,10 @@ fn no_check_of_ours_makes_kubernetes_restart_the_container() {
     let mut stage = FastStage::new();
     deploy_calmly(&mut stage, 1, &[]);
     let public = stage.public_texts(UNIT);
-    assert!(public.iter().all(|text| !text.contains("alive")), "{public:?}");
+    assert!(
+        public.iter().all(|text| !text.contains("alive")),
+        "{public:?}"
+    );
 }
 
 #[test]
@@ -161,7 +176,12 @@ fn the_server_does_not_depend_on_the_working_directory_of_the_image() {
     let mut stage = FastStage::new();
     deploy_calmly(&mut stage, 1, &[]);
     let public = stage.public_texts(UNIT);
-    assert!(public.iter().any(|text| text.contains("--root /etc/temporal")), "{public:?}");
+    assert!(
+        public
+            .iter()
+            .any(|text| text.contains("--root /etc/temporal")),
+        "{public:?}"
+    );
 }
 
 #[test]
@@ -169,20 +189,36 @@ fn another_name_of_the_application_is_as_good() {
     let mut stage = FastStage::new();
     crate::scenarios::stage::deploy_counterparts(
         &mut stage,
-        &[crate::scenarios::stage::POSTGRESQL, crate::scenarios::stage::ADMIN],
+        &[
+            crate::scenarios::stage::POSTGRESQL,
+            crate::scenarios::stage::ADMIN,
+        ],
     );
     let charm = stage.charm();
-    stage.juju().deploy("orders", charm, 1, &[]).expect("deploy");
+    stage
+        .juju()
+        .deploy("orders", charm, 1, &[])
+        .expect("deploy");
     for (endpoint, remote) in [
         ("db", "postgresql-k8s:db"),
         ("visibility", "postgresql-k8s:db"),
         ("admin", "temporal-admin-k8s:admin"),
     ] {
-        stage.juju().integrate(&format!("orders:{endpoint}"), remote).expect("integrate");
+        stage
+            .juju()
+            .integrate(&format!("orders:{endpoint}"), remote)
+            .expect("integrate");
     }
     settle(&mut stage);
-    let status = stage.juju().unit_status("orders/0").expect("a unit").clone();
-    assert_eq!((status.status.as_str(), status.message.as_str()), ("active", ""));
+    let status = stage
+        .juju()
+        .unit_status("orders/0")
+        .expect("a unit")
+        .clone();
+    assert_eq!(
+        (status.status.as_str(), status.message.as_str()),
+        ("active", "")
+    );
     let (config, _) = stage.file("orders/0", CONFIG).expect("a configuration");
     assert!(String::from_utf8_lossy(&config).contains("orders_db"));
 }
@@ -191,7 +227,10 @@ fn another_name_of_the_application_is_as_good() {
 fn a_broken_database_relation_is_noticed() {
     let mut stage = FastStage::new();
     deploy(&mut stage, 1, &[]);
-    crate::scenarios::stage::deploy_counterparts(&mut stage, &[crate::scenarios::stage::POSTGRESQL]);
+    crate::scenarios::stage::deploy_counterparts(
+        &mut stage,
+        &[crate::scenarios::stage::POSTGRESQL],
+    );
     integrate(&mut stage, "db");
     settle(&mut stage);
     separate(&mut stage, "db");

@@ -12,16 +12,27 @@ fn removing_stops_the_server(stage: &mut dyn Stage, endpoint: &str) {
     separate(stage, endpoint);
     let broken = format!("{endpoint}-relation-broken");
     loop {
-        let run = stage.juju().step().expect("the cloud works").expect("the relation breaks");
+        let run = stage
+            .juju()
+            .step()
+            .expect("the cloud works")
+            .expect("the relation breaks");
         assert!(run.success(), "{run}: {}", run.stderr);
         if run.unit == UNIT && run.hook == broken {
             break;
         }
     }
-    assert!(!stage.runs(UNIT), "the server runs on a store that was taken away");
+    assert!(
+        !stage.runs(UNIT),
+        "the server runs on a store that was taken away"
+    );
     let remedy = format!("juju integrate {APP}:{endpoint} postgresql-k8s:db");
     assert_status(stage, UNIT, "blocked", &[&format!("`{endpoint}`"), &remedy]);
-    assert_eq!(stage.file(UNIT, PASS_FILE), None, "the passwords are still there");
+    assert_eq!(
+        stage.file(UNIT, PASS_FILE),
+        None,
+        "the passwords are still there"
+    );
     settle(stage);
     rests(stage);
     integrate(stage, endpoint);
@@ -53,7 +64,9 @@ fn move_provider_leadership(stage: &mut dyn Stage) {
 }
 
 /// The pass file is read for every new connection, so that nothing has to restart.
-pub(crate) fn a_new_provider_leader_changes_the_password_and_nothing_restarts(stage: &mut dyn Stage) {
+pub(crate) fn a_new_provider_leader_changes_the_password_and_nothing_restarts(
+    stage: &mut dyn Stage,
+) {
     deploy_calmly(stage, 1, &[]);
     assert_all_active(stage);
     let before = stage.file(UNIT, PASS_FILE).expect("a pass file");
@@ -61,16 +74,29 @@ pub(crate) fn a_new_provider_leader_changes_the_password_and_nothing_restarts(st
     // the admin application's charm fails when it hears of one password and not of the other yet
     stage.juju().retries(5);
     move_provider_leadership(stage);
-    assert!(stage.passwords().len() > made, "the provider has made no new password");
+    assert!(
+        stage.passwords().len() > made,
+        "the provider has made no new password"
+    );
     let after = stage.file(UNIT, PASS_FILE).expect("a pass file");
     assert_ne!(before, after);
-    assert_eq!(stage.starts(UNIT), 1, "a new password is no reason to restart");
+    assert_eq!(
+        stage.starts(UNIT),
+        1,
+        "a new password is no reason to restart"
+    );
     assert_all_active(stage);
     // the admin application needs it too, for the next schema
-    let relation = stage.juju().relation("temporal-k8s:admin").expect("related");
+    let relation = stage
+        .juju()
+        .relation("temporal-k8s:admin")
+        .expect("related");
     let told = stage.juju().databag(relation, APP)["database_connections"].clone();
     let newest = stage.passwords().last().cloned().expect("a password");
-    assert!(told.contains(&newest), "the admin application has not been told");
+    assert!(
+        told.contains(&newest),
+        "the admin application has not been told"
+    );
     rests(stage);
 }
 
@@ -87,8 +113,15 @@ pub(crate) fn a_transient_mismatch_of_subnets_stops_nothing(stage: &mut dyn Stag
     update_status(stage);
     let relation = stage.juju().relation("temporal-k8s:db").expect("related");
     let ours = stage.juju().databag(relation, UNIT)["egress-subnets"].clone();
-    let allowed = stage.juju().databag(relation, POSTGRESQL).get("allowed-subnets").cloned();
-    assert!(!allowed.unwrap_or_default().contains(&ours), "there is no mismatch to live with");
+    let allowed = stage
+        .juju()
+        .databag(relation, POSTGRESQL)
+        .get("allowed-subnets")
+        .cloned();
+    assert!(
+        !allowed.unwrap_or_default().contains(&ours),
+        "there is no mismatch to live with"
+    );
     assert_all_active(stage);
     assert_eq!(stage.starts(UNIT), 1);
     rests(stage);
@@ -122,7 +155,10 @@ pub(crate) fn a_database_made_anew_is_not_trusted_to_the_stale_signal(stage: &mu
 pub(crate) fn a_proven_schema_needs_no_admin(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     // the databases stay when the application goes
-    stage.juju().remove_application(APP).expect("remove-application");
+    stage
+        .juju()
+        .remove_application(APP)
+        .expect("remove-application");
     settle(stage);
     super::stage::deploy(stage, 1, &[]);
     integrate(stage, "db");
@@ -272,7 +308,12 @@ pub(crate) fn hostile_passwords_arrive_unharmed(stage: &mut dyn Stage) {
         settle(stage);
     }
     let all = stage.passwords();
-    assert!(HOSTILE.iter().all(|password| all.contains(&(*password).to_owned())), "{all:?}");
+    assert!(
+        HOSTILE
+            .iter()
+            .all(|password| all.contains(&(*password).to_owned())),
+        "{all:?}"
+    );
 }
 
 /// The pass file has one line for each store: such a password cannot be written.
@@ -284,12 +325,18 @@ pub(crate) fn a_password_with_a_line_break_is_refused_in_clear_words(stage: &mut
     let bag = stage.juju().databag(relation, POSTGRESQL);
     let spoilt = bag["master"].replace("password=", "password='line\nbreak' previous=");
     stage.juju().before_flush(move |unit, _, model| {
-        let bag = model.relations.get_mut(&relation).and_then(|it| it.apps.get_mut(POSTGRESQL));
+        let bag = model
+            .relations
+            .get_mut(&relation)
+            .and_then(|it| it.apps.get_mut(POSTGRESQL));
         if let Some(bag) = bag.filter(|_| unit.starts_with(POSTGRESQL)) {
             bag.apply(&[("master".to_owned(), spoilt.clone())].into());
         }
     });
-    stage.juju().update_status(POSTGRESQL).expect("the provider is there");
+    stage
+        .juju()
+        .update_status(POSTGRESQL)
+        .expect("the provider is there");
     settle(stage);
     assert_status(stage, UNIT, "blocked", &["`db`", "password", "line break"]);
     assert!(stage.runs(UNIT), "an unusable answer stops nothing");

@@ -16,13 +16,28 @@ pub(crate) fn a_fresh_deployment_in_the_calm_order_becomes_active(stage: &mut dy
     deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
     deploy(stage, 1, &[]);
     settle(stage);
-    assert_status(stage, UNIT, "blocked", &["`db`", "juju integrate temporal-k8s:db postgresql-k8s:db"]);
+    assert_status(
+        stage,
+        UNIT,
+        "blocked",
+        &["`db`", "juju integrate temporal-k8s:db postgresql-k8s:db"],
+    );
     integrate(stage, "db");
     settle(stage);
-    assert_status(stage, UNIT, "blocked", &["`visibility`", "juju integrate temporal-k8s:visibility"]);
+    assert_status(
+        stage,
+        UNIT,
+        "blocked",
+        &["`visibility`", "juju integrate temporal-k8s:visibility"],
+    );
     integrate(stage, "visibility");
     settle(stage);
-    assert_status(stage, UNIT, "blocked", &["schema", "juju integrate temporal-k8s:admin"]);
+    assert_status(
+        stage,
+        UNIT,
+        "blocked",
+        &["schema", "juju integrate temporal-k8s:admin"],
+    );
     assert!(!stage.runs(UNIT), "nothing may run without a schema");
     integrate(stage, "admin");
     let runs = settle(stage);
@@ -37,20 +52,42 @@ pub(crate) fn a_fresh_deployment_in_the_calm_order_becomes_active(stage: &mut dy
     ports.sort();
     assert_eq!(ports, ALL_PORTS);
     assert_eq!(stage.juju().model().applications[APP].version, "1.32.2");
-    for (endpoint, name) in [("db", "temporal-k8s_db"), ("visibility", "temporal-k8s_visibility")] {
-        let relation = stage.juju().relation(&format!("{APP}:{endpoint}")).expect("related");
+    for (endpoint, name) in [
+        ("db", "temporal-k8s_db"),
+        ("visibility", "temporal-k8s_visibility"),
+    ] {
+        let relation = stage
+            .juju()
+            .relation(&format!("{APP}:{endpoint}"))
+            .expect("related");
         assert_eq!(stage.juju().databag(relation, APP)["database"], name);
     }
-    let relation = stage.juju().relation("temporal-k8s:admin").expect("related");
+    let relation = stage
+        .juju()
+        .relation("temporal-k8s:admin")
+        .expect("related");
     let told = stage.juju().databag(relation, APP)["database_connections"].clone();
     let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!(told["db"]["dbname"], "temporal-k8s_db");
     assert_eq!(told["visibility"]["dbname"], "temporal-k8s_visibility");
-    assert!(told["db"]["port"].is_string(), "the admin application wants texts only");
-    let modes: Vec<(String, String)> =
-        stage.files(UNIT).into_iter().map(|(path, (_, mode))| (path, mode)).collect();
-    let expected = [CONFIG, "/etc/temporal/config/dynamicconfig/docker.yaml", "/etc/temporal/pgpass"];
-    assert_eq!(modes, expected.map(|path| (path.to_owned(), "600".to_owned())));
+    assert!(
+        told["db"]["port"].is_string(),
+        "the admin application wants texts only"
+    );
+    let modes: Vec<(String, String)> = stage
+        .files(UNIT)
+        .into_iter()
+        .map(|(path, (_, mode))| (path, mode))
+        .collect();
+    let expected = [
+        CONFIG,
+        "/etc/temporal/config/dynamicconfig/docker.yaml",
+        "/etc/temporal/pgpass",
+    ];
+    assert_eq!(
+        modes,
+        expected.map(|path| (path.to_owned(), "600".to_owned()))
+    );
     rests(stage);
 }
 
@@ -81,7 +118,10 @@ pub(crate) fn three_units_become_active_and_leadership_may_move_at_any_time(stag
             assert_eq!(call.code, 0, "{}: Juju has refused {call}", run.hook);
         }
     }
-    stage.juju().set_leader(APP, "temporal-k8s/2").expect("a unit");
+    stage
+        .juju()
+        .set_leader(APP, "temporal-k8s/2")
+        .expect("a unit");
     settle(stage);
     assert_all_active(stage);
     rests(stage);
@@ -96,12 +136,18 @@ pub(crate) fn a_worker_only_application_opens_only_its_ports(stage: &mut dyn Sta
     assert_eq!(ports, ["6939/tcp", "7239/tcp"]);
     rests(stage);
     // roles that come and go take their ports with them
-    stage.juju().config(APP, &[("services", "worker,matching")]).expect("config");
+    stage
+        .juju()
+        .config(APP, &[("services", "worker,matching")])
+        .expect("config");
     settle(stage);
     let mut ports = stage.juju().opened_ports(UNIT);
     ports.sort();
     assert_eq!(ports, ["6935/tcp", "6939/tcp", "7235/tcp", "7239/tcp"]);
-    stage.juju().config(APP, &[("services", "matching")]).expect("config");
+    stage
+        .juju()
+        .config(APP, &[("services", "matching")])
+        .expect("config");
     settle(stage);
     let mut ports = stage.juju().opened_ports(UNIT);
     ports.sort();
@@ -115,22 +161,46 @@ pub(crate) fn removing_the_application_leaves_nothing(stage: &mut dyn Stage) {
     deploy_calmly(stage, 2, &[]);
     assert_all_active(stage);
     rests(stage);
-    stage.juju().remove_application(APP).expect("remove-application");
+    stage
+        .juju()
+        .remove_application(APP)
+        .expect("remove-application");
     settle(stage);
-    assert!(!stage.juju().model().applications.contains_key(APP), "the model knows it still");
+    assert!(
+        !stage.juju().model().applications.contains_key(APP),
+        "the model knows it still"
+    );
     assert!(!stage.cloud_knows(APP), "the cloud knows it still");
-    let left: Vec<String> =
-        stage.juju().model().relations.values().map(|relation| relation.key()).collect();
+    let left: Vec<String> = stage
+        .juju()
+        .model()
+        .relations
+        .values()
+        .map(|relation| relation.key())
+        .collect();
     assert!(left.iter().all(|key| !key.contains(APP)), "{left:?}");
 }
 
 /// Two applications, one cluster: only the first has an admin, and the second asks the database itself.
 pub(crate) fn split_applications_share_one_pair_of_databases(stage: &mut dyn Stage) {
-    deploy_calmly(stage, 1, &[("services", "frontend,history"), ("database-prefix", "shared")]);
+    deploy_calmly(
+        stage,
+        1,
+        &[
+            ("services", "frontend,history"),
+            ("database-prefix", "shared"),
+        ],
+    );
     assert_status(stage, UNIT, "active", &[]);
     let charm = stage.charm();
-    let config = [("services", "matching,worker"), ("database-prefix", "shared")];
-    stage.juju().deploy("temporal-rest", charm, 1, &config).expect("deploy");
+    let config = [
+        ("services", "matching,worker"),
+        ("database-prefix", "shared"),
+    ];
+    stage
+        .juju()
+        .deploy("temporal-rest", charm, 1, &config)
+        .expect("deploy");
     for endpoint in ["db", "visibility"] {
         stage
             .juju()
@@ -138,11 +208,23 @@ pub(crate) fn split_applications_share_one_pair_of_databases(stage: &mut dyn Sta
             .expect("integrate");
     }
     settle(stage);
-    let rest = stage.juju().unit_status("temporal-rest/0").expect("a unit").clone();
-    assert_eq!((rest.status.as_str(), rest.message.as_str()), ("active", ""));
-    let (own, _) = stage.file("temporal-rest/0", CONFIG).expect("a configuration");
+    let rest = stage
+        .juju()
+        .unit_status("temporal-rest/0")
+        .expect("a unit")
+        .clone();
+    assert_eq!(
+        (rest.status.as_str(), rest.message.as_str()),
+        ("active", "")
+    );
+    let (own, _) = stage
+        .file("temporal-rest/0", CONFIG)
+        .expect("a configuration");
     let own = String::from_utf8_lossy(&own).into_owned();
-    assert!(own.contains("shared_db") && own.contains("shared_visibility"), "{own}");
+    assert!(
+        own.contains("shared_db") && own.contains("shared_visibility"),
+        "{own}"
+    );
     rests(stage);
 }
 

@@ -3,8 +3,8 @@
 use rehearsal::juju::Settings;
 
 use super::stage::{
-    APP, INGRESS, Stage, UNIT, assert_all_active, assert_status, deploy_calmly, deploy_counterparts,
-    integrate, rests, separate, settle,
+    APP, INGRESS, Stage, UNIT, assert_all_active, assert_status, deploy_calmly,
+    deploy_counterparts, integrate, rests, separate, settle,
 };
 
 fn deploy_with_ingress(stage: &mut dyn Stage, config: &[(&str, &str)]) {
@@ -15,7 +15,10 @@ fn deploy_with_ingress(stage: &mut dyn Stage, config: &[(&str, &str)]) {
 }
 
 fn said(stage: &mut dyn Stage, who: &str) -> Settings {
-    let relation = stage.juju().relation("temporal-k8s:ingress").expect("related");
+    let relation = stage
+        .juju()
+        .relation("temporal-k8s:ingress")
+        .expect("related");
     stage.juju().databag(relation, who)
 }
 
@@ -29,7 +32,10 @@ pub(crate) fn the_v2_protocol_is_spoken_by_default(stage: &mut dyn Stage) {
     assert_eq!(app["port"], "7233");
     assert_eq!(app["scheme"], "\"h2c\"");
     let unit = said(stage, UNIT);
-    assert!(unit["host"].starts_with("\"temporal-k8s-0.temporal-k8s-endpoints."), "{unit:?}");
+    assert!(
+        unit["host"].starts_with("\"temporal-k8s-0.temporal-k8s-endpoints."),
+        "{unit:?}"
+    );
     assert!(unit.contains_key("ip"), "{unit:?}");
     assert_eq!(stage.starts(UNIT), 1, "an ingress is no reason to restart");
     rests(stage);
@@ -41,8 +47,10 @@ pub(crate) fn the_v2_protocol_is_spoken_by_default(stage: &mut dyn Stage) {
 
 /// Flat keys; the host name is ours to choose.
 pub(crate) fn the_protocol_of_early_2023_is_spoken_when_asked_for(stage: &mut dyn Stage) {
-    let config =
-        [("ingress-protocol", "nginx-2023"), ("external-hostname", "temporal.example.com")];
+    let config = [
+        ("ingress-protocol", "nginx-2023"),
+        ("external-hostname", "temporal.example.com"),
+    ];
     deploy_with_ingress(stage, &config);
     assert_all_active(stage);
     let app = said(stage, APP);
@@ -50,9 +58,16 @@ pub(crate) fn the_protocol_of_early_2023_is_spoken_when_asked_for(stage: &mut dy
     assert_eq!(app["service-name"], "temporal-k8s");
     assert_eq!(app["service-port"], "7233");
     rests(stage);
-    stage.juju().config(APP, &[("external-hostname", "")]).expect("config");
+    stage
+        .juju()
+        .config(APP, &[("external-hostname", "")])
+        .expect("config");
     settle(stage);
-    assert_eq!(said(stage, APP)["service-hostname"], "temporal-k8s", "the default is our name");
+    assert_eq!(
+        said(stage, APP)["service-hostname"],
+        "temporal-k8s",
+        "the default is our name"
+    );
     rests(stage);
 }
 
@@ -60,7 +75,10 @@ pub(crate) fn the_protocol_of_early_2023_is_spoken_when_asked_for(stage: &mut dy
 pub(crate) fn switching_protocols_leaves_no_stale_key(stage: &mut dyn Stage) {
     deploy_with_ingress(stage, &[]);
     let (v2, v2_unit) = (said(stage, APP), said(stage, UNIT));
-    stage.juju().config(APP, &[("ingress-protocol", "nginx-2023")]).expect("config");
+    stage
+        .juju()
+        .config(APP, &[("ingress-protocol", "nginx-2023")])
+        .expect("config");
     settle(stage);
     let flat = said(stage, APP);
     assert!(flat.contains_key("service-hostname"), "{flat:?}");
@@ -69,17 +87,36 @@ pub(crate) fn switching_protocols_leaves_no_stale_key(stage: &mut dyn Stage) {
     settle(stage);
     integrate(stage, "ingress");
     settle(stage);
-    assert_eq!(said(stage, APP), flat, "something of the other protocol was left over");
-    stage.juju().config(APP, &[("ingress-protocol", "v2")]).expect("config");
+    assert_eq!(
+        said(stage, APP),
+        flat,
+        "something of the other protocol was left over"
+    );
+    stage
+        .juju()
+        .config(APP, &[("ingress-protocol", "v2")])
+        .expect("config");
     settle(stage);
-    stage.juju().config(APP, &[("ingress-protocol", "nginx-2023")]).expect("config");
+    stage
+        .juju()
+        .config(APP, &[("ingress-protocol", "nginx-2023")])
+        .expect("config");
     settle(stage);
     assert_eq!(said(stage, APP), flat);
     let unit = said(stage, UNIT);
-    assert!(!unit.contains_key("host") && !unit.contains_key("ip"), "{unit:?}");
-    assert!(unit.contains_key("egress-subnets"), "Juju's own keys were cleared: {unit:?}");
+    assert!(
+        !unit.contains_key("host") && !unit.contains_key("ip"),
+        "{unit:?}"
+    );
+    assert!(
+        unit.contains_key("egress-subnets"),
+        "Juju's own keys were cleared: {unit:?}"
+    );
     rests(stage);
-    stage.juju().config(APP, &[("ingress-protocol", "v2")]).expect("config");
+    stage
+        .juju()
+        .config(APP, &[("ingress-protocol", "v2")])
+        .expect("config");
     settle(stage);
     assert_eq!((said(stage, APP), said(stage, UNIT)), (v2, v2_unit));
     assert_all_active(stage);
@@ -89,7 +126,12 @@ pub(crate) fn switching_protocols_leaves_no_stale_key(stage: &mut dyn Stage) {
 /// There is nothing behind it.
 pub(crate) fn an_ingress_on_an_application_without_a_frontend_is_blocked(stage: &mut dyn Stage) {
     deploy_with_ingress(stage, &[("services", "history,matching,worker")]);
-    assert_status(stage, UNIT, "blocked", &["`ingress`", "`frontend`", "juju remove-relation"]);
+    assert_status(
+        stage,
+        UNIT,
+        "blocked",
+        &["`ingress`", "`frontend`", "juju remove-relation"],
+    );
     assert!(stage.runs(UNIT), "the server was stopped");
     let app = said(stage, APP);
     assert!(app.is_empty(), "{app:?}");

@@ -4,8 +4,8 @@ use rehearsal::juju::record::{ActionOutcome, ActionStatus};
 use serde_json::Map;
 
 use super::stage::{
-    APP, CONFIG, Stage, UNIT, assert_all_active, assert_status, deploy_calmly, rests, settle, units,
-    update_status,
+    APP, CONFIG, Stage, UNIT, assert_all_active, assert_status, deploy_calmly, rests, settle,
+    units, update_status,
 };
 
 /// A new boot id means that files, plan and service are gone.
@@ -13,14 +13,22 @@ pub(crate) fn a_restarted_container_gets_everything_again(stage: &mut dyn Stage)
     deploy_calmly(stage, 1, &[]);
     let before = stage.files(UNIT);
     stage.restart_container(UNIT);
-    assert!(stage.files(UNIT).is_empty(), "the container has kept something");
+    assert!(
+        stage.files(UNIT).is_empty(),
+        "the container has kept something"
+    );
     let runs = settle(stage);
-    assert_eq!(runs.iter().map(|run| run.hook.as_str()).collect::<Vec<_>>(), ["temporal-pebble-ready"]);
+    assert_eq!(
+        runs.iter().map(|run| run.hook.as_str()).collect::<Vec<_>>(),
+        ["temporal-pebble-ready"]
+    );
     assert_eq!(stage.files(UNIT), before);
     assert_all_active(stage);
     rests(stage);
     // the same when nobody tells of it
-    stage.juju().drop_events(|_, event| event.name() == "temporal-pebble-ready");
+    stage
+        .juju()
+        .drop_events(|_, event| event.name() == "temporal-pebble-ready");
     stage.restart_container(UNIT);
     update_status(stage);
     assert_eq!(stage.files(UNIT), before);
@@ -36,7 +44,10 @@ pub(crate) fn a_replaced_pod_gets_everything_again(stage: &mut dyn Stage) {
     settle(stage);
     assert_all_active(stage);
     let (after, _) = stage.file(UNIT, CONFIG).expect("a configuration");
-    assert_ne!(before, after, "the other units must find it at its new address");
+    assert_ne!(
+        before, after,
+        "the other units must find it at its new address"
+    );
     rests(stage);
 }
 
@@ -50,15 +61,27 @@ pub(crate) fn a_drained_pod_stops_its_server_first(stage: &mut dyn Stage) {
 }
 
 fn restart(stage: &mut dyn Stage) -> ActionOutcome {
-    stage.juju().run_action(UNIT, "restart", Map::new()).expect("the action is declared")
+    stage
+        .juju()
+        .run_action(UNIT, "restart", Map::new())
+        .expect("the action is declared")
 }
 
 /// The result tells the truth.
 pub(crate) fn the_restart_action_restarts_and_says_so(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     let outcome = restart(stage);
-    assert_eq!(outcome.status, ActionStatus::Completed, "{}", outcome.message);
-    assert!(outcome.results["result"].contains("restarted"), "{:?}", outcome.results);
+    assert_eq!(
+        outcome.status,
+        ActionStatus::Completed,
+        "{}",
+        outcome.message
+    );
+    assert!(
+        outcome.results["result"].contains("restarted"),
+        "{:?}",
+        outcome.results
+    );
     assert_eq!(stage.starts(UNIT), 2);
     settle(stage);
     assert_all_active(stage);
@@ -92,7 +115,12 @@ pub(crate) fn a_full_disk_is_told_and_forgotten(stage: &mut dyn Stage) {
     stage.restart_container(UNIT);
     stage.fill_disk(UNIT, true);
     settle(stage);
-    assert_status(stage, UNIT, "blocked", &["write", "no space left on device"]);
+    assert_status(
+        stage,
+        UNIT,
+        "blocked",
+        &["write", "no space left on device"],
+    );
     assert!(!stage.runs(UNIT));
     stage.fill_disk(UNIT, false);
     update_status(stage);
@@ -110,7 +138,10 @@ pub(crate) fn units_come_and_go(stage: &mut dyn Stage) {
     assert_all_active(stage);
     assert_eq!(stage.starts(UNIT), 1, "more units are no reason to restart");
     rests(stage);
-    stage.juju().set_leader(APP, "temporal-k8s/2").expect("a unit");
+    stage
+        .juju()
+        .set_leader(APP, "temporal-k8s/2")
+        .expect("a unit");
     settle(stage);
     stage.juju().remove_unit(APP).expect("remove-unit");
     settle(stage);

@@ -5,20 +5,34 @@ use super::stage::{
 };
 
 fn set(stage: &mut dyn Stage, option: &str, value: &str) {
-    stage.juju().config(APP, &[(option, value)]).expect("config");
+    stage
+        .juju()
+        .config(APP, &[(option, value)])
+        .expect("config");
     settle(stage);
 }
 
 /// Law S3. The database's value wins, and the operator reads both.
-pub(crate) fn another_number_of_shards_is_blocked_and_the_server_keeps_running(stage: &mut dyn Stage) {
+pub(crate) fn another_number_of_shards_is_blocked_and_the_server_keeps_running(
+    stage: &mut dyn Stage,
+) {
     deploy_calmly(stage, 1, &[("num-history-shards", "8")]);
     assert_all_active(stage);
     let before = stage.file(UNIT, CONFIG).expect("a configuration");
     set(stage, "num-history-shards", "16");
-    assert_status(stage, UNIT, "blocked", &["16", "8", "juju config temporal-k8s num-history-shards=8"]);
+    assert_status(
+        stage,
+        UNIT,
+        "blocked",
+        &["16", "8", "juju config temporal-k8s num-history-shards=8"],
+    );
     assert!(stage.runs(UNIT), "the server was stopped");
     assert_eq!(stage.starts(UNIT), 1);
-    assert_eq!(stage.file(UNIT, CONFIG), Some(before), "the running server's file was touched");
+    assert_eq!(
+        stage.file(UNIT, CONFIG),
+        Some(before),
+        "the running server's file was touched"
+    );
     rests(stage);
     set(stage, "num-history-shards", "8");
     assert_all_active(stage);
@@ -47,7 +61,10 @@ pub(crate) fn every_bad_option_is_reported_at_once(stage: &mut dyn Stage) {
         .flat_map(|run| run.juju_log.iter().map(|line| line.text.clone()))
         .collect();
     for (option, _) in bad {
-        assert!(said.iter().any(|text| text.contains(option)), "`{option}` is not in {said:?}");
+        assert!(
+            said.iter().any(|text| text.contains(option)),
+            "`{option}` is not in {said:?}"
+        );
     }
     rests(stage);
     let good = [
@@ -74,9 +91,12 @@ pub(crate) fn every_bad_option_is_reported_at_once(stage: &mut dyn Stage) {
 pub(crate) fn a_changed_log_level_restarts_once(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     assert_eq!(stage.starts(UNIT), 1);
-    for (name, level, starts) in
-        [("debug", "debug", 2), ("warning", "warn", 3), ("warn", "warn", 3), ("critical", "fatal", 4)]
-    {
+    for (name, level, starts) in [
+        ("debug", "debug", 2),
+        ("warning", "warn", 3),
+        ("warn", "warn", 3),
+        ("critical", "fatal", 4),
+    ] {
         set(stage, "log-level", name);
         assert_all_active(stage);
         assert_eq!(stage.starts(UNIT), starts, "after {name}");
@@ -95,7 +115,11 @@ pub(crate) fn services_are_trimmed_and_split(stage: &mut dyn Stage) {
     ports.sort();
     assert_eq!(ports, ["6934/tcp", "6935/tcp", "7234/tcp", "7235/tcp"]);
     rests(stage);
-    for (value, said) in [("history,history", "history"), (" , ", "services"), ("", "services")] {
+    for (value, said) in [
+        ("history,history", "history"),
+        (" , ", "services"),
+        ("", "services"),
+    ] {
         set(stage, "services", value);
         assert_status(stage, UNIT, "blocked", &["`services`", said]);
         assert!(stage.runs(UNIT), "the server was stopped");

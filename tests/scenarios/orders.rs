@@ -46,7 +46,10 @@ pub(crate) fn every_order_of_integrating_ends_in_the_same_state(stage: &mut dyn 
         let end = state(stage);
         assert_eq!(*calm.get_or_insert_with(|| end.clone()), end, "{order:?}");
         rests(stage);
-        stage.juju().remove_application(APP).expect("remove-application");
+        stage
+            .juju()
+            .remove_application(APP)
+            .expect("remove-application");
         settle(stage);
     }
 }
@@ -58,7 +61,10 @@ pub(crate) fn every_legal_order_of_events_ends_in_the_same_state(stage: &mut dyn
     let calm = state(stage);
     for seed in stage.seeds() {
         for app in [APP, ADMIN, POSTGRESQL] {
-            stage.juju().remove_application(app).expect("remove-application");
+            stage
+                .juju()
+                .remove_application(app)
+                .expect("remove-application");
         }
         settle(stage);
         stage.juju().order(OrderOfEvents::shuffled(seed));
@@ -79,7 +85,10 @@ pub(crate) fn every_legal_order_of_events_ends_in_the_same_state(stage: &mut dyn
 pub(crate) fn update_status_alone_is_enough(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     let calm = state(stage);
-    stage.juju().remove_application(APP).expect("remove-application");
+    stage
+        .juju()
+        .remove_application(APP)
+        .expect("remove-application");
     settle(stage);
     stage.juju().drop_events(|unit, event| {
         unit.starts_with(APP) && !matches!(event, Event::UpdateStatus | Event::Install)
@@ -112,7 +121,10 @@ pub(crate) fn pebble_may_come_up_late(stage: &mut dyn Stage) {
     stage.set_container(UNIT, true);
     settle(stage);
     assert_all_active(stage);
-    assert_eq!(stage.juju().hooks_of(UNIT).last(), Some(&"temporal-pebble-ready"));
+    assert_eq!(
+        stage.juju().hooks_of(UNIT).last(),
+        Some(&"temporal-pebble-ready")
+    );
     rests(stage);
 }
 

@@ -110,14 +110,20 @@ pub(crate) fn settle(stage: &mut dyn Stage) -> Vec<HookRun> {
 
 /// The five-minute timer fires for every unit of ours.
 pub(crate) fn update_status(stage: &mut dyn Stage) -> Vec<HookRun> {
-    stage.juju().update_status(APP).expect("the application is there");
+    stage
+        .juju()
+        .update_status(APP)
+        .expect("the application is there");
     settle(stage)
 }
 
 /// `juju deploy` of our charm.
 pub(crate) fn deploy(stage: &mut dyn Stage, units: u32, config: &[(&str, &str)]) {
     let charm = stage.charm();
-    stage.juju().deploy(APP, charm, units, config).expect("deploy");
+    stage
+        .juju()
+        .deploy(APP, charm, units, config)
+        .expect("deploy");
 }
 
 /// `juju deploy` of counterparts.
@@ -139,7 +145,10 @@ pub(crate) fn integrate(stage: &mut dyn Stage, endpoint: &str) {
 pub(crate) fn separate(stage: &mut dyn Stage, endpoint: &str) {
     let ours = format!("{APP}:{endpoint}");
     let theirs = remote(endpoint);
-    stage.juju().remove_relation(&ours, theirs).expect("remove-relation");
+    stage
+        .juju()
+        .remove_relation(&ours, theirs)
+        .expect("remove-relation");
 }
 
 fn remote(endpoint: &str) -> &'static str {
@@ -178,7 +187,10 @@ pub(crate) fn assert_status(stage: &mut dyn Stage, unit: &str, word: &str, parts
     let (is, message) = status(stage, unit);
     assert_eq!(is, word, "{unit}: {message}");
     for part in parts {
-        assert!(message.contains(part), "{unit} {is}: {message:?} lacks {part:?}");
+        assert!(
+            message.contains(part),
+            "{unit} {is}: {message:?} lacks {part:?}"
+        );
     }
 }
 
@@ -188,35 +200,62 @@ pub(crate) fn assert_all_active(stage: &mut dyn Stage) {
         assert_status(stage, &unit, "active", &[]);
         assert!(stage.runs(&unit), "{unit} is active, but nothing runs");
     }
-    let app = stage.juju().app_status(APP).expect("the leader has told").clone();
+    let app = stage
+        .juju()
+        .app_status(APP)
+        .expect("the leader has told")
+        .clone();
     assert_eq!((app.status.as_str(), app.message.as_str()), ("active", ""));
 }
 
 /// The tools with which a charm changes something or makes itself heard.
 const WRITES: [&str; 8] = [
-    "relation-set", "state-set", "state-delete", "status-set", "open-port", "close-port",
-    "application-version-set", "juju-log",
+    "relation-set",
+    "state-set",
+    "state-delete",
+    "status-set",
+    "open-port",
+    "close-port",
+    "application-version-set",
+    "juju-log",
 ];
 
 /// One more hook for every unit does nothing at all, and nothing that was ever shown holds a secret.
 pub(crate) fn rests(stage: &mut dyn Stage) {
     let ours = units(stage);
-    let before: Vec<_> = ours.iter().map(|unit| (status(stage, unit), stage.fingerprint(unit))).collect();
+    let before: Vec<_> = ours
+        .iter()
+        .map(|unit| (status(stage, unit), stage.fingerprint(unit)))
+        .collect();
     let runs = update_status(stage);
     for unit in &ours {
         assert!(
-            runs.iter().any(|run| run.unit == *unit && run.event == Event::UpdateStatus),
+            runs.iter()
+                .any(|run| run.unit == *unit && run.event == Event::UpdateStatus),
             "{unit} had no hook"
         );
     }
     for run in &runs {
-        assert!(ours.contains(&run.unit), "{run}: an idle hook has woken somebody");
-        assert_eq!(run.event, Event::UpdateStatus, "{run}: an idle hook has caused another");
+        assert!(
+            ours.contains(&run.unit),
+            "{run}: an idle hook has woken somebody"
+        );
+        assert_eq!(
+            run.event,
+            Event::UpdateStatus,
+            "{run}: an idle hook has caused another"
+        );
         for call in &run.calls {
-            assert!(!WRITES.contains(&call.name.as_str()), "an idle hook calls {call}");
+            assert!(
+                !WRITES.contains(&call.name.as_str()),
+                "an idle hook calls {call}"
+            );
         }
     }
-    let after: Vec<_> = ours.iter().map(|unit| (status(stage, unit), stage.fingerprint(unit))).collect();
+    let after: Vec<_> = ours
+        .iter()
+        .map(|unit| (status(stage, unit), stage.fingerprint(unit)))
+        .collect();
     assert_eq!(before, after, "an idle hook has changed the container");
     sweep(stage);
 }
@@ -228,7 +267,11 @@ pub(crate) fn sweep(stage: &mut dyn Stage) {
         let mut of_run = vec![run.stdout.clone(), run.stderr.clone()];
         of_run.extend(run.juju_log.iter().map(|line| line.text.clone()));
         of_run.extend(run.calls.iter().map(|call| call.args.join(" ")));
-        seen.extend(of_run.into_iter().map(|text| (format!("{} on {}", run.hook, run.unit), text)));
+        seen.extend(
+            of_run
+                .into_iter()
+                .map(|text| (format!("{} on {}", run.hook, run.unit), text)),
+        );
     }
     let units = units(stage);
     for unit in &units {
@@ -239,7 +282,11 @@ pub(crate) fn sweep(stage: &mut dyn Stage) {
         seen.extend(statuses.map(|text| (format!("a status of {unit}"), text)));
         seen.extend(state.map(|text| (format!("the state of {unit}"), text)));
         let public = stage.public_texts(unit);
-        seen.extend(public.into_iter().map(|text| (format!("the container of {unit}"), text)));
+        seen.extend(
+            public
+                .into_iter()
+                .map(|text| (format!("the container of {unit}"), text)),
+        );
         for (path, (content, mode)) in stage.files(unit) {
             assert_eq!(mode, "600", "{path} of {unit}");
             if path != PASS_FILE {
@@ -249,17 +296,36 @@ pub(crate) fn sweep(stage: &mut dyn Stage) {
     }
     // its own status line and the peers' bags are read by whoever may read the model
     let model = stage.juju().model();
-    let app = model.applications.get(APP).and_then(|app| app.status.as_ref());
-    seen.extend(app.map(|status| ("the application's status".to_owned(), status.message.clone())));
-    for relation in model.relations.values().filter(|relation| relation.is_peer()) {
+    let app = model
+        .applications
+        .get(APP)
+        .and_then(|app| app.status.as_ref());
+    seen.extend(app.map(|status| {
+        (
+            "the application's status".to_owned(),
+            status.message.clone(),
+        )
+    }));
+    for relation in model
+        .relations
+        .values()
+        .filter(|relation| relation.is_peer())
+    {
         let bags = relation.apps.values().chain(relation.units.values());
         let values = bags.flat_map(|bag| bag.settings.values().cloned());
         seen.extend(values.map(|text| ("a peer databag".to_owned(), text)));
     }
     // a short one may be part of an innocent word
-    for password in stage.passwords().iter().filter(|password| password.len() >= 6) {
+    for password in stage
+        .passwords()
+        .iter()
+        .filter(|password| password.len() >= 6)
+    {
         for (place, text) in &seen {
-            assert!(!text.contains(password.as_str()), "{place} holds a password: {text}");
+            assert!(
+                !text.contains(password.as_str()),
+                "{place} holds a password: {text}"
+            );
         }
     }
 }
@@ -278,16 +344,28 @@ pub(crate) fn state(stage: &mut dyn Stage) -> String {
         lines.push(format!("{unit} ports {}", ports.join(" ")));
         lines.push(format!("{unit} runs {}", stage.runs(unit)));
         for (path, (content, mode)) in stage.files(unit) {
-            lines.push(format!("{unit} {path} {mode}\n{}", String::from_utf8_lossy(&content)));
+            lines.push(format!(
+                "{unit} {path} {mode}\n{}",
+                String::from_utf8_lossy(&content)
+            ));
         }
     }
     let model = stage.juju().model();
-    let app = model.applications.get(APP).expect("the application is there");
-    let shown = app.status.as_ref().map(|status| (status.status.clone(), status.message.clone()));
+    let app = model
+        .applications
+        .get(APP)
+        .expect("the application is there");
+    let shown = app
+        .status
+        .as_ref()
+        .map(|status| (status.status.clone(), status.message.clone()));
     lines.push(format!("application {shown:?} version {}", app.version));
     let mut bags: BTreeSet<String> = BTreeSet::new();
     for relation in model.relations_of(APP) {
-        let endpoint = relation.side(APP).map(|side| side.endpoint.clone()).unwrap_or_default();
+        let endpoint = relation
+            .side(APP)
+            .map(|side| side.endpoint.clone())
+            .unwrap_or_default();
         let ours = relation.apps.iter().chain(&relation.units);
         for (who, bag) in ours.filter(|(who, _)| who.split('/').next() == Some(APP)) {
             bags.insert(format!("{endpoint} {who} {:?}", bag.settings));
@@ -313,8 +391,11 @@ fn masked(text: &str, passwords: &[String]) -> String {
             word.push(character);
             continue;
         }
-        let dotted = word.split('.').count() == 4 && word.split('.').all(|it| it.parse::<u8>().is_ok());
-        let user = word.strip_prefix("relation_id_").is_some_and(|it| it.parse::<u32>().is_ok());
+        let dotted =
+            word.split('.').count() == 4 && word.split('.').all(|it| it.parse::<u8>().is_ok());
+        let user = word
+            .strip_prefix("relation_id_")
+            .is_some_and(|it| it.parse::<u32>().is_ok());
         let hash = word.len() == 64 && word.chars().all(|it| it.is_ascii_hexdigit());
         result.push_str(match (dotted, user, hash) {
             (true, _, _) => "<address>",

@@ -60,7 +60,10 @@ impl FakeCloud {
             pods: BTreeMap::new(),
             services: BTreeMap::new(),
         };
-        Self { postgres: Arc::clone(postgres), state: Arc::new(Mutex::new(state)) }
+        Self {
+            postgres: Arc::clone(postgres),
+            state: Arc::new(Mutex::new(state)),
+        }
     }
 
     /// The directory of this cloud, for whatever else a test has to put somewhere.
@@ -80,7 +83,12 @@ impl FakeCloud {
 
     /// Looks at a pod.
     pub(crate) fn with<R>(&self, unit: &str, look: impl FnOnce(&FakePod) -> R) -> R {
-        look(lock(&self.state).pods.get(unit).unwrap_or_else(|| panic!("`{unit}` has no pod")))
+        look(
+            lock(&self.state)
+                .pods
+                .get(unit)
+                .unwrap_or_else(|| panic!("`{unit}` has no pod")),
+        )
     }
 
     /// Looks at the workload container of a unit.
@@ -94,7 +102,6 @@ impl FakeCloud {
         let of_app = |unit: &String| unit.split('/').next() == Some(app);
         state.services.contains_key(app) || state.pods.keys().any(of_app)
     }
-
 }
 
 /// A process that keeps a mount namespace alive. It ends when its standard input does, so also with us.
@@ -110,7 +117,10 @@ impl Namespace {
         if !is_root() {
             command.args(["--user", "--map-root-user"]);
         }
-        command.args(["--mount", "sh", "-c", HOLD, "hold.sh"]).arg(root).arg(containers);
+        command
+            .args(["--mount", "sh", "-c", HOLD, "hold.sh"])
+            .arg(root)
+            .arg(containers);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut holder = command.spawn()?;
         let mut line = String::new();
@@ -118,9 +128,11 @@ impl Namespace {
             BufReader::new(stdout).read_line(&mut line)?;
         }
         if line.trim() != "ready" {
-            return Err("this machine does not allow mount namespaces: run the tests as root, or \
+            return Err(
+                "this machine does not allow mount namespaces: run the tests as root, or \
                         allow unprivileged user namespaces"
-                .into());
+                    .into(),
+            );
         }
         Ok(Self { holder })
     }
@@ -171,9 +183,17 @@ impl Cloud for FakeCloud {
             None => None,
         };
         if !state.services.contains_key(&pod.app) {
-            state.services.insert(pod.app.clone(), (Address::new(), BTreeSet::new()));
+            state
+                .services
+                .insert(pod.app.clone(), (Address::new(), BTreeSet::new()));
         }
-        let made = FakePod { address, directory, namespace, image, pebbles };
+        let made = FakePod {
+            address,
+            directory,
+            namespace,
+            image,
+            pebbles,
+        };
         state.pods.insert(pod.unit.clone(), made);
         Ok(())
     }
@@ -193,7 +213,11 @@ impl Cloud for FakeCloud {
         let pod = state.pods.get(unit).ok_or("no such pod")?;
         let namespace = pod.namespace.as_ref().ok_or("no charm in this pod")?;
         let mut command = namespace.command();
-        command.arg("/usr/bin/env").arg("--chdir").arg(pod.directory.join("charm")).arg(DISPATCH);
+        command
+            .arg("/usr/bin/env")
+            .arg("--chdir")
+            .arg(pod.directory.join("charm"))
+            .arg(DISPATCH);
         Ok(command)
     }
 
@@ -202,7 +226,12 @@ impl Cloud for FakeCloud {
     }
 
     fn boot_id(&self, unit: &str, container: &str) -> Option<String> {
-        lock(&self.state).pods.get(unit)?.pebbles.get(container)?.boot_id()
+        lock(&self.state)
+            .pods
+            .get(unit)?
+            .pebbles
+            .get(container)?
+            .boot_id()
     }
 
     fn pod_ip(&self, unit: &str) -> Option<IpAddr> {
@@ -211,7 +240,10 @@ impl Cloud for FakeCloud {
     }
 
     fn service_ip(&self, app: &str) -> Option<IpAddr> {
-        lock(&self.state).services.get(app).map(|(address, _)| IpAddr::V4(address.ip()))
+        lock(&self.state)
+            .services
+            .get(app)
+            .map(|(address, _)| IpAddr::V4(address.ip()))
     }
 
     fn expose(&mut self, app: &str, ports: &BTreeSet<u16>) -> Result<(), CloudError> {

@@ -122,7 +122,11 @@ pub(crate) struct Request {
 
 impl Request {
     fn values(&self, key: &str) -> Vec<&str> {
-        self.query.iter().filter(|(name, _)| name == key).map(|(_, value)| value.as_str()).collect()
+        self.query
+            .iter()
+            .filter(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
+            .collect()
     }
 
     fn value(&self, key: &str) -> &str {
@@ -137,15 +141,29 @@ impl Request {
 impl Container {
     /// An empty container. `name` makes its boot ids unique.
     pub(crate) fn new(name: &str, image: Image) -> Self {
-        Self { image, name: name.to_owned(), state: Mutex::default() }
+        Self {
+            image,
+            name: name.to_owned(),
+            state: Mutex::default(),
+        }
     }
 
     /// The container dies and comes back: nothing of it is left but the image.
     pub(crate) fn reset(&self) {
         let mut state = lock(&self.state);
         let boot = state.boot + 1;
-        let (writes, faults) = (std::mem::take(&mut state.writes), std::mem::take(&mut state.faults));
-        *state = State { boot, writes, faults, starts: state.starts, stops: state.stops, ..State::default() };
+        let (writes, faults) = (
+            std::mem::take(&mut state.writes),
+            std::mem::take(&mut state.faults),
+        );
+        *state = State {
+            boot,
+            writes,
+            faults,
+            starts: state.starts,
+            stops: state.stops,
+            ..State::default()
+        };
     }
 
     /// What goes wrong from now on, instead of what did before.
@@ -175,7 +193,10 @@ impl Container {
 
     /// Does this service run?
     pub(crate) fn runs(&self, service: &str) -> bool {
-        lock(&self.state).services.get(service).is_some_and(|it| it.current == Current::Active)
+        lock(&self.state)
+            .services
+            .get(service)
+            .is_some_and(|it| it.current == Current::Active)
     }
 
     /// The combined plan, as text.
@@ -195,7 +216,10 @@ impl Container {
     /// The output of a task of exec.
     pub(super) fn exec_output(&self, task: &str) -> Option<Vec<u8>> {
         let state = lock(&self.state);
-        state.execs.get(&task.parse().ok()?).map(|(_, output)| output.clone())
+        state
+            .execs
+            .get(&task.parse().ok()?)
+            .map(|(_, output)| output.clone())
     }
 
     /// Answers a request.
@@ -208,7 +232,10 @@ impl Container {
         }
         if request.method == "POST" {
             let body = noted(request);
-            state.writes.push(Write { path: request.path.clone(), body });
+            state.writes.push(Write {
+                path: request.path.clone(),
+                body,
+            });
         }
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/v1/system-info") => {
@@ -236,7 +263,11 @@ impl Container {
 /// What a test may know of a request: the contents of files are nobody's business.
 fn noted(request: &Request) -> String {
     let text = String::from_utf8_lossy(&request.body);
-    if request.headers.get("content-type").is_some_and(|kind| kind.starts_with("multipart/")) {
+    if request
+        .headers
+        .get("content-type")
+        .is_some_and(|kind| kind.starts_with("multipart/"))
+    {
         return form_parts(request)
             .into_iter()
             .flatten()
@@ -250,7 +281,11 @@ fn noted(request: &Request) -> String {
 fn combined(layers: &[(String, Map<String, Value>)]) -> BTreeMap<String, Map<String, Value>> {
     let mut services: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for (_, layer) in layers {
-        let declared = layer.get("services").and_then(Value::as_object).into_iter().flatten();
+        let declared = layer
+            .get("services")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten();
         for (name, config) in declared {
             let config = config.as_object().cloned().unwrap_or_default();
             let known = services.entry(name.clone()).or_default();
@@ -273,9 +308,27 @@ fn plan_text(layers: &[(String, Map<String, Value>)]) -> String {
 }
 
 const SERVICE_KEYS: [&str; 21] = [
-    "override", "command", "summary", "description", "startup", "after", "before", "requires",
-    "environment", "user", "user-id", "group", "group-id", "working-dir", "on-success", "on-failure",
-    "on-check-failure", "backoff-delay", "backoff-factor", "backoff-limit", "kill-delay",
+    "override",
+    "command",
+    "summary",
+    "description",
+    "startup",
+    "after",
+    "before",
+    "requires",
+    "environment",
+    "user",
+    "user-id",
+    "group",
+    "group-id",
+    "working-dir",
+    "on-success",
+    "on-failure",
+    "on-check-failure",
+    "backoff-delay",
+    "backoff-factor",
+    "backoff-limit",
+    "kill-delay",
 ];
 
 impl State {
@@ -284,21 +337,35 @@ impl State {
         let Ok(layer) = serde_saphyr::from_str::<Map<String, Value>>(text) else {
             return Reply::bad("cannot parse layer");
         };
-        for (name, config) in layer.get("services").and_then(Value::as_object).into_iter().flatten() {
+        for (name, config) in layer
+            .get("services")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             let Some(config) = config.as_object() else {
                 return Reply::bad(format!("cannot parse layer: service \"{name}\" is no map"));
             };
-            if let Some(key) = config.keys().find(|key| !SERVICE_KEYS.contains(&key.as_str())) {
+            if let Some(key) = config
+                .keys()
+                .find(|key| !SERVICE_KEYS.contains(&key.as_str()))
+            {
                 return Reply::bad(format!("cannot parse layer: field {key} not found"));
             }
-            if !matches!(config.get("override").and_then(Value::as_str), Some("replace" | "merge")) {
+            if !matches!(
+                config.get("override").and_then(Value::as_str),
+                Some("replace" | "merge")
+            ) {
                 return Reply::bad(format!(
                     "layer must define \"override\" for service \"{name}\""
                 ));
             }
         }
         if let Some(section) = layer.keys().find(|key| {
-            !matches!(key.as_str(), "summary" | "description" | "services" | "checks" | "log-targets")
+            !matches!(
+                key.as_str(),
+                "summary" | "description" | "services" | "checks" | "log-targets"
+            )
         }) {
             return Reply::bad(format!("cannot parse layer: unknown section \"{section}\""));
         }
@@ -309,7 +376,9 @@ impl State {
             }
             Some(at) => {
                 let services = combined(&[self.layers[at].clone(), (label, layer)]);
-                self.layers[at].1.insert("services".to_owned(), json!(services));
+                self.layers[at]
+                    .1
+                    .insert("services".to_owned(), json!(services));
             }
             None => self.layers.push((label, layer)),
         }
@@ -358,7 +427,11 @@ impl State {
             return Reply::bad(message);
         }
         let mut failures = Vec::new();
-        let names = if action == "replan" { plan.keys().cloned().collect() } else { named };
+        let names = if action == "replan" {
+            plan.keys().cloned().collect()
+        } else {
+            named
+        };
         for name in names {
             let config = json!(plan[&name]);
             let known = self.services.get(&name);
@@ -378,7 +451,10 @@ impl State {
             }
         }
         let error = (!failures.is_empty()).then(|| {
-            format!("cannot perform the following tasks:\n{}", failures.join("\n"))
+            format!(
+                "cannot perform the following tasks:\n{}",
+                failures.join("\n")
+            )
         });
         let id = self.add_change(action, error, json!({}));
         Reply::Change(id, Value::Null)
@@ -412,7 +488,14 @@ impl State {
                 (Current::Backoff, None, Err(failure))
             }
         };
-        self.services.insert(name.to_owned(), Service { current, config, process });
+        self.services.insert(
+            name.to_owned(),
+            Service {
+                current,
+                config,
+                process,
+            },
+        );
         outcome
     }
 
@@ -439,14 +522,22 @@ impl State {
         let rest = path.strip_prefix("/v1/changes/").unwrap_or_default();
         let id = rest.strip_suffix("/wait").unwrap_or(rest);
         let Some(change) = id.parse().ok().and_then(|id: u64| self.changes.get(&id)) else {
-            return Reply::Error(404, "not-found", format!("cannot find change with id \"{id}\""));
+            return Reply::Error(
+                404,
+                "not-found",
+                format!("cannot find change with id \"{id}\""),
+            );
         };
         Reply::Sync(change.clone())
     }
 
     fn exec(&mut self, image: &Image, body: &Value) -> Reply {
-        let command: Vec<&str> =
-            body["command"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let command: Vec<&str> = body["command"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let broken = self.faults.iter().find_map(|fault| match fault {
             Fault::Exec(code, output) => Some((*code, (*output).to_owned())),
             _ => None,
@@ -461,7 +552,10 @@ impl State {
         };
         let id = self.add_change("exec", None, json!({ "exit-code": code }));
         self.execs.insert(id, (code, output.into_bytes()));
-        Reply::Change(id, json!({ "task-id": id.to_string(), "environment": {}, "working-dir": "/" }))
+        Reply::Change(
+            id,
+            json!({ "task-id": id.to_string(), "environment": {}, "working-dir": "/" }),
+        )
     }
 
     fn logs(&self, count: &str) -> Reply {
@@ -469,7 +563,10 @@ impl State {
         let skip = self.logs.len().saturating_sub(count);
         let lines = self.logs.iter().skip(skip).map(|(service, message)| {
             let time = "2026-01-01T00:00:00.000Z";
-            format!("{}\n", json!({ "time": time, "service": service, "message": message }))
+            format!(
+                "{}\n",
+                json!({ "time": time, "service": service, "message": message })
+            )
         });
         Reply::Lines(lines.collect())
     }
@@ -511,7 +608,9 @@ impl State {
         let entries: Vec<Value> = lock(&self.files)
             .iter()
             .filter_map(|(path, file)| {
-                let name = path.strip_prefix(&below).filter(|name| !name.contains('/'))?;
+                let name = path
+                    .strip_prefix(&below)
+                    .filter(|name| !name.contains('/'))?;
                 Some(json!({
                     "path": path, "name": name, "type": "file", "size": file.content.len(),
                     "permissions": file.permissions,
@@ -532,10 +631,15 @@ impl State {
         let body = request.json();
         let each = |list: &str| -> Vec<String> {
             let items = body[list].as_array().into_iter().flatten();
-            items.filter_map(|item| item["path"].as_str().map(str::to_owned)).collect()
+            items
+                .filter_map(|item| item["path"].as_str().map(str::to_owned))
+                .collect()
         };
         let items: Vec<Value> = match body["action"].as_str() {
-            Some("make-dirs") => each("dirs").iter().map(|path| json!({ "path": path })).collect(),
+            Some("make-dirs") => each("dirs")
+                .iter()
+                .map(|path| json!({ "path": path }))
+                .collect(),
             Some("remove") => each("paths")
                 .iter()
                 .map(|path| match lock(&self.files).remove(path) {
@@ -560,8 +664,12 @@ impl State {
         let mut items = Vec::new();
         for file in order["files"].as_array().into_iter().flatten() {
             let path = file["path"].as_str().unwrap_or_default().to_owned();
-            let content = parts.iter().find(|part| part.filename.as_deref() == Some(path.as_str()));
-            let Some(content) = content else { return Reply::bad("no file content") };
+            let content = parts
+                .iter()
+                .find(|part| part.filename.as_deref() == Some(path.as_str()));
+            let Some(content) = content else {
+                return Reply::bad("no file content");
+            };
             if full {
                 items.push(json!({ "path": path, "error": {
                     "kind": "generic-file-error",
@@ -571,7 +679,13 @@ impl State {
             }
             let permissions = file["permissions"].as_str().unwrap_or("644").to_owned();
             items.push(json!({ "path": path }));
-            lock(&self.files).insert(path, File { content: content.content.clone(), permissions });
+            lock(&self.files).insert(
+                path,
+                File {
+                    content: content.content.clone(),
+                    permissions,
+                },
+            );
         }
         Reply::Sync(json!(items))
     }
@@ -616,5 +730,6 @@ fn form_parts(request: &Request) -> Option<Vec<Part>> {
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window == wanted)
+    text.windows(wanted.len())
+        .position(|window| window == wanted)
 }

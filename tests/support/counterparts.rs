@@ -72,7 +72,9 @@ impl Charm for PostgresqlK8s {
     fn dispatch(&mut self, event: &Event, hook: &mut HookContext) -> Outcome {
         match event {
             Event::Relation(event) if event.endpoint == "db" => match event.change {
-                RelationChange::Changed => self.provide(event.id, event.remote_unit.as_deref(), hook)?,
+                RelationChange::Changed => {
+                    self.provide(event.id, event.remote_unit.as_deref(), hook)?
+                }
                 RelationChange::Broken => self.postgres.drop_user(&user(event.id)),
                 RelationChange::Created | RelationChange::Joined | RelationChange::Departed => {}
             },
@@ -94,13 +96,18 @@ impl PostgresqlK8s {
         }
         let app = hook.relation_app(id)?;
         let request = hook.relation_get(id, &app)?;
-        let of_unit = unit.map(|unit| hook.relation_get(id, unit)).transpose()?.unwrap_or_default();
+        let of_unit = unit
+            .map(|unit| hook.relation_get(id, unit))
+            .transpose()?
+            .unwrap_or_default();
         let asked = |key: &str| request.get(key).or_else(|| of_unit.get(key)).cloned();
         if asked("extensions").is_some() || request.contains_key("roles") {
             hook.status_set("blocked", "extensions or roles requested through relation")?;
             return Ok(());
         }
-        let Some(database) = asked("database") else { return Ok(()) };
+        let Some(database) = asked("database") else {
+            return Ok(());
+        };
         let me = hook.unit().to_owned();
         // the password lives in the leader's own bag: a new leader makes a new one
         let known = hook.relation_get(id, &me)?.get("password").cloned();
@@ -156,8 +163,15 @@ fn joined(items: BTreeSet<String>) -> String {
 /// As the provider's own generator writes it: quotes only around a value with a space.
 fn libpq(fields: &[(&str, &str)]) -> String {
     let fields = fields.iter().map(|(key, value)| {
-        let value = value.replace('\\', r"\\").replace('\'', r"\'").replace('\n', " ");
-        if value.contains(' ') { format!("{key}='{value}'") } else { format!("{key}={value}") }
+        let value = value
+            .replace('\\', r"\\")
+            .replace('\'', r"\'")
+            .replace('\n', " ");
+        if value.contains(' ') {
+            format!("{key}='{value}'")
+        } else {
+            format!("{key}={value}")
+        }
     });
     fields.collect::<Vec<_>>().join(" ")
 }
@@ -177,7 +191,11 @@ impl Charm for TemporalAdminK8s {
     }
 
     fn dispatch(&mut self, event: &Event, hook: &mut HookContext) -> Outcome {
-        if let Event::Relation(RelationEvent { change: RelationChange::Changed, id, .. }) = event
+        if let Event::Relation(RelationEvent {
+            change: RelationChange::Changed,
+            id,
+            ..
+        }) = event
             && hook.is_leader()
         {
             let app = hook.relation_app(*id)?;
@@ -210,7 +228,11 @@ impl TemporalAdminK8s {
             if format!("{host}:{port}") != self.postgres.address().to_string() {
                 return Err(format!("no database at {host}:{port}").into());
             }
-            let login = Login { user: text("user")?, password: text("password")?, database };
+            let login = Login {
+                user: text("user")?,
+                password: text("password")?,
+                database,
+            };
             self.postgres
                 .with(&login, |known| {
                     let schema = known.schema.get_or_insert_default();
@@ -233,21 +255,36 @@ impl Charm for Ingress {
     }
 
     fn dispatch(&mut self, event: &Event, hook: &mut HookContext) -> Outcome {
-        let Event::Relation(event) = event else { return Ok(()) };
-        if event.endpoint != "ingress" || event.change == RelationChange::Broken || !hook.is_leader() {
+        let Event::Relation(event) = event else {
+            return Ok(());
+        };
+        if event.endpoint != "ingress"
+            || event.change == RelationChange::Broken
+            || !hook.is_leader()
+        {
             return Ok(());
         }
         let app = hook.relation_app(event.id)?;
         let bag = hook.relation_get(event.id, &app)?;
-        let json = |key: &str| bag.get(key).and_then(|it| serde_json::from_str::<Value>(it).ok());
+        let json = |key: &str| {
+            bag.get(key)
+                .and_then(|it| serde_json::from_str::<Value>(it).ok())
+        };
         let plain = |key: &str| bag.get(key).cloned();
-        if let (Some(_), Some(name), Some(port)) =
-            (plain("service-hostname"), plain("service-name"), plain("service-port"))
-        {
+        if let (Some(_), Some(name), Some(port)) = (
+            plain("service-hostname"),
+            plain("service-name"),
+            plain("service-port"),
+        ) {
             hook.relation_set_app(event.id, [("url", format!("http://{name}:{port}/"))])?;
             hook.status_set("active", "")?;
-        } else if let (Some(model), Some(name), Some(_)) = (json("model"), json("name"), json("port")) {
-            let (model, name) = (model.as_str().unwrap_or_default(), name.as_str().unwrap_or_default());
+        } else if let (Some(model), Some(name), Some(_)) =
+            (json("model"), json("name"), json("port"))
+        {
+            let (model, name) = (
+                model.as_str().unwrap_or_default(),
+                name.as_str().unwrap_or_default(),
+            );
             let answer = serde_json::json!({ "url": format!("http://{model}-{name}.test/") });
             hook.relation_set_app(event.id, [("ingress", answer.to_string())])?;
             hook.status_set("active", "")?;

@@ -42,7 +42,9 @@ impl Pebble {
 
     /// The boot id, while it answers.
     pub(crate) fn boot_id(&self) -> Option<String> {
-        lock(&self.listener).is_some().then(|| self.container.boot_id())
+        lock(&self.listener)
+            .is_some()
+            .then(|| self.container.boot_id())
     }
 
     /// The container comes back, empty.
@@ -102,7 +104,11 @@ async fn serve(mut stream: UnixStream, container: &Container) -> io::Result<()> 
     if request.headers.contains_key("upgrade") {
         return websocket(stream, head, container, &request.path).await;
     }
-    let length = request.headers.get("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
+    let length = request
+        .headers
+        .get("content-length")
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(0);
     request.body = vec![0; length];
     stream.read_exact(&mut request.body).await?;
     let (status, content_type, body) = match container.answer(&request) {
@@ -112,15 +118,24 @@ async fn serve(mut stream: UnixStream, container: &Container) -> io::Result<()> 
                 "type": "async", "status-code": 202, "status": "Accepted",
                 "change": id.to_string(), "result": result,
             });
-            (202, "application/json".to_owned(), body.to_string().into_bytes())
+            (
+                202,
+                "application/json".to_owned(),
+                body.to_string().into_bytes(),
+            )
         }
         Reply::Error(status, kind, message) => {
             let mut result = json!({ "message": message });
             if !kind.is_empty() {
                 result["kind"] = Value::from(kind);
             }
-            let body = json!({ "type": "error", "status-code": status, "status": "", "result": result });
-            (status, "application/json".to_owned(), body.to_string().into_bytes())
+            let body =
+                json!({ "type": "error", "status-code": status, "status": "", "result": result });
+            (
+                status,
+                "application/json".to_owned(),
+                body.to_string().into_bytes(),
+            )
         }
         Reply::Form(content_type, body) => (200, content_type, body),
         Reply::Lines(lines) => (200, "application/x-ndjson".to_owned(), lines.into_bytes()),
@@ -132,7 +147,11 @@ async fn serve(mut stream: UnixStream, container: &Container) -> io::Result<()> 
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;
-    let cut = if container.truncates(&request.path) { body.len() / 2 } else { body.len() };
+    let cut = if container.truncates(&request.path) {
+        body.len() / 2
+    } else {
+        body.len()
+    };
     stream.write_all(&body[..cut]).await
 }
 
@@ -145,7 +164,9 @@ fn parse(head: &[u8]) -> io::Result<Request> {
     let text = String::from_utf8_lossy(head);
     let mut lines = text.lines();
     let words: Vec<&str> = lines.next().unwrap_or_default().split(' ').collect();
-    let [method, target, _] = words.as_slice() else { return Err(io::ErrorKind::InvalidData.into()) };
+    let [method, target, _] = words.as_slice() else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let headers: BTreeMap<String, String> = lines
         .filter_map(|line| line.split_once(": "))
@@ -175,7 +196,11 @@ fn decoded(text: &str) -> String {
             .filter(|_| *first == b'%')
             .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
         bytes.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &after[2..] } else { after };
+        rest = if escaped.is_some() {
+            &after[2..]
+        } else {
+            after
+        };
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -196,12 +221,20 @@ async fn websocket(
     };
     let (reader, writer) = stream.into_split();
     let again = tokio::io::join(io::Cursor::new(head).chain(reader), writer);
-    let (_, mut socket) =
-        ServerBuilder::new().accept(again).await.map_err(io::Error::other)?;
+    let (_, mut socket) = ServerBuilder::new()
+        .accept(again)
+        .await
+        .map_err(io::Error::other)?;
     if name == "stdio" {
-        socket.send(Message::binary(output)).await.map_err(io::Error::other)?;
+        socket
+            .send(Message::binary(output))
+            .await
+            .map_err(io::Error::other)?;
     }
-    socket.send(Message::text(r#"{"command":"end"}"#)).await.map_err(io::Error::other)?;
+    socket
+        .send(Message::text(r#"{"command":"end"}"#))
+        .await
+        .map_err(io::Error::other)?;
     // until the other side has had enough
     while socket.next().await.is_some_and(|message| message.is_ok()) {}
     Ok(())

@@ -90,7 +90,9 @@ impl Postgres {
         let mut listener = lock(&self.listener);
         if listener.is_none() {
             let address = self.address();
-            let socket = RUNTIME.block_on(TcpListener::bind(address)).expect("PostgreSQL's port");
+            let socket = RUNTIME
+                .block_on(TcpListener::bind(address))
+                .expect("PostgreSQL's port");
             *listener = Some(RUNTIME.spawn(accept(socket, Arc::clone(&self.state))));
         }
     }
@@ -123,7 +125,9 @@ impl Postgres {
 
     /// `CREATE ROLE` or `ALTER ROLE … PASSWORD`.
     pub(crate) fn set_password(&self, user: &str, password: &str) {
-        lock(&self.state).passwords.insert(user.to_owned(), password.to_owned());
+        lock(&self.state)
+            .passwords
+            .insert(user.to_owned(), password.to_owned());
     }
 
     /// `DROP ROLE`.
@@ -146,7 +150,10 @@ impl Postgres {
     pub(crate) fn recreate_database(&self, name: &str) {
         let mut state = lock(&self.state);
         if let Some(database) = state.databases.get_mut(name) {
-            *database = Database { users: std::mem::take(&mut database.users), ..Database::default() };
+            *database = Database {
+                users: std::mem::take(&mut database.users),
+                ..Database::default()
+            };
         }
     }
 
@@ -161,10 +168,12 @@ impl Postgres {
         }
         let mut state = lock(&self.state);
         state.log_in(login)?;
-        let database = state.databases.get_mut(login.database).ok_or(Refusal::NoDatabase)?;
+        let database = state
+            .databases
+            .get_mut(login.database)
+            .ok_or(Refusal::NoDatabase)?;
         Ok(act(database))
     }
-
 }
 
 impl Drop for Postgres {
@@ -203,13 +212,18 @@ impl Refusal {
     fn report(self, login: &Login<'_>) -> (&'static str, String) {
         match self {
             Self::Unreachable => ("08006", "connection failure".to_owned()),
-            Self::BadPassword => {
-                ("28P01", format!("password authentication failed for user \"{}\"", login.user))
-            }
-            Self::NoDatabase => ("3D000", format!("database \"{}\" does not exist", login.database)),
-            Self::NotGranted => {
-                ("42501", format!("permission denied for database \"{}\"", login.database))
-            }
+            Self::BadPassword => (
+                "28P01",
+                format!("password authentication failed for user \"{}\"", login.user),
+            ),
+            Self::NoDatabase => (
+                "3D000",
+                format!("database \"{}\" does not exist", login.database),
+            ),
+            Self::NotGranted => (
+                "42501",
+                format!("permission denied for database \"{}\"", login.database),
+            ),
         }
     }
 }
@@ -220,7 +234,10 @@ impl State {
         if self.mood == Mood::Distrustful || known.is_none_or(|known| known != login.password) {
             return Err(Refusal::BadPassword);
         }
-        let database = self.databases.get(login.database).ok_or(Refusal::NoDatabase)?;
+        let database = self
+            .databases
+            .get(login.database)
+            .ok_or(Refusal::NoDatabase)?;
         if !database.users.contains(login.user) {
             return Err(Refusal::NotGranted);
         }
@@ -289,7 +306,9 @@ struct Answer {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        lock(&self.state).locks.retain(|_, session| *session != self.number);
+        lock(&self.state)
+            .locks
+            .retain(|_, session| *session != self.number);
     }
 }
 
@@ -321,8 +340,16 @@ impl Session {
                 b'Q' => {
                     // BEGIN, ROLLBACK and the like: nothing here is ever changed by SQL
                     let text = until_zero(&body, 0);
-                    let tag = text.split_whitespace().next().unwrap_or_default().to_uppercase();
-                    let tag = if tag == "START" { "START TRANSACTION".to_owned() } else { tag };
+                    let tag = text
+                        .split_whitespace()
+                        .next()
+                        .unwrap_or_default()
+                        .to_uppercase();
+                    let tag = if tag == "START" {
+                        "START TRANSACTION".to_owned()
+                    } else {
+                        tag
+                    };
                     self.send(b'C', &[tag.as_bytes(), b"\0"].concat()).await?;
                     self.send(b'Z', b"I").await?;
                 }
@@ -362,7 +389,11 @@ impl Session {
             .map(|word| String::from_utf8_lossy(word).into_owned())
             .collect();
         let value = |key: &str| {
-            words.chunks(2).find(|pair| pair[0] == key).map(|pair| pair[1].clone()).unwrap_or_default()
+            words
+                .chunks(2)
+                .find(|pair| pair[0] == key)
+                .map(|pair| pair[1].clone())
+                .unwrap_or_default()
         };
         let user = value("user");
         self.database = value("database");
@@ -372,7 +403,11 @@ impl Session {
         }
         let password = until_zero(&self.body().await?, 0);
         let database = self.database.clone();
-        let login = Login { user: &user, password: &password, database: &database };
+        let login = Login {
+            user: &user,
+            password: &password,
+            database: &database,
+        };
         let outcome = lock(&self.state).log_in(&login);
         if let Err(refusal) = outcome {
             let (code, message) = refusal.report(&login);
@@ -388,14 +423,19 @@ impl Session {
     }
 
     async fn describe(&mut self, statement: bool) -> io::Result<()> {
-        let Some(answer) = self.answer() else { return self.unknown().await };
+        let Some(answer) = self.answer() else {
+            return self.unknown().await;
+        };
         if statement {
             let count: i16 = if self.query.contains("$1") { 1 } else { 0 };
             let mut types = count.to_be_bytes().to_vec();
             types.extend((0..count).flat_map(|_| 1043_i32.to_be_bytes()));
             self.send(b't', &types).await?;
         }
-        let mut body = i16::try_from(answer.row.len()).unwrap_or(0).to_be_bytes().to_vec();
+        let mut body = i16::try_from(answer.row.len())
+            .unwrap_or(0)
+            .to_be_bytes()
+            .to_vec();
         for value in &answer.row {
             body.extend(b"column\0");
             body.extend(0_i32.to_be_bytes());
@@ -409,9 +449,14 @@ impl Session {
     }
 
     async fn execute(&mut self) -> io::Result<()> {
-        let Some(answer) = self.answer() else { return self.unknown().await };
+        let Some(answer) = self.answer() else {
+            return self.unknown().await;
+        };
         if answer.found {
-            let mut body = i16::try_from(answer.row.len()).unwrap_or(0).to_be_bytes().to_vec();
+            let mut body = i16::try_from(answer.row.len())
+                .unwrap_or(0)
+                .to_be_bytes()
+                .to_vec();
             for value in &answer.row {
                 let bytes = value.binary();
                 body.extend(i32::try_from(bytes.len()).unwrap_or(0).to_be_bytes());
@@ -419,7 +464,11 @@ impl Session {
             }
             self.send(b'D', &body).await?;
         }
-        self.send(b'C', format!("SELECT {}\0", u8::from(answer.found)).as_bytes()).await
+        self.send(
+            b'C',
+            format!("SELECT {}\0", u8::from(answer.found)).as_bytes(),
+        )
+        .await
     }
 
     /// What Temporal's tables say to the statement; `None`: there is no such table or column.
@@ -429,7 +478,10 @@ impl Session {
         if query == "select pg_try_advisory_lock($1)" {
             let key = (self.database.clone(), self.parameter.clone()?);
             let owner = *state.locks.entry(key).or_insert(self.number);
-            return Some(Answer { row: vec![Value::Bool(owner == self.number)], found: true });
+            return Some(Answer {
+                row: vec![Value::Bool(owner == self.number)],
+                found: true,
+            });
         }
         let database = state.databases.get(&self.database)?;
         let from = |table: &str| query.contains(&format!("from {table}"));
@@ -438,7 +490,10 @@ impl Session {
             let mut row = vec![Value::Bool(false)];
             for (table, has) in [
                 ("to_regclass('schema_version')", database.schema.is_some()),
-                ("to_regclass('cluster_metadata_info')", database.has_metadata),
+                (
+                    "to_regclass('cluster_metadata_info')",
+                    database.has_metadata,
+                ),
             ] {
                 if query.contains(table) {
                     row.push(Value::Bool(has));
@@ -448,15 +503,28 @@ impl Session {
         }
         if from("schema_version") {
             let schema = database.schema.as_ref()?;
-            let version = self.parameter.as_ref().and_then(|name| schema.get(name)).cloned();
+            let version = self
+                .parameter
+                .as_ref()
+                .and_then(|name| schema.get(name))
+                .cloned();
             let found = version.is_some();
-            return Some(Answer { row: vec![Value::Text(version.unwrap_or_default())], found });
+            return Some(Answer {
+                row: vec![Value::Text(version.unwrap_or_default())],
+                found,
+            });
         }
         if from("cluster_metadata_info") && database.has_metadata {
-            let named = self.parameter.as_deref().is_none_or(|name| name == "active");
+            let named = self
+                .parameter
+                .as_deref()
+                .is_none_or(|name| name == "active");
             let found = database.shards.is_some() && named;
             let data = cluster_metadata(database.shards.unwrap_or_default());
-            return Some(Answer { row: vec![Value::Bytes(data)], found });
+            return Some(Answer {
+                row: vec![Value::Bytes(data)],
+                found,
+            });
         }
         None
     }

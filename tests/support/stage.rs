@@ -47,15 +47,29 @@ static HOOK_TOOL: LazyLock<PathBuf> = LazyLock::new(|| {
     let program = profile.join("examples").join("hook-tool");
     let made = |path: &Path| path.metadata().and_then(|it| it.modified()).ok();
     if made(&program) < made(&test) {
-        let name = profile.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = profile
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", env!("CARGO_PKG_NAME"), "--example", "hook-tool"])
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                env!("CARGO_PKG_NAME"),
+                "--example",
+                "hook-tool",
+            ])
             .args(["--profile", if name == "debug" { "dev" } else { name }])
             .arg("--target-dir")
             .arg(profile.parent().expect("a target directory"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status();
-        assert!(status.is_ok_and(|status| status.success()), "no {}", program.display());
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "no {}",
+            program.display()
+        );
     }
     program
 });
@@ -76,12 +90,19 @@ impl FastStage {
         let juju = juju.unwrap_or_else(|error| panic!("{}", rehearsal::chain(&error)));
         let marker = format!("pw{}x{number}z", std::process::id());
         let knobs = Knobs::new(&marker, SCHEMA[0].1);
-        Self { juju, cloud, postgres, knobs, charm }
+        Self {
+            juju,
+            cloud,
+            postgres,
+            knobs,
+            charm,
+        }
     }
 
     /// What goes wrong in a unit's Pebble.
     pub(crate) fn set_faults(&self, unit: &str, faults: &[Fault]) {
-        self.cloud.container(unit, |pebble| pebble.container().set_faults(faults));
+        self.cloud
+            .container(unit, |pebble| pebble.container().set_faults(faults));
     }
 
     /// Our charm, with actions that it does not know.
@@ -100,12 +121,16 @@ impl FastStage {
 /// `tox -e pack`.
 fn pack(path: &Path, more_actions: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = |name: &str| fs::read(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let text =
+        |name: &str| fs::read(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let manifest = "bases: [{name: ubuntu, channel: '22.04', architectures: [amd64]}]\n";
     let files: [(&str, &[u8]); 5] = [
         ("metadata.yaml", &text("metadata.yaml")),
         ("config.yaml", &text("config.yaml")),
-        ("actions.yaml", &[text("actions.yaml").as_slice(), more_actions.as_bytes()].concat()),
+        (
+            "actions.yaml",
+            &[text("actions.yaml").as_slice(), more_actions.as_bytes()].concat(),
+        ),
         ("manifest.yaml", manifest.as_bytes()),
         ("dispatch", b""),
     ];
@@ -179,31 +204,45 @@ impl Stage for FastStage {
     }
 
     fn set_container(&mut self, unit: &str, up: bool) {
-        self.cloud.container(unit, |pebble| if up { pebble.up() } else { pebble.down() });
+        self.cloud
+            .container(unit, |pebble| if up { pebble.up() } else { pebble.down() });
     }
 
     fn file(&mut self, unit: &str, path: &str) -> Option<(Vec<u8>, String)> {
-        let file = self.cloud.container(unit, |pebble| pebble.container().file(path))?;
+        let file = self
+            .cloud
+            .container(unit, |pebble| pebble.container().file(path))?;
         Some((file.content, file.permissions))
     }
 
     fn files(&mut self, unit: &str) -> BTreeMap<String, (Vec<u8>, String)> {
-        let files = self.cloud.container(unit, |pebble| pebble.container().files());
-        files.into_iter().map(|(path, file)| (path, (file.content, file.permissions))).collect()
+        let files = self
+            .cloud
+            .container(unit, |pebble| pebble.container().files());
+        files
+            .into_iter()
+            .map(|(path, file)| (path, (file.content, file.permissions)))
+            .collect()
     }
 
     fn runs(&mut self, unit: &str) -> bool {
-        self.cloud.container(unit, |pebble| pebble.container().runs("temporal"))
+        self.cloud
+            .container(unit, |pebble| pebble.container().runs("temporal"))
     }
 
     fn starts(&mut self, unit: &str) -> u32 {
-        self.cloud.container(unit, |pebble| pebble.container().starts())
+        self.cloud
+            .container(unit, |pebble| pebble.container().starts())
     }
 
     fn fingerprint(&mut self, unit: &str) -> String {
         self.cloud.container(unit, |pebble| {
             let container = pebble.container();
-            format!("{} writes, {} starts", container.writes().len(), container.starts())
+            format!(
+                "{} writes, {} starts",
+                container.writes().len(),
+                container.starts()
+            )
         })
     }
 

@@ -85,19 +85,30 @@ impl Image {
         let config: Value = serde_saphyr::from_str(&config)
             .map_err(|_| "config file corrupted: yaml".to_owned())?;
         self.check(&config, files, minor)?;
-        let pass_file = service["environment"]["PGPASSFILE"].as_str().unwrap_or_default().to_owned();
-        let store = |name: &str| Store::new(&config, name, files, &pass_file, &self.postgres, minor);
+        let pass_file = service["environment"]["PGPASSFILE"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let store =
+            |name: &str| Store::new(&config, name, files, &pass_file, &self.postgres, minor);
         let main = store("default")?;
         let visibility = store("visibility")?;
         let (main_schema, visibility_schema) = required(minor);
         main.check_schema(main_schema)?;
         visibility.check_schema(visibility_schema)?;
-        let wanted = config["persistence"]["numHistoryShards"].as_u64().unwrap_or_default();
+        let wanted = config["persistence"]["numHistoryShards"]
+            .as_u64()
+            .unwrap_or_default();
         let wanted = u32::try_from(wanted).ok().filter(|shards| *shards > 0);
         let wanted = wanted.ok_or("persistence.numHistoryShards: zero value")?;
         // the value of the first start stays for ever
-        main.with(|database| *database.shards.get_or_insert(wanted)).map_err(|_| NO_CONNECTION)?;
-        let server = Arc::new(Server { version, main, mood: Arc::clone(&self.mood) });
+        main.with(|database| *database.shards.get_or_insert(wanted))
+            .map_err(|_| NO_CONNECTION)?;
+        let server = Arc::new(Server {
+            version,
+            main,
+            mood: Arc::clone(&self.mood),
+        });
         self.listen(&command.roles, &config, &server)
     }
 
@@ -106,7 +117,9 @@ impl Image {
         if broadcast != Some(self.ip.to_string().as_str()) {
             return Err(format!("malformed broadcastAddress: {broadcast:?}"));
         }
-        let dynamic = config["dynamicConfigClient"]["filepath"].as_str().unwrap_or_default();
+        let dynamic = config["dynamicConfigClient"]["filepath"]
+            .as_str()
+            .unwrap_or_default();
         read(files, dynamic)?;
         let has_client = config.get("publicClient").is_some();
         let has_internal = config["services"].get("internal-frontend").is_some();
@@ -125,10 +138,14 @@ impl Image {
         config: &Value,
         server: &Arc<Server>,
     ) -> Result<Process, String> {
-        let mut process = Process { listeners: Vec::new() };
+        let mut process = Process {
+            listeners: Vec::new(),
+        };
         for role in roles {
             let rpc = &config["services"][role]["rpc"];
-            let port = rpc["grpcPort"].as_u64().and_then(|port| u16::try_from(port).ok());
+            let port = rpc["grpcPort"]
+                .as_u64()
+                .and_then(|port| u16::try_from(port).ok());
             let port = port.ok_or_else(|| format!("\"{role}\" service is missing in config"))?;
             if role == "worker" {
                 // it has no listener
@@ -159,7 +176,11 @@ fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 }
 
 fn minor(version: &str) -> u32 {
-    version.split('.').nth(1).and_then(|minor| minor.parse().ok()).expect("a server version")
+    version
+        .split('.')
+        .nth(1)
+        .and_then(|minor| minor.parse().ok())
+        .expect("a server version")
 }
 
 /// What the server's own constants say, for the versions that scenarios use.
@@ -174,7 +195,9 @@ fn required(minor: u32) -> ((u32, u32), (u32, u32)) {
 
 fn read(files: &Files, path: &str) -> Result<String, String> {
     let files = lock(files);
-    let file = files.get(path).ok_or_else(|| format!("no config files found within {path}"))?;
+    let file = files
+        .get(path)
+        .ok_or_else(|| format!("no config files found within {path}"))?;
     Ok(String::from_utf8_lossy(&file.content).into_owned())
 }
 
@@ -185,15 +208,26 @@ struct Command {
 
 impl Command {
     fn parse(command: &Value, minor: u32) -> Result<Self, String> {
-        let words: Vec<&str> = command.as_str().unwrap_or_default().split_whitespace().collect();
+        let words: Vec<&str> = command
+            .as_str()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
         let flag = |name: &str| {
             let at = words.iter().position(|word| *word == name);
-            at.and_then(|at| words.get(at + 1)).copied().unwrap_or_default()
+            at.and_then(|at| words.get(at + 1))
+                .copied()
+                .unwrap_or_default()
         };
         if words.first() != Some(&"temporal-server") || !words.contains(&"start") {
             return Err("unknown command".to_owned());
         }
-        let config = format!("{}/{}/{}.yaml", flag("--root"), flag("--config"), flag("--env"));
+        let config = format!(
+            "{}/{}/{}.yaml",
+            flag("--root"),
+            flag("--config"),
+            flag("--env")
+        );
         let mut known = vec!["frontend", "history", "matching", "worker"];
         if minor >= 20 {
             known.push("internal-frontend");
@@ -239,7 +273,9 @@ impl Store {
             _ => ["postgres12", "postgres12_pgx"],
         };
         if !known.contains(&plugin.as_str()) {
-            return Err(format!("unknown plugin \"{plugin}\", supported plugins: {known:?}"));
+            return Err(format!(
+                "unknown plugin \"{plugin}\", supported plugins: {known:?}"
+            ));
         }
         Ok(Self {
             place: text("connectAddr"),
@@ -254,7 +290,9 @@ impl Store {
     /// As libpq finds it: the first line whose four fields are ours, in a file that only its owner can read.
     fn password(&self) -> Option<String> {
         let files = lock(&self.files);
-        let file = files.get(&self.pass_file).filter(|file| file.permissions == "600")?;
+        let file = files
+            .get(&self.pass_file)
+            .filter(|file| file.permissions == "600")?;
         let text = String::from_utf8_lossy(&file.content);
         let (host, port) = self.place.rsplit_once(':')?;
         let wanted = [host, port, &self.database, &self.user];
@@ -270,13 +308,22 @@ impl Store {
             return Err(Refusal::Unreachable);
         }
         let password = self.password().ok_or(Refusal::BadPassword)?;
-        let login = Login { user: &self.user, password: &password, database: &self.database };
+        let login = Login {
+            user: &self.user,
+            password: &password,
+            database: &self.database,
+        };
         self.postgres.with(&login, act)
     }
 
     fn check_schema(&self, needs: (u32, u32)) -> Result<(), String> {
         let has = self
-            .with(|database| database.schema.as_ref().map(|it| it.get(&self.database).cloned()))
+            .with(|database| {
+                database
+                    .schema
+                    .as_ref()
+                    .map(|it| it.get(&self.database).cloned())
+            })
             .map_err(|_| NO_CONNECTION)?;
         let check = "sql schema version compatibility check failed";
         let Some(Some(has)) = has else {
@@ -286,9 +333,15 @@ impl Store {
                 self.database
             ));
         };
-        let numbers: Vec<u32> = has.split('.').filter_map(|part| part.parse().ok()).collect();
+        let numbers: Vec<u32> = has
+            .split('.')
+            .filter_map(|part| part.parse().ok())
+            .collect();
         if numbers.as_slice() < [needs.0, needs.1].as_slice() {
-            return Err(format!("{check}: version mismatch for keyspace/database: {}", self.database));
+            return Err(format!(
+                "{check}: version mismatch for keyspace/database: {}",
+                self.database
+            ));
         }
         Ok(())
     }
@@ -355,7 +408,9 @@ impl Server {
                     if asked.service != name {
                         return Err(Status::new(Code::NotFound, "unknown service"));
                     }
-                    Ok(HealthResponse { status: if mood == Mood::Serving { 1 } else { 2 } })
+                    Ok(HealthResponse {
+                        status: if mood == Mood::Serving { 1 } else { 2 },
+                    })
                 })
                 .await
             }
@@ -402,7 +457,9 @@ where
     Q: prost::Message + Default + 'static,
     A: prost::Message + 'static,
 {
-    Grpc::new(ProstCodec::<A, Q>::default()).unary(Once(Some(answer)), request).await
+    Grpc::new(ProstCodec::<A, Q>::default())
+        .unary(Once(Some(answer)), request)
+        .await
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -1,10 +1,14 @@
 //! A real deployment, played on one machine: an emulated Juju, and everything else real.
 
 pub mod cloud;
+pub mod counterparts;
 pub mod juju;
 pub mod pack;
 pub mod parts;
+pub mod processes;
 pub mod servers;
+pub mod stage;
+pub mod story;
 
 /// An error with all its causes on one line, for whoever prints it.
 pub fn chain(error: &dyn std::error::Error) -> String {

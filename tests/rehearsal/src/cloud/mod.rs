@@ -31,7 +31,7 @@ use tokio::runtime::Runtime;
 pub use error::Error;
 pub use image::Image;
 pub use process::{Finished, Process, RunAs, Running};
-pub use sandbox::{EnterError, Entered, allowed, command, enter, inside};
+pub use sandbox::{EnterError, Entered, allowed, command, enter, inside, run_inside};
 
 use crate::juju::cloud::{self, Cloud, CloudError};
 use names::Names;
@@ -210,9 +210,11 @@ impl State {
         let Self {
             services, runtime, ..
         } = self;
-        let service = services
-            .get_mut(app)
-            .ok_or_else(|| Error::NoService(app.to_owned()))?;
+        let Some(service) = services.get_mut(app) else {
+            // The Service comes with the first pod: until then there is nothing to close.
+            let none = ports.is_empty();
+            return if none { Ok(()) } else { Err(Error::NoService(app.to_owned())) };
+        };
         match runtime {
             Some(runtime) => service.expose(ports, runtime.handle()),
             None => Ok(()),

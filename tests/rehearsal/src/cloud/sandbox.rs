@@ -5,7 +5,7 @@
 //! [`Node`](super::Node). When the outer program dies, by whatever signal, the kernel ends
 //! everything inside: the first process of the PID namespace is tied to it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -83,6 +83,14 @@ pub fn enter(writable: &[PathBuf]) -> Result<Entered, EnterError> {
         seal(writable).map_err(EnterError::Seal)?;
         return Ok(Entered::Inside);
     }
+    run_inside(writable, std::env::args_os().skip(1)).map(Entered::Outside)
+}
+
+/// What [`enter`] does outside, with other arguments for the run inside.
+pub fn run_inside(
+    writable: &[PathBuf],
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<u8, EnterError> {
     allowed()?;
     let program = std::env::current_exe().map_err(EnterError::Read)?;
     let mut command = command(&program).map_err(EnterError::Read)?;
@@ -91,10 +99,10 @@ pub fn enter(writable: &[PathBuf]) -> Result<Entered, EnterError> {
         command.env("TMPDIR", directory);
     }
     let mut child = command
-        .args(std::env::args_os().skip(1))
+        .args(arguments)
         .spawn()
         .map_err(|source| EnterError::Start("setpriv".to_owned(), source))?;
-    attend(&mut child).map(Entered::Outside)
+    attend(&mut child)
 }
 
 /// Whether this program runs inside the sandbox.
