@@ -19,7 +19,7 @@ pub(super) fn problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> {
     match &snapshot.attempt {
         Attempt::Failed(failure) => problems.push(Problem::Failed(failure.clone())),
         Attempt::Postponed(why) => problems.push(Problem::Turn(why.clone())),
-        Attempt::None | Attempt::Done => {}
+        Attempt::None | Attempt::Done | Attempt::Exited(_) => {}
     }
     problems.extend(server_problems(snapshot, view));
     problems
@@ -87,7 +87,8 @@ pub(super) fn server_problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> 
     match &view.server {
         Some(server) if needs_start(workload, server) => {
             let held = held(snapshot, server);
-            if held.is_empty() && snapshot.attempt == Attempt::Done {
+            let started = matches!(snapshot.attempt, Attempt::Done | Attempt::Exited(_));
+            if held.is_empty() && started {
                 problems.push(exits(snapshot, workload));
             }
             problems.extend(held);
@@ -103,10 +104,7 @@ pub(super) fn server_problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> 
 pub(super) fn exits(snapshot: &Snapshot, workload: &Workload) -> Problem {
     let unit = &snapshot.hook.unit;
     Problem::Exits {
-        last_words: workload
-            .service
-            .as_ref()
-            .and_then(|service| service.last_words.clone()),
+        last_words: last_words(snapshot, workload),
         log_command: format!(
             "kubectl -n {} logs {}-{} -c {}",
             snapshot.hook.model,
@@ -114,6 +112,17 @@ pub(super) fn exits(snapshot: &Snapshot, workload: &Workload) -> Problem {
             unit.number,
             server::CONTAINER
         ),
+    }
+}
+
+fn last_words(snapshot: &Snapshot, workload: &Workload) -> Option<String> {
+    match &snapshot.attempt {
+        Attempt::Exited(Some(words)) => Some(words.clone()),
+        Attempt::Exited(None)
+        | Attempt::None
+        | Attempt::Done
+        | Attempt::Postponed(_)
+        | Attempt::Failed(_) => workload.service.as_ref()?.last_words.clone(),
     }
 }
 
