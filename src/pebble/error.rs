@@ -102,11 +102,8 @@ impl Error {
         let output = log
             .iter()
             .rfind(|entry| entry.contains("Most recent service output:"))?;
-        output
-            .lines()
-            .skip(1)
-            .map(str::trim)
-            .rfind(|line| !line.is_empty())
+        let (_, lines) = output.split_once('\n')?;
+        lines.lines().map(str::trim).rfind(|line| !line.is_empty())
     }
 
     /// Whether the container is simply not up yet: wait, nobody has to act.
