@@ -267,28 +267,18 @@ pub(crate) fn an_old_schema_is_waited_for(stage: &mut dyn Stage) {
 
 /// What a provider might make one day. Each must reach the database through the running server, and
 /// through the schema tool, as it is.
-const HOSTILE: [&str; 14] = [
-    "it's",
-    "say \"aye\" twice",
-    "with some spaces",
-    "a:b:c",
-    r"back\slash\\twice",
-    "{{ .Env.HOME }}",
-    "${HOME} $(id) $1",
-    "# not a comment",
-    "& < > &amp;",
-    "pässwörd-ß-日本",
-    "100%s%d%25",
-    "=equals= 'and' quotes",
-    "--dash @at/slash?query",
-    r"'\",
+const HOSTILE: [&str; 5] = [
+    "it's \"aye\" & <b> &amp; 'twice'",
+    r"a:b:c back\slash\\twice\'",
+    "{{ .Env.HOME }} ${HOME} $(id) $1 # no comment",
+    "pässwörd-ß-日本 100%s%d%25",
+    "--dash=@at/slash?query ",
 ];
 
 /// See [`HOSTILE`].
 pub(crate) fn hostile_passwords_arrive_unharmed(stage: &mut dyn Stage) {
     let long = "x".repeat(200);
-    // the first of a pair is chosen last
-    for password in HOSTILE.iter().copied().chain([long.as_str(), "second"]) {
+    for password in HOSTILE.iter().copied().chain([long.as_str()]) {
         stage.choose_password(password);
     }
     deploy_calmly(stage, 1, &[]);

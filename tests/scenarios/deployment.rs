@@ -176,7 +176,7 @@ pub(crate) fn removing_the_application_leaves_nothing(stage: &mut dyn Stage) {
         .model()
         .relations
         .values()
-        .map(|relation| relation.key())
+        .map(rehearsal::juju::model::Relation::key)
         .collect();
     assert!(left.iter().all(|key| !key.contains(APP)), "{left:?}");
 }

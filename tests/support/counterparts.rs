@@ -73,7 +73,7 @@ impl Charm for PostgresqlK8s {
         match event {
             Event::Relation(event) if event.endpoint == "db" => match event.change {
                 RelationChange::Changed => {
-                    self.provide(event.id, event.remote_unit.as_deref(), hook)?
+                    self.provide(event.id, event.remote_unit.as_deref(), hook)?;
                 }
                 RelationChange::Broken => self.postgres.drop_user(&user(event.id)),
                 RelationChange::Created | RelationChange::Joined | RelationChange::Departed => {}

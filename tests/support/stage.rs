@@ -14,6 +14,7 @@ use rehearsal::juju::{Charm, Juju, Source};
 use super::cloud::FakeCloud;
 use super::container::Fault;
 use super::counterparts::{Ingress, Knobs, PostgresqlK8s, TemporalAdminK8s};
+use super::pebble::Pebble;
 use super::postgres::{self, Postgres};
 use super::{lock, temporal};
 use crate::scenarios::stage::{ADMIN, Condition, INGRESS, POSTGRESQL, Stage};
@@ -30,8 +31,11 @@ pub(crate) struct FastStage {
     charm: PathBuf,
 }
 
-/// The schema versions that 1.32 and 1.23 need, and the last ones before.
-const SCHEMA: [(&str, (&str, &str), (&str, &str)); 3] = [
+/// Schema versions of the main and of the visibility store.
+type Schema = (&'static str, &'static str);
+
+/// What servers need, and a step less.
+const SCHEMA: [(&str, Schema, Schema); 3] = [
     ("1.32", ("1.19", "1.14"), ("1.18", "1.14")),
     ("1.23", ("1.11", "1.4"), ("1.11", "1.3")),
     ("1.17", ("1.8", "1.1"), ("1.7", "1.1")),
@@ -200,7 +204,7 @@ impl Stage for FastStage {
     }
 
     fn restart_container(&mut self, unit: &str) {
-        self.cloud.container(unit, |pebble| pebble.restart());
+        self.cloud.container(unit, Pebble::restart);
     }
 
     fn set_container(&mut self, unit: &str, up: bool) {
@@ -263,6 +267,6 @@ impl Stage for FastStage {
     }
 
     fn seeds(&self) -> Vec<u64> {
-        (0..4).collect()
+        (0..3).collect()
     }
 }
