@@ -25,7 +25,11 @@ pub struct Process {
 pub fn all() -> io::Result<Vec<Process>> {
     let mut processes = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+        let Some(id) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
             continue;
         };
         // A process may end while it is looked at.
@@ -55,7 +59,12 @@ fn one(id: u32) -> Option<Process> {
         .map(|word| String::from_utf8_lossy(word).into_owned())
         .filter(|word| !word.is_empty())
         .collect();
-    (state != "Z").then(|| Process { id, parent, name: name.to_owned(), arguments })
+    (state != "Z").then(|| Process {
+        id,
+        parent,
+        name: name.to_owned(),
+        arguments,
+    })
 }
 
 /// Sends a signal to a process and to all that it started, directly or not.
@@ -64,7 +73,12 @@ pub fn signal_tree(root: u32, signal: Signal) -> io::Result<()> {
     let mut tree = vec![root];
     let mut next = 0;
     while let Some(parent) = tree.get(next).copied() {
-        tree.extend(processes.iter().filter(|it| it.parent == parent).map(|it| it.id));
+        tree.extend(
+            processes
+                .iter()
+                .filter(|it| it.parent == parent)
+                .map(|it| it.id),
+        );
         next += 1;
     }
     for id in tree {
@@ -87,9 +101,15 @@ mod tests {
 
     #[test]
     fn a_tree_of_processes_is_found_and_ended() {
-        let mut shell = Command::new("sh").args(["-c", "sleep 60 & wait"]).spawn().unwrap();
+        let mut shell = Command::new("sh")
+            .args(["-c", "sleep 60 & wait"])
+            .spawn()
+            .unwrap();
         let child = loop {
-            let child = all().unwrap().into_iter().find(|it| it.parent == shell.id());
+            let child = all()
+                .unwrap()
+                .into_iter()
+                .find(|it| it.parent == shell.id());
             match child {
                 Some(child) if child.name == "sleep" => break child,
                 _ => std::thread::sleep(std::time::Duration::from_millis(5)),

@@ -213,7 +213,11 @@ impl State {
         let Some(service) = services.get_mut(app) else {
             // The Service comes with the first pod: until then there is nothing to close.
             let none = ports.is_empty();
-            return if none { Ok(()) } else { Err(Error::NoService(app.to_owned())) };
+            return if none {
+                Ok(())
+            } else {
+                Err(Error::NoService(app.to_owned()))
+            };
         };
         match runtime {
             Some(runtime) => service.expose(ports, runtime.handle()),

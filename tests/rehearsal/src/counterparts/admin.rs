@@ -44,7 +44,7 @@ cli:
 
 /// Where the charm expects the server; the name is that of our application.
 const ADDRESS: &str = "temporal-k8s:7233";
-const TOOL: Duration = Duration::from_secs(60);
+const TOOL: Duration = Duration::from_mins(1);
 const KEY: &str = "database_connections";
 
 /// What the server's charm publishes for one store. Everything is a text; more keys may come.
@@ -68,7 +68,12 @@ pub struct Admin {
 impl Admin {
     /// The charm whose workload has the tools of `temporal`.
     pub fn new(node: Node, parts: Arc<Parts>, temporal: Temporal) -> Self {
-        Self { node, parts, temporal, connections: None }
+        Self {
+            node,
+            parts,
+            temporal,
+            connections: None,
+        }
     }
 
     fn on_changed(&mut self, hook: &mut HookContext<'_>, id: u32) -> Result<(), CounterpartError> {
@@ -113,7 +118,10 @@ impl Admin {
         let pass_file = directory.join("pgpass");
         write_pass_file(&pass_file, &connection.password)
             .map_err(CounterpartError::io("write the pass file"))?;
-        let unreadable = |_| CounterpartError::Databag { key: KEY, reason: "bad port".to_owned() };
+        let unreadable = |_| CounterpartError::Databag {
+            key: KEY,
+            reason: "bad port".to_owned(),
+        };
         let database = Database {
             host: connection.host.clone(),
             port: connection.port.parse().map_err(unreadable)?,
@@ -123,7 +131,10 @@ impl Admin {
         };
         let steps = [
             ("setup-schema", self.temporal.setup_schema(&database)),
-            ("update-schema", self.temporal.update_schema(store, &database)),
+            (
+                "update-schema",
+                self.temporal.update_schema(store, &database),
+            ),
         ];
         for (step, start) in steps {
             let name = format!("temporal-sql-tool-{step}");
@@ -145,7 +156,9 @@ impl Admin {
         process: &Process,
     ) -> Result<Finished, CounterpartError> {
         let running = self.node.spawn_in_pod(hook.unit(), process)?;
-        running.wait(TOOL).map_err(CounterpartError::io("wait for a tool"))
+        running
+            .wait(TOOL)
+            .map_err(CounterpartError::io("wait for a tool"))
     }
 
     /// Runs the `temporal` CLI and reports as the real charm does, which splits its arguments at
@@ -165,7 +178,9 @@ impl Admin {
             CounterpartError::io("find the temporal CLI")(std::io::Error::other(source))
         })?;
         let directory = self.node.pod_directory(hook.unit())?.join("cli");
-        let process = Process::new(program, directory).args(words).args(["--address", ADDRESS]);
+        let process = Process::new(program, directory)
+            .args(words)
+            .args(["--address", ADDRESS]);
         let finished = self.finish(hook, &process)?;
         if !finished.status.success() {
             let said = tail(&finished.stderr);
@@ -177,7 +192,9 @@ impl Admin {
 
     fn run(&mut self, event: &Event, hook: &mut HookContext<'_>) -> Result<(), CounterpartError> {
         match event {
-            Event::Install => Ok(hook.status_set("maintenance", "installing temporal admin tools")?),
+            Event::Install => {
+                Ok(hook.status_set("maintenance", "installing temporal admin tools")?)
+            }
             // The real charm does it when Pebble is ready.
             Event::Start if hook.is_leader() => self.update(hook),
             Event::Action(action) => self.act(hook, &action.name),
@@ -203,19 +220,29 @@ impl Charm for Admin {
         ACTIONS
     }
 
-    fn dispatch(&mut self, event: &Event, hook: &mut HookContext<'_>) -> Result<(), Box<dyn Error>> {
+    fn dispatch(
+        &mut self,
+        event: &Event,
+        hook: &mut HookContext<'_>,
+    ) -> Result<(), Box<dyn Error>> {
         Ok(self.run(event, hook)?)
     }
 }
 
 fn args(params: &Map<String, Value>) -> &str {
-    params.get("args").and_then(Value::as_str).unwrap_or_default()
+    params
+        .get("args")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// The stores in the order in which they are named.
 fn connections(text: &str) -> Result<Vec<(Store, Connection)>, CounterpartError> {
     // The parser's own message might quote the text, which carries passwords.
-    let unreadable = |reason: &str| CounterpartError::Databag { key: KEY, reason: reason.to_owned() };
+    let unreadable = |reason: &str| CounterpartError::Databag {
+        key: KEY,
+        reason: reason.to_owned(),
+    };
     let all: Map<String, Value> =
         serde_json::from_str(text).map_err(|_| unreadable("it is no JSON object"))?;
     let one = |(name, value): (String, Value)| {
@@ -241,7 +268,8 @@ mod tests {
 
     #[test]
     fn both_stores_are_read_and_more_keys_are_ignored() {
-        let one = r#"{"dbname":"d","host":"h","port":"5432","user":"u","password":"p","tls":false}"#;
+        let one =
+            r#"{"dbname":"d","host":"h","port":"5432","user":"u","password":"p","tls":false}"#;
         let both = parse(&format!(r#"{{"db": {one}, "visibility": {one}}}"#)).unwrap();
         let stores: Vec<Store> = both.iter().map(|(store, _)| *store).collect();
         assert_eq!(stores, [Store::Default, Store::Visibility]);
@@ -250,9 +278,13 @@ mod tests {
 
     #[test]
     fn a_port_that_is_a_number_is_refused_without_telling_the_password() {
-        let text = r#"{"db": {"dbname":"d","host":"h","port":5432,"user":"u","password":"hunter2"}}"#;
+        let text =
+            r#"{"db": {"dbname":"d","host":"h","port":5432,"user":"u","password":"hunter2"}}"#;
         let refused = parse(text).unwrap_err();
-        assert!(refused.contains("no text") && !refused.contains("hunter2"), "{refused}");
+        assert!(
+            refused.contains("no text") && !refused.contains("hunter2"),
+            "{refused}"
+        );
         assert!(parse("[]").is_err());
         assert!(parse(r#"{"other": {}}"#).is_err());
     }

@@ -75,7 +75,9 @@ pub fn process(start: &Start, directory: impl Into<PathBuf>, name: &str) -> Proc
         |(program, arguments)| (PathBuf::from(program), arguments),
     );
     start.environment.iter().fold(
-        Process::new(program, directory).args(arguments.iter().cloned()).name(name),
+        Process::new(program, directory)
+            .args(arguments.iter().cloned())
+            .name(name),
         |process, (name, value)| process.env(name, value),
     )
 }
@@ -84,5 +86,8 @@ pub fn process(start: &Start, directory: impl Into<PathBuf>, name: &str) -> Proc
 fn tail(text: &str) -> String {
     const LINES: usize = 20;
     let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
+    lines
+        .get(lines.len().saturating_sub(LINES)..)
+        .unwrap_or_default()
+        .join("\n")
 }

@@ -121,7 +121,9 @@ impl Nginx {
         let root = self.node.pod_directory(unit)?.join("nginx");
         std::fs::create_dir_all(&root).map_err(CounterpartError::io("make a directory"))?;
         let files = Files::lay(&self.parts, &root, PORT)?;
-        let running = self.node.spawn_in_pod(unit, &process(&files.start(), &root, "nginx"))?;
+        let running = self
+            .node
+            .spawn_in_pod(unit, &process(&files.start(), &root, "nginx"))?;
         self.server = Some((files, running));
         Ok(())
     }
@@ -136,7 +138,10 @@ impl Nginx {
                         using `juju scale-application nginx-ingress-integrator 1`";
             return Ok(hook.status_set("blocked", text)?);
         }
-        let relation = hook.relation_ids(ENDPOINT).into_iter().find(|id| Some(*id) != broken);
+        let relation = hook
+            .relation_ids(ENDPOINT)
+            .into_iter()
+            .find(|id| Some(*id) != broken);
         let remote = relation.map(|id| remote(hook, id)).transpose()?;
         let said = remote.filter(|remote| !remote.app.is_empty()).zip(relation);
         let Some((remote, id)) = said else {
@@ -157,7 +162,9 @@ impl Nginx {
                 self.write(hook, Some(definition))?;
                 hook.relation_set_app(id, [url])?;
                 let ip = self.node.pod_ip(hook.unit());
-                let ip = ip.map(|ip| format!("Ingress IP(s): {ip}")).unwrap_or_default();
+                let ip = ip
+                    .map(|ip| format!("Ingress IP(s): {ip}"))
+                    .unwrap_or_default();
                 Ok(hook.status_set("active", &ip)?)
             }
             Err(why) => Ok(hook.status_set("blocked", &why)?),
@@ -182,9 +189,14 @@ impl Nginx {
             self.hostname = hostname;
         }
         // The charm replaces the whole object, an annotation made by hand with it.
-        let annotated = self.annotations.take().filter(|_| self.written == definition);
+        let annotated = self
+            .annotations
+            .take()
+            .filter(|_| self.written == definition);
         self.written.clone_from(&definition);
-        let Some((files, running)) = &self.server else { return Ok(()) };
+        let Some((files, running)) = &self.server else {
+            return Ok(());
+        };
         // Calls of gRPC are never below another path, so what is served there does not matter here.
         let ingress = definition.filter(|it| it.path == "/").map(|it| {
             let pods = || hook_pods(&self.node, hook, &it.service);
@@ -198,13 +210,15 @@ impl Nginx {
             .backend_protocol(annotated.as_deref().unwrap_or(&it.protocol))
         });
         files.configure(ingress.as_slice())?;
-        running.signal(Signal::SIGHUP).map_err(CounterpartError::io("reload nginx"))
+        running
+            .signal(Signal::SIGHUP)
+            .map_err(CounterpartError::io("reload nginx"))
     }
 
     fn run(&mut self, event: &Event, hook: &mut HookContext<'_>) -> Result<(), CounterpartError> {
         match event {
             Event::Start => {
-                self.start(&hook.unit().to_owned())?;
+                self.start(hook.unit())?;
                 self.update(hook, None)
             }
             Event::ConfigChanged | Event::UpdateStatus => self.update(hook, None),
@@ -226,7 +240,11 @@ impl Charm for Nginx {
         CONFIG
     }
 
-    fn dispatch(&mut self, event: &Event, hook: &mut HookContext<'_>) -> Result<(), Box<dyn Error>> {
+    fn dispatch(
+        &mut self,
+        event: &Event,
+        hook: &mut HookContext<'_>,
+    ) -> Result<(), Box<dyn Error>> {
         Ok(self.run(event, hook)?)
     }
 }
@@ -234,43 +252,67 @@ impl Charm for Nginx {
 fn remote(hook: &HookContext<'_>, id: u32) -> Result<Remote, CounterpartError> {
     let app = hook.relation_get(id, &hook.relation_app(id)?)?;
     let units = hook.relation_list(id)?;
-    let units = units.iter().map(|unit| hook.relation_get(id, unit)).collect::<Result<_, _>>()?;
+    let units = units
+        .iter()
+        .map(|unit| hook.relation_get(id, unit))
+        .collect::<Result<_, _>>()?;
     Ok(Remote { app, units })
 }
 
 /// The pods behind the Service that the charm makes for an application of its model.
 fn hook_pods(node: &Node, hook: &HookContext<'_>, app: &str) -> Vec<IpAddr> {
-    let units = hook.relation_ids(ENDPOINT).into_iter().filter_map(|id| hook.relation_list(id).ok());
-    let units = units.flatten().filter(|unit| unit.split('/').next() == Some(app));
+    let units = hook
+        .relation_ids(ENDPOINT)
+        .into_iter()
+        .filter_map(|id| hook.relation_list(id).ok());
+    let units = units
+        .flatten()
+        .filter(|unit| unit.split('/').next() == Some(app));
     units.filter_map(|unit| node.pod_ip(&unit)).collect()
 }
 
 fn option<'a>(config: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    config.get(name).and_then(Value::as_str).filter(|value| !value.is_empty())
+    config
+        .get(name)
+        .and_then(Value::as_str)
+        .filter(|value| !value.is_empty())
 }
 
 /// Today's charm: everything but the backend comes from the operator.
 fn define(config: &Map<String, Value>, remote: &Remote) -> Result<Definition, String> {
     let said = |key: &str| -> Result<Value, String> {
-        let text = remote.app.get(key).ok_or_else(|| format!("failed to validate databag: no {key}"))?;
-        serde_json::from_str(text).map_err(|_| format!("failed to validate databag: {key} is no JSON"))
+        let text = remote
+            .app
+            .get(key)
+            .ok_or_else(|| format!("failed to validate databag: no {key}"))?;
+        serde_json::from_str(text)
+            .map_err(|_| format!("failed to validate databag: {key} is no JSON"))
     };
     let text = |key: &str| {
         let value = said(key)?;
-        value.as_str().map(str::to_owned).ok_or_else(|| format!("failed to validate databag: {key}"))
+        value
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| format!("failed to validate databag: {key}"))
     };
     let (model, service) = (text("model")?, text("name")?);
-    let port = said("port")?.as_u64().and_then(|port| u16::try_from(port).ok());
+    let port = said("port")?
+        .as_u64()
+        .and_then(|port| u16::try_from(port).ok());
     let port = port.ok_or("failed to validate databag: port")?;
     let hostname = option(config, "service-hostname").ok_or(
         "service-hostname is not set for the ingress relation, configure it using `juju config`",
     )?;
     if !is_hostname(hostname) {
-        return Err("invalid ingress service-hostname, the hostname must consist of lower case \
+        return Err(
+            "invalid ingress service-hostname, the hostname must consist of lower case \
                     alphanumeric characters, '-' or '.'"
-            .to_owned());
+                .to_owned(),
+        );
     }
-    let protocol = option(config, "backend-protocol").unwrap_or("HTTP").to_uppercase();
+    let protocol = option(config, "backend-protocol")
+        .unwrap_or("HTTP")
+        .to_uppercase();
     if !PROTOCOLS.contains(&protocol.as_str()) {
         return Err(format!(
             "invalid backend protocol '{protocol}', valid values: {}",
@@ -279,8 +321,12 @@ fn define(config: &Map<String, Value>, remote: &Remote) -> Result<Definition, St
     }
     let mut addresses = Vec::new();
     for unit in &remote.units {
-        let ip = unit.get("ip").map(|text| serde_json::from_str::<Option<IpAddr>>(text));
-        let ip = ip.transpose().map_err(|_| "failed to validate databag: ip")?;
+        let ip = unit
+            .get("ip")
+            .map(|text| serde_json::from_str::<Option<IpAddr>>(text));
+        let ip = ip
+            .transpose()
+            .map_err(|_| "failed to validate databag: ip")?;
         addresses.extend(ip.flatten());
     }
     if addresses.is_empty() {
@@ -307,20 +353,35 @@ fn define(config: &Map<String, Value>, remote: &Remote) -> Result<Definition, St
 
 /// The charm of early 2023: options first, then the newer names of the relation's keys.
 fn define_early(config: &Map<String, Value>, app: &Settings) -> Result<Definition, String> {
-    let said = |keys: [&str; 2]| keys.iter().find_map(|key| app.get(*key)).map(String::as_str);
+    let said = |keys: [&str; 2]| {
+        keys.iter()
+            .find_map(|key| app.get(*key))
+            .map(String::as_str)
+    };
     let hostname = option(config, "service-hostname").or(said(["host", "service-hostname"]));
-    let (service, port) = (said(["name", "service-name"]), said(["port", "service-port"]));
+    let (service, port) = (
+        said(["name", "service-name"]),
+        said(["port", "service-port"]),
+    );
     let required = [("host", hostname), ("name", service), ("port", port)];
-    let missing: Vec<&str> =
-        required.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| *key).collect();
+    let missing: Vec<&str> = required
+        .iter()
+        .filter(|(_, value)| value.is_none())
+        .map(|(key, _)| *key)
+        .collect();
     let (Some(hostname), Some(service), Some(port)) = (hostname, service, port) else {
-        return Err(format!("Missing fields for ingress: {}", missing.join(", ")));
+        return Err(format!(
+            "Missing fields for ingress: {}",
+            missing.join(", ")
+        ));
     };
     let path = option(config, "path-routes").or(app.get("path-routes").map(String::as_str));
     Ok(Definition {
         hostname: hostname.to_owned(),
         service: service.to_owned(),
-        port: port.parse().map_err(|_| format!("invalid service-port {port}"))?,
+        port: port
+            .parse()
+            .map_err(|_| format!("invalid service-port {port}"))?,
         path: path.unwrap_or("/").to_owned(),
         protocol: "HTTP".to_owned(),
         units: None,
@@ -345,29 +406,47 @@ mod tests {
     use super::*;
 
     fn settings(items: &[(&str, &str)]) -> Settings {
-        items.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        items
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
-    fn config(value: Value) -> Map<String, Value> {
+    fn config(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
     fn remote() -> Remote {
-        let app = [("model", "\"m\""), ("name", "\"temporal-k8s\""), ("port", "7233"), ("scheme", "\"h2c\"")];
-        let unit = [("host", "\"h\""), ("ip", "\"10.1.0.7\""), ("egress-subnets", "10.152.183.7/32")];
-        Remote { app: settings(&app), units: vec![settings(&unit)] }
+        let app = [
+            ("model", "\"m\""),
+            ("name", "\"temporal-k8s\""),
+            ("port", "7233"),
+            ("scheme", "\"h2c\""),
+        ];
+        let unit = [
+            ("host", "\"h\""),
+            ("ip", "\"10.1.0.7\""),
+            ("egress-subnets", "10.152.183.7/32"),
+        ];
+        Remote {
+            app: settings(&app),
+            units: vec![settings(&unit)],
+        }
     }
 
     #[test]
     fn todays_charm_takes_the_host_name_from_its_options() {
-        let options = config(json!({
+        let options = config(&json!({
             "service-hostname": "temporal-k8s", "backend-protocol": "grpc", "path-routes": "/"
         }));
         let definition = define(&options, &remote()).unwrap();
         assert_eq!(definition.url, "http://temporal-k8s/");
-        assert_eq!((definition.protocol.as_str(), definition.port), ("GRPC", 7233));
+        assert_eq!(
+            (definition.protocol.as_str(), definition.port),
+            ("GRPC", 7233)
+        );
         assert_eq!(definition.units, Some(vec!["10.1.0.7".parse().unwrap()]));
-        let plain = define(&config(json!({"service-hostname": "a"})), &remote()).unwrap();
+        let plain = define(&config(&json!({"service-hostname": "a"})), &remote()).unwrap();
         assert_eq!(plain.url, "http://a/m-temporal-k8s");
         assert_eq!(plain.protocol, "HTTP");
     }
@@ -377,7 +456,7 @@ mod tests {
         let with = |options: Value, change: &dyn Fn(&mut Remote)| {
             let mut remote = remote();
             change(&mut remote);
-            define(&config(options), &remote).unwrap_err()
+            define(&config(&options), &remote).unwrap_err()
         };
         let host = json!({"service-hostname": "a"});
         let keep = |_: &mut Remote| {};
@@ -401,10 +480,13 @@ mod tests {
             ("service-name", "temporal-k8s"),
             ("service-port", "7233"),
         ]);
-        let definition = define_early(&config(json!({})), &flat).unwrap();
+        let definition = define_early(&config(&json!({})), &flat).unwrap();
         assert_eq!(definition.url, "http://temporal-k8s:7233/");
-        assert_eq!((definition.path.as_str(), definition.protocol.as_str()), ("/", "HTTP"));
-        let missing = define_early(&config(json!({})), &settings(&[("host", "a")])).unwrap_err();
+        assert_eq!(
+            (definition.path.as_str(), definition.protocol.as_str()),
+            ("/", "HTTP")
+        );
+        let missing = define_early(&config(&json!({})), &settings(&[("host", "a")])).unwrap_err();
         assert_eq!(missing, "Missing fields for ingress: name, port");
     }
 }

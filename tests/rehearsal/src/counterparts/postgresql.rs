@@ -90,9 +90,15 @@ impl Server {
 
     /// Stops it as a fast shutdown does: open connections are closed, new ones refused.
     pub fn stop(&self) -> Result<(), CounterpartError> {
-        let Some(running) = self.state().running.take() else { return Ok(()) };
-        running.signal(Signal::SIGINT).map_err(CounterpartError::io("stop PostgreSQL"))?;
-        running.wait(STOP).map_err(CounterpartError::io("wait for the end of PostgreSQL"))?;
+        let Some(running) = self.state().running.take() else {
+            return Ok(());
+        };
+        running
+            .signal(Signal::SIGINT)
+            .map_err(CounterpartError::io("stop PostgreSQL"))?;
+        running
+            .wait(STOP)
+            .map_err(CounterpartError::io("wait for the end of PostgreSQL"))?;
         Ok(())
     }
 
@@ -107,9 +113,15 @@ impl Server {
     }
 
     fn signal_all(&self, signal: Signal) -> Result<(), CounterpartError> {
-        let Some(data) = self.state().data.clone() else { return Ok(()) };
+        let Some(data) = self.state().data.clone() else {
+            return Ok(());
+        };
         processes::with_argument(&data)
-            .and_then(|found| found.iter().try_for_each(|it| processes::signal_tree(it.id, signal)))
+            .and_then(|found| {
+                found
+                    .iter()
+                    .try_for_each(|it| processes::signal_tree(it.id, signal))
+            })
             .map_err(CounterpartError::io("signal PostgreSQL's processes"))
     }
 
@@ -126,12 +138,20 @@ impl Server {
     /// Drops a database under its users, whatever they do.
     pub fn drop_database(&self, name: &str) -> Result<(), CounterpartError> {
         let name = name.replace('"', "\"\"");
-        self.query("postgres", &format!("DROP DATABASE \"{name}\" WITH (FORCE)")).map(drop)
+        self.query(
+            "postgres",
+            &format!("DROP DATABASE \"{name}\" WITH (FORCE)"),
+        )
+        .map(drop)
     }
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        self.state().running.as_ref().and_then(|it| it.stderr().ok()).unwrap_or_default()
+        self.state()
+            .running
+            .as_ref()
+            .and_then(|it| it.stderr().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -146,7 +166,9 @@ impl State {
             self.files = Some(Files::lay(&self.parts, &root, PORT)?);
             self.data = Some(root.join("data").display().to_string());
         }
-        let Some(files) = &self.files else { return Ok(()) };
+        let Some(files) = &self.files else {
+            return Ok(());
+        };
         let start = process(&files.start(true), &root, "postgresql");
         self.running = Some(self.node.spawn_in_pod(&unit, &start)?);
         self.operator = Some(self.runtime.block_on(files.ready(READY))?);
@@ -154,16 +176,23 @@ impl State {
     }
 
     fn is_up(&self) -> bool {
-        self.running.as_ref().is_some_and(|it| matches!(it.status(), Ok(None)))
+        self.running
+            .as_ref()
+            .is_some_and(|it| matches!(it.status(), Ok(None)))
     }
 
     fn query(&self, database: &str, statement: &str) -> Result<Vec<String>, CounterpartError> {
-        let Some(operator) = &self.operator else { return Ok(Vec::new()) };
+        let Some(operator) = &self.operator else {
+            return Ok(Vec::new());
+        };
         let rows = self.runtime.block_on(async {
             let client = operator.client(database).await?;
             client.simple_query(statement).await
         });
-        let refused = |source| PostgresqlError::Refused { attempt: "ask PostgreSQL".to_owned(), source };
+        let refused = |source| PostgresqlError::Refused {
+            attempt: "ask PostgreSQL".to_owned(),
+            source,
+        };
         let first = |message: &tokio_postgres::SimpleQueryMessage| match message {
             tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
             _ => None,
@@ -178,7 +207,9 @@ impl State {
         password: &str,
         superuser: bool,
     ) -> Result<(), PostgresqlError> {
-        let Some(operator) = &self.operator else { return Ok(()) };
+        let Some(operator) = &self.operator else {
+            return Ok(());
+        };
         self.runtime.block_on(async {
             operator.create_role(role, password, superuser).await?;
             operator.create_database(database, role).await
@@ -186,7 +217,9 @@ impl State {
     }
 
     fn drop_role(&self, role: &str) -> Result<(), PostgresqlError> {
-        let Some(operator) = &self.operator else { return Ok(()) };
+        let Some(operator) = &self.operator else {
+            return Ok(());
+        };
         self.runtime.block_on(operator.drop_role(role))
     }
 
@@ -208,7 +241,10 @@ pub struct Postgresql {
 impl Postgresql {
     /// The charm of an application whose primary is `server`.
     pub fn new(server: Server) -> Self {
-        Self { server, deferred: BTreeSet::new() }
+        Self {
+            server,
+            deferred: BTreeSet::new(),
+        }
     }
 
     fn on_start(&self, hook: &mut HookContext<'_>) -> Result<(), CounterpartError> {
@@ -282,12 +318,21 @@ impl Postgresql {
             None => state.new_password()?,
         };
         let user = role(id);
-        if state.make_role(&database, &user, &password, endpoint == "db-admin").is_err() {
+        if state
+            .make_role(&database, &user, &password, endpoint == "db-admin")
+            .is_err()
+        {
             let text = format!("Failed to initialize {endpoint} relation");
             return Ok(hook.status_set("blocked", &text)?);
         }
         let version = state.query("postgres", "SHOW server_version")?.join("");
-        let grant = Grant { database, user, password, client, version };
+        let grant = Grant {
+            database,
+            user,
+            password,
+            client,
+            version,
+        };
         let answer = answer(&grant, &units, &Places::of(hook));
         hook.relation_set_app(id, answer.clone())?;
         Ok(hook.relation_set(id, answer)?)
@@ -314,7 +359,11 @@ impl Charm for Postgresql {
         METADATA
     }
 
-    fn dispatch(&mut self, event: &Event, hook: &mut HookContext<'_>) -> Result<(), Box<dyn Error>> {
+    fn dispatch(
+        &mut self,
+        event: &Event,
+        hook: &mut HookContext<'_>,
+    ) -> Result<(), Box<dyn Error>> {
         Ok(self.run(event, hook)?)
     }
 }
@@ -325,7 +374,11 @@ pub fn role(id: u32) -> String {
 }
 
 fn service(hook: &HookContext<'_>, service: &str) -> String {
-    format!("{}-{service}.{}.svc.cluster.local", hook.app(), hook.model())
+    format!(
+        "{}-{service}.{}.svc.cluster.local",
+        hook.app(),
+        hook.model()
+    )
 }
 
 fn primary(hook: &HookContext<'_>) -> String {
@@ -347,7 +400,9 @@ fn request(app: &Settings, units: &BTreeMap<String, Settings>) -> Request {
     if app.contains_key("roles") {
         return Request::Refused(ROLES);
     }
-    let wanted = std::iter::once(app).chain(units.values()).find_map(|bag| bag.get("database"));
+    let wanted = std::iter::once(app)
+        .chain(units.values())
+        .find_map(|bag| bag.get("database"));
     wanted.map_or(Request::Nothing, |name| Request::Database(name.clone()))
 }
 
@@ -396,8 +451,14 @@ fn answer(grant: &Grant, units: &BTreeMap<String, Settings>, places: &Places) ->
         .filter(|subnet| !subnet.is_empty())
         .collect();
     [
-        ("allowed-subnets", subnets.into_iter().collect::<Vec<_>>().join(",")),
-        ("allowed-units", units.keys().cloned().collect::<Vec<_>>().join(",")),
+        (
+            "allowed-subnets",
+            subnets.into_iter().collect::<Vec<_>>().join(","),
+        ),
+        (
+            "allowed-units",
+            units.keys().cloned().collect::<Vec<_>>().join(","),
+        ),
         ("host", places.pod.clone()),
         ("master", connection(&places.primary)),
         ("port", PORT.to_string()),
@@ -414,10 +475,20 @@ fn answer(grant: &Grant, units: &BTreeMap<String, Settings>, places: &Places) ->
 /// The real charm's writer: sorted keys, no empty values, quotes only around spaces.
 fn connection_string(items: &[(&str, &str)]) -> String {
     let sorted: BTreeMap<&str, &str> = items.iter().copied().collect();
-    let written = sorted.into_iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| {
-        let value = value.replace('\\', r"\\").replace('\'', r"\'").replace('\n', " ");
-        if value.contains(' ') { format!("{key}='{value}'") } else { format!("{key}={value}") }
-    });
+    let written = sorted
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(key, value)| {
+            let value = value
+                .replace('\\', r"\\")
+                .replace('\'', r"\'")
+                .replace('\n', " ");
+            if value.contains(' ') {
+                format!("{key}='{value}'")
+            } else {
+                format!("{key}={value}")
+            }
+        });
     written.collect::<Vec<_>>().join(" ")
 }
 
@@ -430,7 +501,11 @@ fn random_password() -> std::io::Result<String> {
         let mut bytes = [0; 64];
         random.read_exact(&mut bytes)?;
         let letters = bytes.iter().map(|byte| char::from(byte & 0x7f));
-        password.extend(letters.filter(char::is_ascii_alphanumeric).take(LENGTH - password.len()));
+        password.extend(
+            letters
+                .filter(char::is_ascii_alphanumeric)
+                .take(LENGTH - password.len()),
+        );
     }
     Ok(password)
 }
@@ -440,12 +515,16 @@ mod tests {
     use super::*;
 
     fn bag(items: &[(&str, &str)]) -> Settings {
-        items.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        items
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
     fn values_are_quoted_as_the_real_charm_quotes_them() {
-        let written = |password| connection_string(&[("user", "u"), ("password", password), ("x", "")]);
+        let written =
+            |password| connection_string(&[("user", "u"), ("password", password), ("x", "")]);
         assert_eq!(written("plain"), "password=plain user=u");
         assert_eq!(written("a b"), "password='a b' user=u");
         assert_eq!(written(r"it's\"), r"password=it\'s\\ user=u");

@@ -18,15 +18,19 @@ pub(super) fn translate(words: &[&str]) -> Result<Vec<String>, String> {
         }
     };
     let subcommand = words.next().unwrap_or_default();
-    if !matches!((command, subcommand), ("namespace" | "n", "register" | "re")) {
+    if !matches!(
+        (command, subcommand),
+        ("namespace" | "n", "register" | "re")
+    ) {
         return Err(format!(
             "this rehearsal knows `namespace register` only, not `{command} {subcommand}`; \
              the action `cli` takes everything that the `temporal` CLI takes"
         ));
     }
     let namespace = namespace.ok_or("option namespace is required")?;
-    let mut translated: Vec<String> =
-        ["operator", "namespace", "create", "--namespace"].map(str::to_owned).to_vec();
+    let mut translated: Vec<String> = ["operator", "namespace", "create", "--namespace"]
+        .map(str::to_owned)
+        .to_vec();
     translated.push(namespace.to_owned());
     while let Some(word) = words.next() {
         let Some((name, value)) = flag(word) else {
@@ -34,9 +38,10 @@ pub(super) fn translate(words: &[&str]) -> Result<Vec<String>, String> {
         };
         let (option, value) = match name {
             "retention" | "rd" => ("--retention", days(value_of(word, value, &mut words)?)),
-            "description" | "desc" => {
-                ("--description", value_of(word, value, &mut words)?.to_owned())
-            }
+            "description" | "desc" => (
+                "--description",
+                value_of(word, value, &mut words)?.to_owned(),
+            ),
             "owner_email" | "oe" => ("--email", value_of(word, value, &mut words)?.to_owned()),
             _ => return Err(format!("flag provided but not defined: {word}")),
         };
@@ -59,13 +64,19 @@ fn value_of<'a>(
     value: Option<&'a str>,
     words: &mut impl Iterator<Item = &'a str>,
 ) -> Result<&'a str, String> {
-    value.or_else(|| words.next()).ok_or_else(|| format!("flag needs an argument: {word}"))
+    value
+        .or_else(|| words.next())
+        .ok_or_else(|| format!("flag needs an argument: {word}"))
 }
 
 /// A bare number means days.
 fn days(value: &str) -> String {
     let bare = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    if bare { format!("{value}d") } else { value.to_owned() }
+    if bare {
+        format!("{value}d")
+    } else {
+        value.to_owned()
+    }
 }
 
 #[cfg(test)]

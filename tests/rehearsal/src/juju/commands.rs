@@ -209,9 +209,6 @@ impl Juju {
             name: action.to_owned(),
             params,
         };
-        if let Some(it) = self.model.unit_mut(unit) {
-            it.agent.actions.push_back(event.clone());
-        }
         self.run_event(unit, &Event::Action(event))?;
         self.outcomes
             .remove(&id)

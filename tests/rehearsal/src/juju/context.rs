@@ -1,7 +1,7 @@
 //! What a running hook may read and write: Juju's rules behind the hook tools.
 //!
 //! The tools of a real charm and the methods that a counterpart calls end here, so both are held
-//! to the same rules. Writes that Juju buffers go to [`Pending`]; `flush.rs` commits them. The
+//! to the same rules. Writes that Juju buffers wait until `flush.rs` commits them. The
 //! databag rules are in `bags.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};

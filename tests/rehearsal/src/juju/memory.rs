@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::event::{ActionEvent, Event};
+use super::event::Event;
 
 /// What a unit agent already told its charm about a relation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,8 +71,6 @@ pub struct Agent {
     pub boots: BTreeMap<String, String>,
     /// The hook that is to be retried before anything else.
     pub failed: Option<Failed>,
-    /// Actions waiting.
-    pub actions: VecDeque<ActionEvent>,
     /// Hooks that only the test can cause (notices, checks).
     pub injected: VecDeque<Event>,
     /// update-status is due.

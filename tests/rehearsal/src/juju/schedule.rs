@@ -1,4 +1,4 @@
-//! Which hook may run next on a unit, and what is different once it ran (juju.md §5).
+//! Which hook may run next on a unit, and what is different once it ran.
 //!
 //! Both directions are functions of the model. As in Juju's own agent, events are not queued but
 //! found by comparing the model with what the agent already told its charm, so several changes
@@ -10,44 +10,32 @@ use super::event::{Event, RelationChange, RelationEvent};
 use super::memory::{Agent, ConfigSeen, LocalRelation};
 use super::model::{Bag, Model, Relation, Unit, app_of};
 
-/// The events that may legally run next on a unit; the first is the one a calm Juju picks.
+/// The events that may legally run next on a unit; the first is the one a calm Juju picks. Actions
+/// are not among them: they run when the operator says so, even in error.
 pub fn pending(model: &Model, unit: &str) -> Vec<Event> {
     let Some(it) = model.unit(unit) else {
         return Vec::new();
     };
     let agent = &it.agent;
-    let actions = agent.actions.front().cloned().map(Event::Action);
     if let Some(failed) = &agent.failed {
-        // Only actions run while a failed hook waits for its retry.
-        return actions.into_iter().chain([failed.event.clone()]).collect();
+        return vec![failed.event.clone()];
     }
+    let changed = changed_next(model, unit, agent);
     if it.dying {
-        return teardown(model, unit, it);
+        return changed.map_or_else(|| teardown(model, unit, it), |changed| vec![changed]);
     }
     if !agent.installed {
         return vec![Event::Install];
     }
-    let ready = pebble_ready(it);
     let start = starting(model, unit, it);
     if !start.is_empty() {
-        return actions.into_iter().chain(start).chain(ready).collect();
+        return start.into_iter().chain(pebble_ready(it)).collect();
     }
-    let mut events: Vec<Event> = Vec::new();
-    for (id, local) in &agent.relations {
-        let Some(relation) = model.relations.get(id) else {
-            continue;
-        };
-        if let Some(joined) = &local.changed_next {
-            // joined and changed are consecutive.
-            let change = RelationChange::Changed;
-            return event(relation, unit, change, Some(joined), None)
-                .into_iter()
-                .collect();
-        }
+    if let Some(changed) = changed {
+        return vec![changed];
     }
-    events.extend(created(model, unit, agent));
+    let mut events = created(model, unit, agent);
     events.extend(leadership(model, unit, agent));
-    events.extend(actions);
     if agent.config.as_ref() != Some(&model.config_of(unit)) {
         events.push(Event::ConfigChanged);
     }
@@ -58,11 +46,25 @@ pub fn pending(model: &Model, unit: &str) -> Vec<Event> {
         events.extend(relation_events(relation, unit, local));
     }
     events.extend(agent.injected.front().cloned());
-    events.extend(ready);
+    events.extend(pebble_ready(it));
     if events.is_empty() && agent.update_status {
         events.push(Event::UpdateStatus);
     }
     events
+}
+
+/// The changed hook that directly follows a joined hook.
+fn changed_next(model: &Model, unit: &str, agent: &Agent) -> Option<Event> {
+    agent.relations.iter().find_map(|(id, local)| {
+        let joined = local.changed_next.as_deref()?;
+        event(
+            model.relations.get(id)?,
+            unit,
+            RelationChange::Changed,
+            Some(joined),
+            None,
+        )
+    })
 }
 
 /// What is left of a start: new pod → upgrade-charm, relations created so far, leadership,
@@ -151,12 +153,6 @@ fn farewell(
     local: &LocalRelation,
     departing: Option<&str>,
 ) -> Vec<Event> {
-    if let Some(joined) = &local.changed_next {
-        let change = RelationChange::Changed;
-        return event(relation, unit, change, Some(joined), None)
-            .into_iter()
-            .collect();
-    }
     let departed = |member: &String| {
         let who = departing.unwrap_or(member);
         event(
@@ -310,8 +306,7 @@ impl Told {
             Event::Pebble { .. } => {
                 agent.injected.pop_front();
             }
-            Event::Action(action) => agent.actions.retain(|it| it.id != action.id),
-            Event::Remove | Event::Relation(_) => {}
+            Event::Remove | Event::Relation(_) | Event::Action(_) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -16,11 +16,11 @@ use crate::stage::{ADMIN, APP, Client, NGINX, POSTGRESQL};
 type Outcome = Result<(), Box<dyn Error>>;
 
 /// Juju's part of a deployment: hooks, schema, start of the server.
-const DEPLOYED: Duration = Duration::from_secs(180);
+const DEPLOYED: Duration = Duration::from_mins(3);
 /// A change of relations.
 const RELATED: Duration = Duration::from_secs(90);
 /// A workflow, with all that a new namespace or connection needs first.
-const WORKFLOW: Duration = Duration::from_secs(60);
+const WORKFLOW: Duration = Duration::from_mins(1);
 /// How long a refused connection may take to be refused.
 const REFUSAL: Duration = Duration::from_secs(2);
 const SERVER: &str = "temporal-server";
@@ -31,14 +31,18 @@ impl Story<'_> {
         let units = self.options.units;
         self.deploy(units)?;
         self.register_namespace()?;
-        self.step("a workflow runs to completion through temporal-k8s:7233", |story| {
-            story.workflow(Client::Inside, "temporal-k8s:7233", "through-the-service")
-        })?;
+        self.step(
+            "a workflow runs to completion through temporal-k8s:7233",
+            |story| story.workflow(Client::Inside, "temporal-k8s:7233", "through-the-service"),
+        )?;
         if units > 1 {
             self.each_unit()?;
         }
         self.ingress()?;
-        self.step("no password is in a command line, an environment or a log", Self::no_secret)?;
+        self.step(
+            "no password is in a command line, an environment or a log",
+            Self::no_secret,
+        )?;
         self.step("juju status --relations", |story| {
             let page = story.stage.juju.status();
             story.teller.line(&page.to_string());
@@ -65,16 +69,19 @@ impl Story<'_> {
             story.stage.deploy(units, &[])?;
             Ok(story.stage.until_status("blocked", DEPLOYED)?)
         })?;
-        self.step("juju relate db, visibility, admin; all units become active", |story| {
-            story.stage.relate_all()?;
-            story.stage.until_active(DEPLOYED)?;
-            story.figures.ready_to_active_seconds = story.ready_to_active();
-            if let Some(seconds) = story.figures.ready_to_active_seconds {
-                let text = format!("  from schema_status=ready to Active: {seconds:.2} s");
-                story.teller.line(&text);
-            }
-            Ok(())
-        })
+        self.step(
+            "juju relate db, visibility, admin; all units become active",
+            |story| {
+                story.stage.relate_all()?;
+                story.stage.until_active(DEPLOYED)?;
+                story.figures.ready_to_active_seconds = story.ready_to_active();
+                if let Some(seconds) = story.figures.ready_to_active_seconds {
+                    let text = format!("  from schema_status=ready to Active: {seconds:.2} s");
+                    story.teller.line(&text);
+                }
+                Ok(())
+            },
+        )
     }
 
     /// From the hook that said `ready` to the last unit's first Active.
@@ -90,26 +97,40 @@ impl Story<'_> {
     }
 
     fn register_namespace(&mut self) -> Outcome {
-        let command = "juju run temporal-admin-k8s/0 tctl args=\"--ns default namespace register -rd 3\"";
+        let command =
+            "juju run temporal-admin-k8s/0 tctl args=\"--ns default namespace register -rd 3\"";
         self.step(command, |story| {
             let args = "--ns default namespace register -rd 3";
-            let outcome = story.stage.run("temporal-admin-k8s/0", "tctl", &[("args", args)])?;
+            let outcome = story
+                .stage
+                .run("temporal-admin-k8s/0", "tctl", &[("args", args)])?;
             for (key, value) in &outcome.results {
                 story.teller.line(&format!("  {key}: {}", value.trim()));
             }
-            expect(outcome.status == ActionStatus::Completed, || outcome.message.clone())
+            expect(outcome.status == ActionStatus::Completed, || {
+                outcome.message.clone()
+            })
         })?;
-        self.step("its retention is read back: 72 hours", Self::namespace_is_there)
+        self.step(
+            "its retention is read back: 72 hours",
+            Self::namespace_is_there,
+        )
     }
 
     fn namespace_is_there(&mut self) -> Outcome {
-        let command = ["operator", "namespace", "describe", "--namespace", "default"];
+        let command = [
+            "operator",
+            "namespace",
+            "describe",
+            "--namespace",
+            "default",
+        ];
         let command = [&command[..], &["--output", "json"]].concat();
-        let begin = self.teller.elapsed();
+        let begin = Instant::now();
         // A frontend may know namespaces from a list that it reads again every ten seconds.
         let text = loop {
             match self.stage.cli(&command) {
-                Err(_) if self.teller.elapsed() - begin < WORKFLOW => {
+                Err(_) if begin.elapsed() < WORKFLOW => {
                     std::thread::sleep(Duration::from_millis(250));
                 }
                 outcome => break outcome?,
@@ -140,13 +161,19 @@ impl Story<'_> {
     }
 
     fn ingress(&mut self) -> Outcome {
-        let options =
-            [("service-hostname", APP), ("path-routes", "/"), ("backend-protocol", "GRPC")];
+        let options = [
+            ("service-hostname", APP),
+            ("path-routes", "/"),
+            ("backend-protocol", "GRPC"),
+        ];
         let title = "juju deploy nginx-ingress-integrator, relate ingress, and set its options \
                      service-hostname=temporal-k8s path-routes=/ backend-protocol=GRPC";
         self.step(title, |story| {
             story.stage.deploy_nginx(&[])?;
-            story.stage.juju.integrate("temporal-k8s:ingress", "nginx-ingress-integrator:ingress")?;
+            story
+                .stage
+                .juju
+                .integrate("temporal-k8s:ingress", "nginx-ingress-integrator:ingress")?;
             let what = "nginx-ingress-integrator to ask for its option service-hostname";
             story.stage.until(what, RELATED, |stage| {
                 let status = stage.juju.unit_status("nginx-ingress-integrator/0");
@@ -164,21 +191,37 @@ impl Story<'_> {
     /// Passwords are where they belong, and nowhere else.
     fn no_secret(&mut self) -> Outcome {
         let model = self.stage.juju.model();
-        let bags = model.relations.values().filter_map(|relation| relation.apps.get(POSTGRESQL));
-        let passwords: BTreeSet<String> =
-            bags.filter_map(|bag| bag.settings.get("password").cloned()).collect();
-        expect(passwords.len() == 2, || format!("{} passwords are known", passwords.len()))?;
-        let tells = |text: &str| passwords.iter().any(|password| text.contains(password.as_str()));
+        let bags = model
+            .relations
+            .values()
+            .filter_map(|relation| relation.apps.get(POSTGRESQL));
+        let passwords: BTreeSet<String> = bags
+            .filter_map(|bag| bag.settings.get("password").cloned())
+            .collect();
+        expect(passwords.len() == 2, || {
+            format!("{} passwords are known", passwords.len())
+        })?;
+        let tells = |text: &str| {
+            passwords
+                .iter()
+                .any(|password| text.contains(password.as_str()))
+        };
         for process in processes::all()? {
             let line = process.arguments.join(" ");
             // One's own environment is not told by all processes, for instance by those that end.
             let bytes = std::fs::read(format!("/proc/{}/environ", process.id)).unwrap_or_default();
             let environment = String::from_utf8_lossy(&bytes);
             let found = tells(&line) || tells(&environment);
-            expect(!found, || format!("process {} of {} tells one", process.id, process.name))?;
+            expect(!found, || {
+                format!("process {} of {} tells one", process.id, process.name)
+            })?;
         }
         for run in self.stage.juju.log() {
-            let called = run.calls.iter().flat_map(|call| &call.args).any(|arg| tells(arg));
+            let called = run
+                .calls
+                .iter()
+                .flat_map(|call| &call.args)
+                .any(|arg| tells(arg));
             let logged = run.juju_log.iter().any(|line| tells(&line.text));
             let printed = tells(&run.stdout) || tells(&run.stderr);
             expect(!(called || logged || printed), || {
@@ -186,20 +229,30 @@ impl Story<'_> {
             })?;
         }
         for unit in model.units_of(APP) {
-            let log = self.stage.node.container_log(&unit, crate::stage::CONTAINER)?;
-            expect(!tells(&log), || format!("the server's log on {unit} tells one"))?;
+            let log = self
+                .stage
+                .node
+                .container_log(&unit, crate::stage::CONTAINER)?;
+            expect(!tells(&log), || {
+                format!("the server's log on {unit} tells one")
+            })?;
         }
         Ok(())
     }
 
     fn ports_and_versions(&mut self) -> Outcome {
         let page = self.stage.juju.status();
-        let version = page.applications.get(APP).map(|app| app.version.clone()).unwrap_or_default();
+        let version = page
+            .applications
+            .get(APP)
+            .map(|app| app.version.clone())
+            .unwrap_or_default();
         // Tag 1.17.4 calls itself 1.17.3.
         let minor = |version: &str| version.split('.').take(2).collect::<Vec<_>>().join(".");
-        expect(minor(&version) == minor(&self.options.temporal_version), || {
-            format!("the workload version is `{version}`")
-        })?;
+        expect(
+            minor(&version) == minor(&self.options.temporal_version),
+            || format!("the workload version is `{version}`"),
+        )?;
         for unit in self.stage.juju.model().units_of(APP) {
             let ports = self.stage.juju.opened_ports(&unit);
             let frontend = ports.iter().any(|port| port == "7233/tcp");
@@ -212,12 +265,20 @@ impl Story<'_> {
         let title = "juju remove-relation temporal-k8s:db postgresql-k8s:db; the server ends, \
                      every unit is blocked";
         self.step(title, |story| {
-            story.stage.juju.remove_relation("temporal-k8s:db", "postgresql-k8s:db")?;
+            story
+                .stage
+                .juju
+                .remove_relation("temporal-k8s:db", "postgresql-k8s:db")?;
             story.stage.until_status("blocked", RELATED)?;
-            let left: Vec<_> = processes::all()?.into_iter().filter(|it| it.name == SERVER).collect();
+            let left: Vec<_> = processes::all()?
+                .into_iter()
+                .filter(|it| it.name == SERVER)
+                .collect();
             expect(left.is_empty(), || format!("{SERVER} still runs: {left:?}"))?;
             let roles = story.roles()?;
-            expect(roles.len() == 1, || format!("PostgreSQL has the roles {roles:?}"))
+            expect(roles.len() == 1, || {
+                format!("PostgreSQL has the roles {roles:?}")
+            })
         })
     }
 
@@ -229,60 +290,96 @@ impl Story<'_> {
     fn relate_again(&mut self) -> Outcome {
         let title = "juju relate temporal-k8s:db postgresql-k8s:db; all units become active again";
         self.step(title, |story| {
-            story.stage.juju.integrate("temporal-k8s:db", "postgresql-k8s:db")?;
+            story
+                .stage
+                .juju
+                .integrate("temporal-k8s:db", "postgresql-k8s:db")?;
             Ok(story.stage.until_active(DEPLOYED)?)
         })?;
-        self.step("the namespace is still there, and a workflow runs", |story| {
-            story.namespace_is_there()?;
-            story.workflow(Client::Inside, "temporal-k8s:7233", "after-the-return")
-        })
+        self.step(
+            "the namespace is still there, and a workflow runs",
+            |story| {
+                story.namespace_is_there()?;
+                story.workflow(Client::Inside, "temporal-k8s:7233", "after-the-return")
+            },
+        )
     }
 
     fn remove(&mut self) -> Outcome {
         let address = self.stage.node.service_ip(APP);
-        self.step("juju remove-application temporal-k8s; nothing is left of it", |story| {
-            story.stage.juju.remove_application(APP)?;
-            story.stage.until("temporal-k8s to be gone", RELATED, |stage| {
-                !stage.juju.model().applications.contains_key(APP)
-            })?;
-            story.nothing_is_left(address)
-        })
+        self.step(
+            "juju remove-application temporal-k8s; nothing is left of it",
+            |story| {
+                story.stage.juju.remove_application(APP)?;
+                story
+                    .stage
+                    .until("temporal-k8s to be gone", RELATED, |stage| {
+                        !stage.juju.model().applications.contains_key(APP)
+                    })?;
+                story.nothing_is_left(address)
+            },
+        )
     }
 
     fn nothing_is_left(&mut self, address: Option<std::net::IpAddr>) -> Outcome {
         let names = [SERVER, "pebble"];
-        let left: Vec<_> =
-            processes::all()?.into_iter().filter(|it| names.contains(&it.name.as_str())).collect();
+        let left: Vec<_> = processes::all()?
+            .into_iter()
+            .filter(|it| names.contains(&it.name.as_str()))
+            .collect();
         expect(left.is_empty(), || format!("processes are left: {left:?}"))?;
         let model = self.stage.juju.model();
         let mut bags = model.relations.values().filter(|it| it.side(APP).is_some());
         expect(bags.next().is_none(), || "a relation is left".to_owned())?;
         let node = &self.stage.node;
-        expect(node.service_ip(APP).is_none(), || "the Service is left".to_owned())?;
-        expect(node.pod_ip("temporal-k8s/0").is_none(), || "a pod is left".to_owned())?;
-        for port in address.into_iter().flat_map(|ip| [7233, 7234, 7235, 7236, 7239].map(|p| (ip, p)))
+        expect(node.service_ip(APP).is_none(), || {
+            "the Service is left".to_owned()
+        })?;
+        expect(node.pod_ip("temporal-k8s/0").is_none(), || {
+            "a pod is left".to_owned()
+        })?;
+        for port in address
+            .into_iter()
+            .flat_map(|ip| [7233, 7234, 7235, 7236, 7239].map(|p| (ip, p)))
         {
             let open = TcpStream::connect_timeout(&SocketAddr::from(port), REFUSAL).is_ok();
             expect(!open, || format!("port {} is still open", port.1))?;
         }
         let roles = self.roles()?;
-        expect(roles.is_empty(), || format!("PostgreSQL still has the roles {roles:?}"))?;
+        expect(roles.is_empty(), || {
+            format!("PostgreSQL still has the roles {roles:?}")
+        })?;
         // The counterparts stay, and none of them keeps a word of ours.
         let kept: Vec<&Settings> = model
             .relations
             .values()
-            .flat_map(|it| it.apps.iter().filter(|(app, _)| *app == APP).map(|(_, bag)| &bag.settings))
+            .flat_map(|it| {
+                it.apps
+                    .iter()
+                    .filter(|(app, _)| *app == APP)
+                    .map(|(_, bag)| &bag.settings)
+            })
             .collect();
-        expect(kept.is_empty(), || format!("{ADMIN} or another keeps our databag"))
+        expect(kept.is_empty(), || {
+            format!("{ADMIN} or another keeps our databag")
+        })
     }
 
     /// Juju goes on; the person at the keyboard plays with what is there.
     fn keep(&mut self) -> Outcome {
-        let text = "\nthe deployment stays, until Ctrl-C. From another terminal, as the same user:\n\
-                    \x20 nsenter --target $(pgrep --newest --full 'rehearsal .*--inside') --all \
-                    temporal workflow list --address ADDRESS:7233";
-        let address = self.stage.node.service_ip(APP).map(|ip| ip.to_string()).unwrap_or_default();
-        self.teller.line(&text.replace("ADDRESS", &address));
+        let address = self
+            .stage
+            .node
+            .service_ip(APP)
+            .map(|ip| ip.to_string())
+            .unwrap_or_default();
+        let temporal = self.stage.temporal_cli()?;
+        self.teller.line(&format!(
+            "\nthe deployment stays until Ctrl-C. From another terminal, as the same user:\n  \
+             nsenter --all --target $(pgrep --newest --full '[r]ehearsal .*--inside') \
+             {} workflow list --address {address}:7233",
+            temporal.display()
+        ));
         loop {
             // Never done: Ctrl-C ends the whole sandbox.
             self.stage.until("Ctrl-C", Duration::MAX, |_| false)?;
@@ -291,5 +388,9 @@ impl Story<'_> {
 }
 
 fn expect(seen: bool, otherwise: impl FnOnce() -> String) -> Outcome {
-    if seen { Ok(()) } else { Err(otherwise().into()) }
+    if seen {
+        Ok(())
+    } else {
+        Err(otherwise().into())
+    }
 }

@@ -10,18 +10,23 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
 
 use crate::chain;
 use crate::cloud::{self, Entered};
 use crate::pack::{Profile, pack};
-use crate::stage::{self, Setup, Stage};
+use crate::stage::{self, Setup, Stage, programme};
 use report::{Document, Figures, Step, Teller};
 
 /// Play a real deployment of temporal-k8s on this machine, from deploy to remove.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "rehearsal")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct Options {
     /// Units of temporal-k8s.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=9))]
@@ -52,12 +57,6 @@ pub struct Options {
     inside: Option<PathBuf>,
 }
 
-/// The root of the source tree.
-fn workspace() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
-}
-
 /// Plays it. The exit code is 0 only if everything was seen.
 pub fn main(options: &Options) -> ExitCode {
     let outcome = match &options.inside {
@@ -75,14 +74,20 @@ pub fn main(options: &Options) -> ExitCode {
 
 fn outside(options: &Options) -> Result<u8, Box<dyn Error>> {
     cloud::allowed()?;
-    stage::prepare(&[&options.temporal_version], &[&options.pebble_version])?;
-    let workdir = stage::workdir()?;
+    programme::prepare(&[&options.temporal_version], &[&options.pebble_version])?;
+    let workdir = programme::workdir()?;
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if let Some(charm) = &options.charm {
-        charm.metadata().map_err(|error| format!("{}: {error}", charm.display()))?;
+        charm
+            .metadata()
+            .map_err(|error| format!("{}: {error}", charm.display()))?;
     } else {
-        let profile = if options.release { Profile::Release } else { Profile::Ci };
-        let charm = pack(&workspace(), workdir.path(), profile)?;
+        let profile = if options.release {
+            Profile::Release
+        } else {
+            Profile::Ci
+        };
+        let charm = pack(&programme::workspace(), workdir.path(), profile)?;
         arguments.retain(|argument| argument != "--release");
         arguments.extend(["--charm".into(), charm.into()]);
     }
@@ -95,7 +100,10 @@ fn inside(options: &Options, workdir: &Path) -> Result<u8, Box<dyn Error>> {
         return Ok(code);
     }
     let charm = options.charm.clone().unwrap_or_default().canonicalize()?;
-    let setup = Setup { charm, workdir: workdir.to_owned() };
+    let setup = Setup {
+        charm,
+        workdir: workdir.to_owned(),
+    };
     Ok(Story::begin(options, &setup)?.play())
 }
 
@@ -123,8 +131,18 @@ impl<'a> Story<'a> {
         let listener = teller.clone();
         stage.juju.on_hook(move |run| listener.hook(run));
         let charm_bytes = setup.charm.metadata()?.len();
-        let figures = Figures { charm_bytes, ..Figures::default() };
-        Ok(Self { options, stage, teller, steps: Vec::new(), figures, status: None })
+        let figures = Figures {
+            charm_bytes,
+            ..Figures::default()
+        };
+        Ok(Self {
+            options,
+            stage,
+            teller,
+            steps: Vec::new(),
+            figures,
+            status: None,
+        })
     }
 
     fn play(mut self) -> u8 {
@@ -134,7 +152,8 @@ impl<'a> Story<'a> {
             self.explain(failure);
         } else {
             let seconds = self.teller.elapsed().as_secs_f64();
-            self.teller.line(&format!("\nall of it was seen, in {seconds:.1} s"));
+            self.teller
+                .line(&format!("\nall of it was seen, in {seconds:.1} s"));
         }
         if self.options.json {
             self.print_document(failure.clone());
@@ -149,13 +168,17 @@ impl<'a> Story<'a> {
         act: impl FnOnce(&mut Self) -> Result<(), Box<dyn Error>>,
     ) -> Result<(), Box<dyn Error>> {
         self.teller.line(&format!("\n{name}"));
-        let begin = self.teller.elapsed();
+        let begin = Instant::now();
         let outcome = act(self);
-        let seconds = (self.teller.elapsed() - begin).as_secs_f64();
+        let seconds = begin.elapsed().as_secs_f64();
         let passed = outcome.is_ok();
         let word = if passed { "seen" } else { "FAILED" };
         self.teller.line(&format!("  {word} after {seconds:.1} s"));
-        self.steps.push(Step { name: name.to_owned(), seconds, passed });
+        self.steps.push(Step {
+            name: name.to_owned(),
+            seconds,
+            passed,
+        });
         outcome
     }
 
@@ -163,16 +186,26 @@ impl<'a> Story<'a> {
     fn explain(&self, failure: &str) {
         const HOOKS: usize = 8;
         const LINES: usize = 40;
-        let step = self.steps.last().map(|step| step.name.as_str()).unwrap_or_default();
-        self.teller.line(&format!("\nfailed: {step}: {failure}\n\nthe last hooks:"));
+        let step = self
+            .steps
+            .last()
+            .map(|step| step.name.as_str())
+            .unwrap_or_default();
+        self.teller
+            .line(&format!("\nfailed: {step}: {failure}\n\nthe last hooks:"));
         let hooks = self.stage.juju.log();
         for run in hooks.iter().skip(hooks.len().saturating_sub(HOOKS)) {
             self.teller.line(&format!("  {run}"));
             self.teller.complaints(run);
         }
         for unit in self.stage.juju.model().units_of(stage::APP) {
-            let log = self.stage.node.container_log(&unit, stage::CONTAINER).unwrap_or_default();
-            self.teller.line(&format!("\nthe end of the log of the container of {unit}:"));
+            let log = self
+                .stage
+                .node
+                .container_log(&unit, stage::CONTAINER)
+                .unwrap_or_default();
+            self.teller
+                .line(&format!("\nthe end of the log of the container of {unit}:"));
             let lines: Vec<&str> = log.lines().collect();
             for line in lines.iter().skip(lines.len().saturating_sub(LINES)) {
                 self.teller.line(&format!("  {line}"));

@@ -1,4 +1,4 @@
-//! Which hooks run, and in which order (juju.md §5).
+//! Which hooks run, and in which order.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -416,6 +416,22 @@ fn update_status_runs_only_when_nothing_else_is_due() {
     let hooks = world.hooks();
     let expected = ["config-changed", "main-pebble-ready", "update-status"];
     assert_eq!(hooks, expected.map(|it| format!("server/0 {it}")));
+}
+
+#[test]
+fn update_status_is_last_in_every_order() {
+    for seed in 0..20 {
+        let mut world = World::settled(1, 0);
+        world.juju.order(OrderOfEvents::shuffled(seed));
+        world.juju.update_status("server").unwrap();
+        world.juju.config("server", &[("level", "debug")]).unwrap();
+        world.cloud.boot("server/0", "main");
+        let hooks = world.hooks();
+        assert_eq!(
+            (hooks.len(), hooks[2].as_str()),
+            (3, "server/0 update-status")
+        );
+    }
 }
 
 #[test]

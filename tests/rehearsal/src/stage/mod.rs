@@ -1,12 +1,14 @@
 //! A real stage: the emulated Juju on the emulated node, the counterparts, clients, and the faults
 //! that a test may cause. The story and the integration tests play on it.
 //!
-//! It works inside the sandbox only. [`main`] is the whole of a test program: it prepares what
-//! needs the network, enters the sandbox and plays its scenarios one after another, each on a
-//! stage (and so a network, a Juju and a `PostgreSQL`) of its own.
+//! It works inside the sandbox only; [`programme`] is the way in for a test program.
 
+mod clients;
+mod faults;
+pub mod programme;
+
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -15,15 +17,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Map, Value};
 
-use crate::cloud::{self, Finished, Image, Node, Process};
+pub use clients::Client;
+
+use crate::cloud::{self, Image, Node};
+use crate::counterparts::CounterpartError;
 use crate::counterparts::admin::Admin;
 use crate::counterparts::nginx::{Annotations, Generation, Nginx};
 use crate::counterparts::postgresql::{Postgresql, Server};
-use crate::counterparts::{CounterpartError, process};
-use crate::juju::cloud::{Cloud, CloudError, Pod};
+use crate::juju::cloud::{Cloud, CloudError};
 use crate::juju::{ActionOutcome, HookRun, Juju, JujuError, Source};
-use crate::parts::{Part, Parts, PartsError, Temporal};
-use crate::servers;
+use crate::parts::{Parts, PartsError, Temporal};
+use clients::client_pod;
 
 /// Our application, by the name that the admin charm dials.
 pub const APP: &str = "temporal-k8s";
@@ -58,7 +62,7 @@ pub enum StageError {
     Parts(#[from] PartsError),
     /// A counterpart's server refused something.
     #[error(transparent)]
-    Counterpart(#[from] CounterpartError),
+    Counterpart(Box<CounterpartError>),
     /// A process, or a file.
     #[error("{attempt}")]
     Io {
@@ -99,6 +103,12 @@ impl StageError {
     }
 }
 
+impl From<CounterpartError> for StageError {
+    fn from(error: CounterpartError) -> Self {
+        Self::Counterpart(Box::new(error))
+    }
+}
+
 fn failure(run: &HookRun) -> &str {
     run.flush_error.as_ref().unwrap_or(&run.stderr).trim()
 }
@@ -136,24 +146,6 @@ impl Default for Options {
     }
 }
 
-/// Where a client is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Client {
-    /// In the model: it finds the Services.
-    Inside,
-    /// Elsewhere: it finds the host names of Ingresses.
-    Outside,
-}
-
-impl Client {
-    fn unit(self) -> &'static str {
-        match self {
-            Self::Inside => "client/0",
-            Self::Outside => "visitor/0",
-        }
-    }
-}
-
 /// Everything that a deployment needs, with nothing deployed yet.
 pub struct Stage {
     /// The emulated Juju, for whatever the methods below do not offer.
@@ -163,7 +155,7 @@ pub struct Stage {
     /// The database server behind postgresql-k8s.
     pub database: Server,
     /// The annotations of the nginx integrator's Ingress.
-    pub annotations: Rc<std::cell::RefCell<Annotations>>,
+    pub annotations: Rc<RefCell<Annotations>>,
     /// How often a failed hook may run again before [`Stage::until`] gives up.
     pub retries: u32,
     /// When the admin application first said that the schema is ready.
@@ -192,7 +184,8 @@ impl Stage {
         let pebble = parts.pebble(&options.pebble)?;
         let images = BTreeMap::from([(CONTAINER.to_owned(), image(&temporal, &pebble, options))]);
         let node = Node::new(directory.path(), images)?;
-        let juju = Juju::new(MODEL, Box::new(node.clone()), directory.path())?;
+        let mut juju = Juju::new(MODEL, Box::new(node.clone()), directory.path())?;
+        juju.on_hook(programme::remember);
         let database = Server::new(node.clone(), Arc::clone(&parts))?;
         for (client, model) in [(Client::Inside, MODEL), (Client::Outside, "elsewhere")] {
             let pod = client_pod(client, model, directory.path());
@@ -228,7 +221,9 @@ impl Stage {
         units: u32,
         config: &[(&str, &str)],
     ) -> Result<(), StageError> {
-        Ok(self.juju.deploy(app, Source::File(self.charm.clone()), units, config)?)
+        Ok(self
+            .juju
+            .deploy(app, Source::File(self.charm.clone()), units, config)?)
     }
 
     /// `juju deploy postgresql-k8s`. Units beyond the first can lead, but hold no data.
@@ -244,7 +239,11 @@ impl Stage {
         let (node, parts) = (self.node.clone(), Arc::clone(&self.parts));
         let temporal = self.temporal.clone();
         let charm = Source::Counterpart(Box::new(move |_| {
-            Box::new(Admin::new(node.clone(), Arc::clone(&parts), temporal.clone()))
+            Box::new(Admin::new(
+                node.clone(),
+                Arc::clone(&parts),
+                temporal.clone(),
+            ))
         }));
         Ok(self.juju.deploy(ADMIN, charm, 1, &[])?)
     }
@@ -263,9 +262,12 @@ impl Stage {
 
     /// The seed's three relations.
     pub fn relate_all(&mut self) -> Result<(), StageError> {
-        self.juju.integrate("temporal-k8s:db", "postgresql-k8s:db")?;
-        self.juju.integrate("temporal-k8s:visibility", "postgresql-k8s:db")?;
-        self.juju.integrate("temporal-k8s:admin", "temporal-admin-k8s:admin")?;
+        self.juju
+            .integrate("temporal-k8s:db", "postgresql-k8s:db")?;
+        self.juju
+            .integrate("temporal-k8s:visibility", "postgresql-k8s:db")?;
+        self.juju
+            .integrate("temporal-k8s:admin", "temporal-admin-k8s:admin")?;
         Ok(())
     }
 
@@ -275,7 +277,7 @@ impl Stage {
         self.deploy_admin()?;
         self.deploy(units, config)?;
         self.relate_all()?;
-        self.until_active(Duration::from_secs(180))
+        self.until_active(Duration::from_mins(3))
     }
 
     /// Runs hooks until none is due and `done` holds; bounded by `limit`.
@@ -306,13 +308,18 @@ impl Stage {
             if self.idle_since.elapsed() > UPDATE_STATUS {
                 self.idle_since = Instant::now();
                 let apps: Vec<String> = self.juju.model().applications.keys().cloned().collect();
-                apps.iter().try_for_each(|app| self.juju.update_status(app))?;
+                apps.iter()
+                    .try_for_each(|app| self.juju.update_status(app))?;
             }
             return Ok(false);
         };
         self.idle_since = Instant::now();
         self.note_schema();
-        let failed = self.juju.model().unit(&run.unit).and_then(|unit| unit.agent.failed.as_ref());
+        let failed = self
+            .juju
+            .model()
+            .unit(&run.unit)
+            .and_then(|unit| unit.agent.failed.as_ref());
         if failed.is_some_and(|failed| failed.attempts > self.retries) {
             return Err(StageError::Hook(Box::new(run)));
         }
@@ -322,7 +329,8 @@ impl Stage {
     fn note_schema(&mut self) {
         let said = self.juju.relation("temporal-k8s:admin").is_some_and(|id| {
             let bag = self.juju.databag(id, ADMIN);
-            bag.get("schema_status").is_some_and(|status| status == "ready")
+            bag.get("schema_status")
+                .is_some_and(|status| status == "ready")
         });
         if said && self.schema_ready.is_none() {
             self.schema_ready = Some(SystemTime::now());
@@ -332,7 +340,10 @@ impl Stage {
     /// Waits until every unit of every application is active.
     pub fn until_active(&mut self, limit: Duration) -> Result<(), StageError> {
         self.until("all units to be active", limit, |stage| {
-            stage.statuses_of(None).iter().all(|(_, status)| status == "active")
+            stage
+                .statuses_of(None)
+                .iter()
+                .all(|(_, status)| status == "active")
         })
     }
 
@@ -348,7 +359,10 @@ impl Stage {
         let model = self.juju.model();
         let units = app.map_or_else(|| model.unit_names(), |app| model.units_of(app));
         let status = |unit: &String| model.unit(unit).map(|it| it.status.status.clone());
-        units.iter().map(|unit| (unit.clone(), status(unit).unwrap_or_default())).collect()
+        units
+            .iter()
+            .map(|unit| (unit.clone(), status(unit).unwrap_or_default()))
+            .collect()
     }
 
     fn statuses(&self) -> String {
@@ -357,7 +371,12 @@ impl Stage {
             let status = &model.unit(unit)?.status;
             Some(format!("{unit} {} {:?}", status.status, status.message))
         };
-        model.unit_names().iter().filter_map(shown).collect::<Vec<_>>().join(", ")
+        model
+            .unit_names()
+            .iter()
+            .filter_map(shown)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// `juju run unit action key=value …`
@@ -367,109 +386,11 @@ impl Stage {
         action: &str,
         params: &[(&str, &str)],
     ) -> Result<ActionOutcome, StageError> {
-        let params: Map<String, Value> =
-            params.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
+        let params: Map<String, Value> = params
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), Value::from(*value)))
+            .collect();
         Ok(self.juju.run_action(unit, action, params)?)
-    }
-
-    /// Starts a workflow, has a worker execute it and waits for its result: all through `address`,
-    /// whose host is also the authority.
-    pub fn hello(
-        &self,
-        client: Client,
-        address: &str,
-        id: &str,
-        limit: Duration,
-    ) -> Result<Value, StageError> {
-        let interpreter = self.parts.interpreter()?;
-        let start = servers::temporal::hello(&interpreter, address, "default", id, limit);
-        let directory = self.node.pod_directory(client.unit())?.join(id);
-        // It has a limit of its own, and is given a moment to say what it waited for.
-        let finished = self.finish(client, &process(&start, directory, "hello"), limit + LIMIT)?;
-        let unreadable = |_| program("hello", &finished);
-        serde_json::from_str(&finished.stdout).map_err(unreadable)
-    }
-
-    /// Runs the `temporal` CLI in the model, against our Service.
-    pub fn cli(&self, arguments: &[&str]) -> Result<String, StageError> {
-        let directory = self.node.pod_directory(Client::Inside.unit())?.join("cli");
-        let process = Process::new(self.parts.temporal_cli()?, directory)
-            .args(arguments)
-            .args(["--address", "temporal-k8s:7233"]);
-        let finished = self.finish(Client::Inside, &process, LIMIT)?;
-        Ok(finished.stdout)
-    }
-
-    fn finish(
-        &self,
-        client: Client,
-        process: &Process,
-        limit: Duration,
-    ) -> Result<Finished, StageError> {
-        let running = self.node.spawn_in_pod(client.unit(), process)?;
-        let finished = running.wait(limit).map_err(StageError::io("wait for a client"))?;
-        if finished.status.success() { Ok(finished) } else { Err(program("client", &finished)) }
-    }
-
-    /// A change of postgresql-k8s' leader, after which the new leader renews the password of every
-    /// relation in which it hears of a change. Needs two units of it.
-    pub fn move_database_leader(&mut self, unit: &str) -> Result<(), StageError> {
-        self.juju.set_leader(POSTGRESQL, unit)?;
-        Ok(())
-    }
-
-    /// Fills what is left of our container's disk; needs [`Options::disk`].
-    pub fn fill_disk(&self, unit: &str) -> Result<(), StageError> {
-        const SMALLEST: u64 = 512;
-        let mut size = self.disk.unwrap_or_default();
-        let mut number = 0;
-        while size >= SMALLEST {
-            number += 1;
-            // Pebble writes aside and renames: a file that does not fit leaves nothing behind.
-            if !self.push_zeros(unit, &format!("/fill-{number}"), size)? {
-                size /= 2;
-            }
-        }
-        Ok(())
-    }
-
-    fn push_zeros(&self, unit: &str, path: &str, size: u64) -> Result<bool, StageError> {
-        let directory = self.node.pod_directory(unit)?.join("containers").join(CONTAINER);
-        let zeros = tempfile::NamedTempFile::new_in(&directory)
-            .and_then(|file| file.as_file().set_len(size).map(|()| file))
-            .map_err(StageError::io("make a large file"))?;
-        let mut command = std::process::Command::new(&self.pebble);
-        command
-            .arg("push")
-            .arg(zeros.path())
-            .arg(path)
-            .env("PEBBLE_SOCKET", directory.join("shared/pebble.socket"));
-        let output = command.output().map_err(StageError::io("push a file"))?;
-        Ok(output.status.success())
-    }
-
-    /// Restarts our container: its files are those of the image again.
-    pub fn restart_container(&self, unit: &str) -> Result<(), StageError> {
-        Ok(self.node.restart_container(unit, CONTAINER)?)
-    }
-
-    /// Gives our containers another image from their next start on, as `juju attach-resource` does.
-    pub fn set_temporal(&mut self, version: &str) -> Result<(), StageError> {
-        self.temporal = self.parts.temporal(version)?;
-        let options = Options { disk: self.disk, ..Options::default() };
-        self.node.set_image(CONTAINER, image(&self.temporal, &self.pebble, &options));
-        Ok(())
-    }
-}
-
-/// How long a quick client may take, in any case.
-const LIMIT: Duration = Duration::from_secs(30);
-
-fn program(name: &str, finished: &Finished) -> StageError {
-    StageError::Program {
-        program: name.to_owned(),
-        status: finished.status.to_string(),
-        said: format!("{}{}", finished.stdout, finished.stderr),
     }
 }
 
@@ -485,52 +406,4 @@ fn image(temporal: &Temporal, pebble: &Path, options: &Options) -> Image {
         Some(bytes) => image.size(bytes),
         None => image,
     }
-}
-
-/// A pod without containers; what it says of tools and sockets is used for charms only.
-fn client_pod(client: Client, model: &str, directory: &Path) -> Pod {
-    let unit = client.unit().to_owned();
-    Pod {
-        model: model.to_owned(),
-        app: unit.split('/').next().unwrap_or_default().to_owned(),
-        unit,
-        charm: None,
-        containers: Vec::new(),
-        tools: directory.to_owned(),
-        agent_socket: directory.to_owned(),
-    }
-}
-
-/// A scenario's end: anything but `Ok` is a failure, and so is a panic.
-pub type Outcome = Result<(), Box<dyn Error>>;
-
-/// A scenario on real parts.
-pub struct Scenario {
-    /// A sentence in snake case.
-    pub name: &'static str,
-    /// Plays it on stages of its own.
-    pub play: fn(&Setup) -> Outcome,
-}
-
-/// Makes the parts that stages need; outside the sandbox, where the network is.
-pub fn prepare(temporal: &[&str], pebble: &[&str]) -> Result<(), StageError> {
-    let parts = Parts::locate()?;
-    let versions = |all: &[&str], part: fn(String) -> Part| -> Vec<Part> {
-        all.iter().map(|version| part((*version).to_owned())).collect()
-    };
-    parts.prepare(&versions(temporal, Part::Temporal))?;
-    parts.prepare(&versions(pebble, Part::Pebble))?;
-    parts.prepare(&[Part::Postgresql, Part::TemporalCli, Part::Nginx, Part::Python])?;
-    // Laying one out makes the cached data directory.
-    let first = tempfile::tempdir().map_err(StageError::io("make a directory"))?;
-    let port = 5432;
-    servers::postgresql::Postgresql::lay(&parts, first.path(), port)
-        .map_err(CounterpartError::from)?;
-    Ok(())
-}
-
-/// A new directory for [`Setup::workdir`]; its path is short.
-pub fn workdir() -> Result<tempfile::TempDir, StageError> {
-    let made = tempfile::Builder::new().prefix("rehearsal-").tempdir();
-    made.map_err(StageError::io("make the working directory"))
 }

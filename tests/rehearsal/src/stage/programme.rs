@@ -1,0 +1,185 @@
+//! A test program of scenarios on real parts: its whole `main`.
+//!
+//! The usual harness runs tests on many threads of a process that has entered nothing. Here the
+//! program (a test target with `harness = false`) starts itself again inside the sandbox and plays
+//! its scenarios one after another, each on a stage of its own.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::error::Error;
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use super::{Setup, StageError};
+use crate::chain;
+use crate::cloud::{self, Entered};
+use crate::counterparts::CounterpartError;
+use crate::juju::HookRun;
+use crate::pack::{Profile, pack};
+use crate::parts::{Part, Parts};
+use crate::servers::postgresql::Postgresql;
+
+/// How many hooks a failure shows.
+const HOOKS: usize = 12;
+const INSIDE: &str = "--inside";
+
+thread_local! {
+    static LAST: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// Keeps a hook for the story of a failure.
+pub(super) fn remember(run: &HookRun) {
+    let log = run
+        .juju_log
+        .iter()
+        .map(|line| format!("\n    {} {}", line.level, line.text));
+    let stderr = run
+        .stderr
+        .lines()
+        .map(|line| format!("\n    stderr: {line}"));
+    let text = format!(
+        "  {run}{}{}",
+        log.collect::<String>(),
+        stderr.collect::<String>()
+    );
+    LAST.with_borrow_mut(|last| {
+        last.push_back(text);
+        if last.len() > HOOKS {
+            last.pop_front();
+        }
+    });
+}
+
+/// A scenario's end: anything but `Ok` is a failure, and so is a panic.
+pub type Outcome = Result<(), Box<dyn Error>>;
+
+/// A scenario on real parts.
+pub struct Scenario {
+    /// A sentence in snake case.
+    pub name: &'static str,
+    /// Plays it on stages of its own.
+    pub play: fn(&Setup) -> Outcome,
+}
+
+/// The root of the source tree.
+pub fn workspace() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// Plays the scenarios whose names contain one of the program's arguments, or all; `--list` lists
+/// them. `temporal` and `pebble` are the versions that they need.
+///
+/// It ends with the line `N passed, N failed`, and with 0 only if none failed and one was played.
+pub fn play_all(scenarios: &[Scenario], temporal: &[&str], pebble: &[&str]) -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let outcome = match arguments.as_slice() {
+        [first, charm, workdir, names @ ..] if first == INSIDE => inside(
+            scenarios,
+            &Setup {
+                charm: charm.into(),
+                workdir: workdir.into(),
+            },
+            names,
+        ),
+        [only] if only == "--list" => {
+            for scenario in scenarios {
+                println!("{}: test", scenario.name);
+            }
+            Ok(0)
+        }
+        names => outside(temporal, pebble, names),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn outside(temporal: &[&str], pebble: &[&str], names: &[OsString]) -> Result<u8, Box<dyn Error>> {
+    cloud::allowed()?;
+    prepare(temporal, pebble)?;
+    let workdir = workdir()?;
+    let charm = pack(&workspace(), workdir.path(), Profile::Ci)?;
+    let arguments = [INSIDE.into(), charm.into(), workdir.path().into()];
+    let arguments = arguments.into_iter().chain(names.iter().cloned());
+    Ok(cloud::run_inside(&[workdir.path().to_owned()], arguments)?)
+}
+
+fn inside(scenarios: &[Scenario], setup: &Setup, names: &[OsString]) -> Result<u8, Box<dyn Error>> {
+    if let Entered::Outside(code) = cloud::enter(std::slice::from_ref(&setup.workdir))? {
+        return Ok(code);
+    }
+    let names: Vec<_> = names.iter().filter_map(|name| name.to_str()).collect();
+    // Options of the usual harness mean nothing here.
+    let names: Vec<_> = names
+        .into_iter()
+        .filter(|name| !name.starts_with('-'))
+        .collect();
+    let wanted = |scenario: &&Scenario| {
+        names.is_empty() || names.iter().any(|name| scenario.name.contains(name))
+    };
+    let (mut passed, mut failed) = (0, 0);
+    for scenario in scenarios.iter().filter(wanted) {
+        LAST.take();
+        let begin = Instant::now();
+        let outcome = play(scenario, setup);
+        let seconds = begin.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => {
+                passed += 1;
+                println!("test {} ... ok ({seconds:.1} s)", scenario.name);
+            }
+            Err(why) => {
+                failed += 1;
+                println!("test {} ... FAILED ({seconds:.1} s): {why}", scenario.name);
+                LAST.with_borrow(|last| last.iter().for_each(|line| println!("{line}")));
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    Ok(u8::from(failed > 0 || passed == 0))
+}
+
+fn play(scenario: &Scenario, setup: &Setup) -> Result<(), String> {
+    match catch_unwind(AssertUnwindSafe(|| (scenario.play)(setup))) {
+        Ok(outcome) => outcome.map_err(|error| chain(&*error)),
+        // The message has been printed.
+        Err(_) => Err("it panicked".to_owned()),
+    }
+}
+
+/// Makes the parts that stages need; outside the sandbox, where the network is.
+pub fn prepare(temporal: &[&str], pebble: &[&str]) -> Result<(), StageError> {
+    let parts = Parts::locate()?;
+    let versions = |all: &[&str], part: fn(String) -> Part| -> Vec<Part> {
+        all.iter()
+            .map(|version| part((*version).to_owned()))
+            .collect()
+    };
+    parts.prepare(&versions(temporal, Part::Temporal))?;
+    parts.prepare(&versions(pebble, Part::Pebble))?;
+    parts.prepare(&[
+        Part::Postgresql,
+        Part::TemporalCli,
+        Part::Nginx,
+        Part::Python,
+    ])?;
+    // Laying one out makes the cached data directory.
+    let first = tempfile::tempdir().map_err(StageError::io("make a directory"))?;
+    let port = 5432;
+    Postgresql::lay(&parts, first.path(), port).map_err(CounterpartError::from)?;
+    Ok(())
+}
+
+/// A new directory for [`Setup::workdir`]; its path is short.
+pub fn workdir() -> Result<tempfile::TempDir, StageError> {
+    let made = tempfile::Builder::new().prefix("rehearsal-").tempdir();
+    made.map_err(StageError::io("make the working directory"))
+}
