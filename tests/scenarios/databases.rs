@@ -2,7 +2,7 @@
 
 use super::stage::{
     APP, CONFIG, Condition, PASS_FILE, POSTGRESQL, Stage, UNIT, assert_all_active, assert_status,
-    deploy_calmly, integrate, rests, separate, settle, update_status,
+    deploy_calmly, integrate, recover, rests, separate, settle, update_status,
 };
 
 /// The hook in which the relation breaks stops the server (law S2), and a new relation starts it again.
@@ -146,8 +146,7 @@ pub(crate) fn a_database_made_anew_is_not_trusted_to_the_stale_signal(stage: &mu
     settle(stage);
     integrate(stage, "admin");
     settle(stage);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     rests(stage);
 }
 
@@ -194,8 +193,7 @@ pub(crate) fn a_database_that_is_down_at_the_start_is_waited_for(stage: &mut dyn
     assert!(!stage.runs(UNIT), "a server runs on trust");
     rests(stage);
     stage.set_database(Condition::Up);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     rests(stage);
 }
 
@@ -208,8 +206,7 @@ pub(crate) fn a_database_that_goes_down_stops_nothing(stage: &mut dyn Stage) {
     assert!(stage.runs(UNIT), "the server was stopped");
     rests(stage);
     stage.set_database(Condition::Up);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     assert_eq!(stage.starts(UNIT), 1, "nothing had to restart");
     rests(stage);
 }
@@ -225,8 +222,7 @@ pub(crate) fn a_wrong_password_is_waited_out(stage: &mut dyn Stage) {
     assert!(!stage.runs(UNIT));
     rests(stage);
     stage.set_database(Condition::Up);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     rests(stage);
 }
 
@@ -242,8 +238,7 @@ pub(crate) fn a_silent_database_is_waited_for(stage: &mut dyn Stage) {
     assert_status(stage, UNIT, "waiting", &["no answer"]);
     assert!(!stage.runs(UNIT));
     stage.set_database(Condition::Up);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     rests(stage);
 }
 
@@ -260,35 +255,24 @@ pub(crate) fn an_old_schema_is_waited_for(stage: &mut dyn Stage) {
     settle(stage);
     integrate(stage, "admin");
     settle(stage);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     rests(stage);
 }
 
 /// What a provider might make one day. Each must reach the database through the running server, and
 /// through the schema tool, as it is.
-const HOSTILE: [&str; 14] = [
-    "it's",
-    "say \"aye\" twice",
-    "with some spaces",
-    "a:b:c",
-    r"back\slash\\twice",
-    "{{ .Env.HOME }}",
-    "${HOME} $(id) $1",
-    "# not a comment",
-    "& < > &amp;",
-    "pässwörd-ß-日本",
-    "100%s%d%25",
-    "=equals= 'and' quotes",
-    "--dash @at/slash?query",
-    r"'\",
+const HOSTILE: [&str; 5] = [
+    "it's \"aye\" & <b> &amp; 'twice'",
+    r"a:b:c back\slash\\twice\'",
+    "{{ .Env.HOME }} ${HOME} $(id) $1 # no comment",
+    "pässwörd-ß-日本 100%s%d%25",
+    "--dash=@at/slash?query ",
 ];
 
 /// See [`HOSTILE`].
 pub(crate) fn hostile_passwords_arrive_unharmed(stage: &mut dyn Stage) {
     let long = "x".repeat(200);
-    // the first of a pair is chosen last
-    for password in HOSTILE.iter().copied().chain([long.as_str(), "second"]) {
+    for password in HOSTILE.iter().copied().chain([long.as_str()]) {
         stage.choose_password(password);
     }
     deploy_calmly(stage, 1, &[]);

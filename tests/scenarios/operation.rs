@@ -4,8 +4,8 @@ use rehearsal::juju::record::{ActionOutcome, ActionStatus};
 use serde_json::Map;
 
 use super::stage::{
-    APP, CONFIG, Stage, UNIT, assert_all_active, assert_status, deploy_calmly, rests, settle,
-    units, update_status,
+    APP, CONFIG, Stage, UNIT, assert_all_active, assert_status, deploy_calmly, recover, rests,
+    settle, units, update_status,
 };
 
 /// A new boot id means that files, plan and service are gone.
@@ -123,8 +123,7 @@ pub(crate) fn a_full_disk_is_told_and_forgotten(stage: &mut dyn Stage) {
     );
     assert!(!stage.runs(UNIT));
     stage.fill_disk(UNIT, false);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     rests(stage);
 }
 

@@ -1,7 +1,7 @@
 //! What a scenario needs of the world it plays in, and the steps that many scenarios share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rehearsal::juju::event::Event;
 use rehearsal::juju::record::HookRun;
@@ -46,8 +46,11 @@ pub(crate) trait Stage {
     /// Our charm.
     fn charm(&mut self) -> Source;
 
-    /// The charm of a counterpart: [`POSTGRESQL`], [`ADMIN`] or [`INGRESS`].
-    fn counterpart(&mut self, name: &str) -> Source;
+    /// `juju deploy` of a counterpart: [`POSTGRESQL`], [`ADMIN`] or [`INGRESS`].
+    fn deploy_counterpart(&mut self, name: &str);
+
+    /// How long a server may take to find a database again that is back; fakes take no time.
+    fn recovery(&self) -> Duration;
 
     /// Changes how the database server treats those who come.
     fn set_database(&mut self, condition: Condition);
@@ -117,6 +120,20 @@ pub(crate) fn update_status(stage: &mut dyn Stage) -> Vec<HookRun> {
     settle(stage)
 }
 
+/// The timer fires until all is well again, which must be soon.
+pub(crate) fn recover(stage: &mut dyn Stage) {
+    let begin = Instant::now();
+    loop {
+        update_status(stage);
+        let ours = units(stage);
+        let well = ours.iter().all(|unit| status(stage, unit).0 == "active");
+        if well || begin.elapsed() > stage.recovery() {
+            return assert_all_active(stage);
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
 /// `juju deploy` of our charm.
 pub(crate) fn deploy(stage: &mut dyn Stage, units: u32, config: &[(&str, &str)]) {
     let charm = stage.charm();
@@ -129,8 +146,7 @@ pub(crate) fn deploy(stage: &mut dyn Stage, units: u32, config: &[(&str, &str)])
 /// `juju deploy` of counterparts.
 pub(crate) fn deploy_counterparts(stage: &mut dyn Stage, names: &[&str]) {
     for name in names {
-        let source = stage.counterpart(name);
-        stage.juju().deploy(name, source, 1, &[]).expect("deploy");
+        stage.deploy_counterpart(name);
     }
 }
 

@@ -456,7 +456,7 @@ impl State {
                 failures.join("\n")
             )
         });
-        let id = self.add_change(action, error, json!({}));
+        let id = self.add_change(action, error, &json!({}));
         Reply::Change(id, Value::Null)
     }
 
@@ -499,7 +499,7 @@ impl State {
         outcome
     }
 
-    fn add_change(&mut self, kind: &str, error: Option<String>, data: Value) -> u64 {
+    fn add_change(&mut self, kind: &str, error: Option<String>, data: &Value) -> u64 {
         let id = u64::try_from(self.changes.len()).unwrap_or_default() + 1;
         let status = if error.is_some() { "Error" } else { "Done" };
         let log: Vec<&str> = error.iter().map(String::as_str).collect();
@@ -550,7 +550,7 @@ impl State {
                 return Reply::bad(format!("cannot find executable \"{program}\""));
             }
         };
-        let id = self.add_change("exec", None, json!({ "exit-code": code }));
+        let id = self.add_change("exec", None, &json!({ "exit-code": code }));
         self.execs.insert(id, (code, output.into_bytes()));
         Reply::Change(
             id,

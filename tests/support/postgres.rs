@@ -249,6 +249,8 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
     // aborted with the listener, and with it all sessions
     let mut sessions = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        // many small messages, each of which somebody waits for
+        _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
         sessions.spawn(async move {
             if lock(&state).mood == Mood::Silent {
@@ -427,7 +429,7 @@ impl Session {
             return self.unknown().await;
         };
         if statement {
-            let count: i16 = if self.query.contains("$1") { 1 } else { 0 };
+            let count = i16::from(self.query.contains("$1"));
             let mut types = count.to_be_bytes().to_vec();
             types.extend((0..count).flat_map(|_| 1043_i32.to_be_bytes()));
             self.send(b't', &types).await?;

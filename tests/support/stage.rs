@@ -14,6 +14,7 @@ use rehearsal::juju::{Charm, Juju, Source};
 use super::cloud::FakeCloud;
 use super::container::Fault;
 use super::counterparts::{Ingress, Knobs, PostgresqlK8s, TemporalAdminK8s};
+use super::pebble::Pebble;
 use super::postgres::{self, Postgres};
 use super::{lock, temporal};
 use crate::scenarios::stage::{ADMIN, Condition, INGRESS, POSTGRESQL, Stage};
@@ -30,8 +31,11 @@ pub(crate) struct FastStage {
     charm: PathBuf,
 }
 
-/// The schema versions that 1.32 and 1.23 need, and the last ones before.
-const SCHEMA: [(&str, (&str, &str), (&str, &str)); 3] = [
+/// Schema versions of the main and of the visibility store.
+type Schema = (&'static str, &'static str);
+
+/// What servers need, and a step less.
+const SCHEMA: [(&str, Schema, Schema); 3] = [
     ("1.32", ("1.19", "1.14"), ("1.18", "1.14")),
     ("1.23", ("1.11", "1.4"), ("1.11", "1.3")),
     ("1.17", ("1.8", "1.1"), ("1.7", "1.1")),
@@ -150,9 +154,9 @@ impl Stage for FastStage {
         Source::File(self.charm.clone())
     }
 
-    fn counterpart(&mut self, name: &str) -> Source {
+    fn deploy_counterpart(&mut self, name: &str) {
         let (postgres, knobs) = (Arc::clone(&self.postgres), Arc::clone(&self.knobs));
-        match name {
+        let source = match name {
             POSTGRESQL => Source::Counterpart(Box::new(move |_| {
                 let (postgres, knobs) = (Arc::clone(&postgres), Arc::clone(&knobs));
                 Box::new(PostgresqlK8s { postgres, knobs }) as Box<dyn Charm>
@@ -163,7 +167,12 @@ impl Stage for FastStage {
             })),
             INGRESS => Source::Counterpart(Box::new(|_| Box::new(Ingress))),
             other => panic!("no counterpart `{other}`"),
-        }
+        };
+        self.juju.deploy(name, source, 1, &[]).expect("deploy");
+    }
+
+    fn recovery(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn set_database(&mut self, condition: Condition) {
@@ -180,7 +189,7 @@ impl Stage for FastStage {
     }
 
     fn choose_password(&mut self, password: &str) {
-        lock(&self.knobs).chosen.push(password.to_owned());
+        lock(&self.knobs).chosen.push_back(password.to_owned());
     }
 
     fn make_old_schema(&mut self, old: bool) {
@@ -200,7 +209,7 @@ impl Stage for FastStage {
     }
 
     fn restart_container(&mut self, unit: &str) {
-        self.cloud.container(unit, |pebble| pebble.restart());
+        self.cloud.container(unit, Pebble::restart);
     }
 
     fn set_container(&mut self, unit: &str, up: bool) {
@@ -263,6 +272,6 @@ impl Stage for FastStage {
     }
 
     fn seeds(&self) -> Vec<u64> {
-        (0..4).collect()
+        (0..3).collect()
     }
 }

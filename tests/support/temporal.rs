@@ -375,6 +375,7 @@ async fn accept(listener: TcpListener, role: String, server: Arc<Server>) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        _ = stream.set_nodelay(true);
         let (role, server) = (role.clone(), Arc::clone(&server));
         let service = hyper::service::service_fn(move |request| {
             let (role, server) = (role.clone(), Arc::clone(&server));
