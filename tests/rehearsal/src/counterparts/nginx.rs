@@ -1,8 +1,8 @@
 //! The counterpart of nginx-ingress-integrator with a real nginx behind it: today's charm, which
-//! speaks `ingress` v2, and the one of early 2023 with its flat keys (dossier: `ingress.md` §1, §3).
+//! speaks `ingress` v2, and the one of early 2023 with its flat keys.
 //!
 //! It turns what it is told into an Ingress, as the charm does, and nginx serves that Ingress as
-//! the controller does (§4): HTTP/1.1 and HTTP/2 on the plain port 80. No key of either protocol
+//! the controller does: HTTP/1.1 and HTTP/2 on the plain port 80. No key of either protocol
 //! says that the backend speaks gRPC: that is up to the operator.
 
 use std::error::Error;
