@@ -8,7 +8,7 @@ use crate::hook::{Event, Hook};
 use crate::juju::{self, Juju};
 use crate::pebble::{self, Pebble};
 use crate::plan;
-use crate::relations::{Relation, admin, ingress, peer};
+use crate::relations::{Databag, Relation, admin, ingress, peer};
 use crate::server::version::Version;
 use crate::server::{self, PerStore, Store};
 use crate::snapshot::{
@@ -137,8 +137,8 @@ async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, juju::Error> {
         statuses(juju, &hook, leader),
         store(juju, &hook, leader, &db),
         store(juju, &hook, leader, &visibility),
-        relation(juju, &hook, leader, &admin),
-        relation(juju, &hook, leader, &ingress),
+        relation(juju, &hook, leader, &admin, OwnUnitBag::Unused),
+        relation(juju, &hook, leader, &ingress, OwnUnitBag::Used),
     )?;
     let relations = Relations {
         peer: peer.first().copied(),
@@ -173,18 +173,26 @@ async fn statuses(
     Ok((unit, answer.own))
 }
 
+/// Is anything said or read in this unit's own databag of a relation?
+#[derive(Clone, Copy)]
+enum OwnUnitBag {
+    Used,
+    Unused,
+}
+
 /// The one relation of an endpoint with `limit: 1`. One that is broken in this hook is gone already.
 async fn relation(
     juju: &Juju,
     hook: &Hook,
     leader: bool,
     ids: &[u32],
+    own: OwnUnitBag,
 ) -> Result<Option<Relation>, juju::Error> {
     let broken = hook.broken_relation();
     let Some(id) = ids.iter().copied().filter(|id| Some(*id) != broken).min() else {
         return Ok(None);
     };
-    read(juju, hook, leader, id).await
+    read(juju, hook, leader, id, own).await
 }
 
 async fn read(
@@ -192,19 +200,15 @@ async fn read(
     hook: &Hook,
     leader: bool,
     id: u32,
+    own: OwnUnitBag,
 ) -> Result<Option<Relation>, juju::Error> {
-    let named = match &hook.event {
-        Event::Relation(event) if event.id == id => event.remote_app.clone(),
-        _ => None,
-    };
-    let remote_app = match named {
-        Some(app) => app,
-        None => match juju.relation_app(id).await? {
-            Some(app) => app,
-            None => return Ok(None),
-        },
-    };
     let unit = hook.unit.name();
+    let own_unit_bag = async {
+        match own {
+            OwnUnitBag::Used => juju.relation_get_unit(id, &unit).await,
+            OwnUnitBag::Unused => Ok(Some(Databag::new())),
+        }
+    };
     let own_app_bag = async {
         if leader {
             juju.relation_get_app(id, &hook.unit.app).await
@@ -212,13 +216,10 @@ async fn read(
             Ok(None)
         }
     };
-    let (remote_app_bag, own_unit_bag, own_app_bag) = tokio::try_join!(
-        juju.relation_get_app(id, &remote_app),
-        juju.relation_get_unit(id, &unit),
-        own_app_bag,
-    )?;
+    let (remote, own_unit_bag, own_app_bag) =
+        tokio::try_join!(remote(juju, hook, id), own_unit_bag, own_app_bag)?;
     // a relation that went between two calls is gone
-    let (Some(remote_app_bag), Some(own_unit_bag)) = (remote_app_bag, own_unit_bag) else {
+    let (Some((remote_app, remote_app_bag)), Some(own_unit_bag)) = (remote, own_unit_bag) else {
         return Ok(None);
     };
     Ok(Some(Relation {
@@ -231,6 +232,26 @@ async fn read(
     }))
 }
 
+/// The application on the other side, which Juju names in the environment of its own hooks, and its
+/// databag.
+async fn remote(
+    juju: &Juju,
+    hook: &Hook,
+    id: u32,
+) -> Result<Option<(String, Databag)>, juju::Error> {
+    let named = match &hook.event {
+        Event::Relation(event) if event.id == id => event.remote_app.clone(),
+        _ => None,
+    };
+    let app = match named {
+        Some(app) => Some(app),
+        None => juju.relation_app(id).await?,
+    };
+    let Some(app) = app else { return Ok(None) };
+    let bag = juju.relation_get_app(id, &app).await?;
+    Ok(bag.map(|bag| (app, bag)))
+}
+
 /// A `pgsql` relation: some providers answer in their units' databags only.
 async fn store(
     juju: &Juju,
@@ -238,7 +259,7 @@ async fn store(
     leader: bool,
     ids: &[u32],
 ) -> Result<Option<Relation>, juju::Error> {
-    let Some(mut relation) = relation(juju, hook, leader, ids).await? else {
+    let Some(mut relation) = relation(juju, hook, leader, ids, OwnUnitBag::Used).await? else {
         return Ok(None);
     };
     if !relation.remote_app_bag.contains_key("master") {

@@ -4,14 +4,16 @@
 //! address" becomes that one, and `/etc/temporal` a directory of the test.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rehearsal::servers::postgresql::unprivileged;
 use temporal_k8s::config::LogLevel;
 use temporal_k8s::postgres::{proof, turn};
 use temporal_k8s::relations::database::Database;
@@ -67,23 +69,19 @@ impl Drop for Process {
     }
 }
 
-const NOBODY: u32 = 65534;
-
 fn root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 /// `PostgreSQL` refuses to run as root.
 fn as_nobody(program: &Path) -> Command {
-    if root() {
-        let mut command = Command::new("setpriv");
-        let (user, group) = (format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"));
-        command.args([user.as_str(), &group, "--clear-groups"]);
-        command.arg(program);
-        command
-    } else {
-        Command::new(program)
-    }
+    let mut words = unprivileged(root())
+        .iter()
+        .map(OsStr::new)
+        .chain([program.as_os_str()]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words);
+    command
 }
 
 fn run(command: &mut Command) {
@@ -110,9 +108,6 @@ impl Postgres {
 
     async fn start(name: &str, address: &str) -> Self {
         let directory = Directory::new(&format!("postgres-{name}"));
-        if root() {
-            chown(&directory.0, Some(NOBODY), Some(NOBODY)).unwrap();
-        }
         let password = directory.0.join("password");
         fs::write(&password, Self::PASSWORD).unwrap();
         run(as_nobody(&crate::postgresql().join("bin/initdb"))

@@ -10,6 +10,8 @@ mod contract;
 #[cfg(test)]
 mod dispatch;
 #[cfg(test)]
+mod dispatch_faults;
+#[cfg(test)]
 mod juju;
 #[cfg(test)]
 mod model;
@@ -19,6 +21,8 @@ mod pebble;
 mod plan;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod regressions;
 #[cfg(test)]
 mod regressions_relations;
 #[cfg(test)]

@@ -102,15 +102,6 @@ impl FakeCloud {
         let of_app = |unit: &String| unit.split('/').next() == Some(app);
         state.services.contains_key(app) || state.pods.keys().any(of_app)
     }
-
-    /// The ports of an application's Service.
-    pub(crate) fn ports(&self, app: &str) -> BTreeSet<u16> {
-        lock(&self.state)
-            .services
-            .get(app)
-            .map(|(_, ports)| ports.clone())
-            .unwrap_or_default()
-    }
 }
 
 /// A process that keeps a mount namespace alive. It ends when its standard input does, so also with us.

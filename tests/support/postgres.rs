@@ -53,7 +53,7 @@ struct State {
 /// A running fake; dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Postgres {
-    address: Address,
+    address: Mutex<Address>,
     state: Arc<Mutex<State>>,
     listener: Mutex<Option<JoinHandle<()>>>,
 }
@@ -71,7 +71,7 @@ impl Postgres {
             sessions: 0,
         };
         let postgres = Self {
-            address: Address::new(),
+            address: Mutex::new(Address::new()),
             state: Arc::new(Mutex::new(state)),
             listener: Mutex::new(None),
         };
@@ -81,7 +81,7 @@ impl Postgres {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::from((self.address.ip(), PORT))
+        SocketAddr::from((lock(&self.address).ip(), PORT))
     }
 
     /// Accepts connections again.
@@ -104,6 +104,13 @@ impl Postgres {
             // the port is free only when the task is gone
             _ = RUNTIME.block_on(listener);
         }
+    }
+
+    /// Moves to another address, with everything in it.
+    pub(crate) fn relocate(&self) {
+        self.down();
+        *lock(&self.address) = Address::new();
+        self.up();
     }
 
     /// Is it there at all, and does it answer?

@@ -83,7 +83,7 @@ impl FastStage {
         let cloud = FakeCloud::new(VERSION, &postgres);
         let directory = cloud.directory();
         let charm = directory.join("temporal-k8s.charm");
-        pack(&charm);
+        pack(&charm, "");
         let workdir = directory.join("juju");
         fs::create_dir_all(&workdir).expect("a directory");
         let juju = Juju::with_tools("test", Box::new(cloud.clone()), &workdir, &HOOK_TOOL);
@@ -105,6 +105,12 @@ impl FastStage {
             .container(unit, |pebble| pebble.container().set_faults(faults));
     }
 
+    /// Our charm, with actions that it does not know.
+    pub(crate) fn charm_with(&self, more_actions: &str) -> Source {
+        pack(&self.charm, more_actions);
+        Source::File(self.charm.clone())
+    }
+
     /// How a unit's server treats its callers.
     pub(crate) fn set_server_mood(&self, unit: &str, mood: temporal::Mood) {
         self.cloud.with(unit, |pod| pod.image.set_mood(mood));
@@ -113,7 +119,7 @@ impl FastStage {
 
 /// What Juju reads of a charm. The program comes from the build directory, and is packed in earnest by
 /// `tox -e pack`.
-fn pack(path: &Path) {
+fn pack(path: &Path, more_actions: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text =
         |name: &str| fs::read(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -121,7 +127,10 @@ fn pack(path: &Path) {
     let files: [(&str, &[u8]); 5] = [
         ("metadata.yaml", &text("metadata.yaml")),
         ("config.yaml", &text("config.yaml")),
-        ("actions.yaml", &text("actions.yaml")),
+        (
+            "actions.yaml",
+            &[text("actions.yaml").as_slice(), more_actions.as_bytes()].concat(),
+        ),
         ("manifest.yaml", manifest.as_bytes()),
         ("dispatch", b""),
     ];

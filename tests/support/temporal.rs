@@ -38,7 +38,7 @@ pub(crate) enum Mood {
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
     /// Such as `1.32.2`.
-    version: Arc<Mutex<String>>,
+    version: String,
     mood: Arc<Mutex<Mood>>,
     ip: Ipv4Addr,
     postgres: Arc<Postgres>,
@@ -60,16 +60,11 @@ impl Image {
     /// An image whose containers have this address and reach this database.
     pub(crate) fn new(version: &str, ip: Ipv4Addr, postgres: &Arc<Postgres>) -> Self {
         Self {
-            version: Arc::new(Mutex::new(version.to_owned())),
+            version: version.to_owned(),
             mood: Arc::new(Mutex::new(Mood::Serving)),
             ip,
             postgres: Arc::clone(postgres),
         }
-    }
-
-    /// Another image is attached: containers have it from their next start on.
-    pub(crate) fn set_version(&self, version: &str) {
-        version.clone_into(&mut lock(&self.version));
     }
 
     /// Changes how the running server and the next ones treat their callers.
@@ -78,12 +73,12 @@ impl Image {
     }
 
     pub(super) fn version_output(&self) -> String {
-        format!("temporal version {}\n", lock(&self.version))
+        format!("temporal version {}\n", self.version)
     }
 
     /// Starts the server of a service's definition. `Err` is its last line of output.
     pub(super) fn start(&self, service: &Value, files: &Files) -> Result<Process, String> {
-        let version = lock(&self.version).clone();
+        let version = self.version.clone();
         let minor = minor(&version);
         let command = Command::parse(&service["command"], minor)?;
         let config = read(files, &command.config)?;

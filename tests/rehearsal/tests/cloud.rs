@@ -1,7 +1,7 @@
 //! The emulated node with real Pebbles. Each test starts itself again inside a sandbox of its own.
 //!
-//! They need the parts: `REHEARSAL_PARTS` names the directory with `pebble-<version>/pebble` and
-//! `temporal-<version>/temporal-server`.
+//! The parts are the rehearsal's; the test that runs as an ordinary user hands copies of them down in the
+//! directory that `REHEARSAL_PARTS` names, since that user may not see ours.
 #![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,10 +63,14 @@ fn sandboxed(name: &str, test: impl FnOnce(&Path)) {
 }
 
 fn part(name: &str) -> PathBuf {
-    let parts = std::env::var_os(PARTS).unwrap_or_else(|| panic!("set {PARTS}"));
-    let path = Path::new(&parts).join(name);
-    assert!(path.exists(), "{} is missing", path.display());
-    path
+    if let Some(copies) = std::env::var_os(PARTS) {
+        return Path::new(&copies).join(name);
+    }
+    let (part, _) = name.split_once('/').unwrap();
+    match part.split_once('-').unwrap() {
+        ("pebble", version) => rehearsal::parts::pebble(version).unwrap(),
+        (_, version) => rehearsal::parts::temporal(version).unwrap().server,
+    }
 }
 
 fn image() -> Image {

@@ -1,5 +1,5 @@
 //! Relations as a hook sees them: who is there, and which databag may be read or written
-//! (juju.md §4).
+//!.
 
 use std::collections::BTreeSet;
 

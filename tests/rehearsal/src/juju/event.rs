@@ -140,7 +140,7 @@ impl Event {
         matches!(self, Self::Action(_))
     }
 
-    /// The variables that tell this hook from others (juju.md §1.1).
+    /// The variables that tell this hook from others.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let name = self.name();
         let mut variables = match self {

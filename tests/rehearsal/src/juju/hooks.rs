@@ -55,7 +55,7 @@ pub(super) struct Place<'a> {
     pub(super) context: &'a str,
 }
 
-/// The whole environment of a hook (juju.md §1.1). `HOME` is not in it.
+/// The whole environment of a hook. `HOME` is not in it.
 pub(super) fn environment(
     model: &Model,
     unit: &str,

@@ -1,4 +1,4 @@
-//! `metadata.yaml`, read as strictly as Juju reads it (juju.md §6.1).
+//! `metadata.yaml`, read as strictly as Juju reads it.
 
 use std::collections::BTreeMap;
 

@@ -40,7 +40,7 @@ impl Bag {
     }
 }
 
-/// Puts changes over settings; an empty value deletes the key (juju.md §2).
+/// Puts changes over settings; an empty value deletes the key.
 pub(super) fn merge(settings: &mut Settings, changes: &Settings) {
     for (key, value) in changes {
         if value.is_empty() {

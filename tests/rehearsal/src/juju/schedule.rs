@@ -1,4 +1,4 @@
-//! Which hook may run next on a unit, and what is different once it ran (juju.md §5).
+//! Which hook may run next on a unit, and what is different once it ran.
 //!
 //! Both directions are functions of the model. As in Juju's own agent, events are not queued but
 //! found by comparing the model with what the agent already told its charm, so several changes

@@ -45,7 +45,7 @@ impl Model {
         }
     }
 
-    /// The keys that Juju itself keeps in a unit's bag (juju.md §4). Without a Service address they
+    /// The keys that Juju itself keeps in a unit's bag. Without a Service address they
     /// are absent.
     fn address_settings(&self, app: &str) -> Settings {
         let address = self.applications.get(app).and_then(|it| it.service_ip);

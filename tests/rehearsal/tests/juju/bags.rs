@@ -1,4 +1,4 @@
-//! The access matrix and what Juju keeps in bags itself (juju.md §4).
+//! The access matrix and what Juju keeps in bags itself.
 
 use std::collections::BTreeMap;
 

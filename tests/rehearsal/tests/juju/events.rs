@@ -1,4 +1,4 @@
-//! Which hooks run, and in which order (juju.md §5).
+//! Which hooks run, and in which order.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! The emulated Juju keeps the rules that juju.md §1–§5 of the facts name: one test per rule.
+//! The emulated Juju keeps the rules of Juju: one test per rule.
 
 #[cfg(test)]
 mod bags;

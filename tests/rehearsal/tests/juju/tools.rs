@@ -1,4 +1,4 @@
-//! The hook tools' outputs and error texts (juju.md §3).
+//! The hook tools' outputs and error texts.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! What is visible when, and what is lost with a failed hook (juju.md §2).
+//! What is visible when, and what is lost with a failed hook.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

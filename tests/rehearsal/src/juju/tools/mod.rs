@@ -1,4 +1,4 @@
-//! The hook tools: arguments in, Juju's output and error texts out (juju.md §3).
+//! The hook tools: arguments in, Juju's output and error texts out.
 //!
 //! The agent's socket calls [`run`] for each request. The rules themselves are in
 //! [`HookContext`]; here are only syntax and formats. Not there: the secret tools (a later

@@ -1,0 +1,387 @@
+//! The whole program where Juju's tools, Pebble or the server misbehave in ways that real ones cannot be made to.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rehearsal::juju::record::{ActionStatus, Exit};
+use rehearsal::juju::{Cloud as _, Failure, Fault as ToolFault};
+use serde_json::Map;
+
+use crate::scenarios::stage::{
+    APP, CONFIG, POSTGRESQL, Stage, UNIT, assert_all_active, assert_status, deploy, deploy_calmly,
+    deploy_counterparts, integrate, rests, settle, units, update_status,
+};
+use crate::support::container::Fault;
+use crate::support::stage::FastStage;
+use crate::support::temporal::Mood;
+
+/// The tools that an idle hook calls, with how often.
+fn idle_calls(stage: &mut FastStage, unit: &str) -> Vec<String> {
+    let runs = update_status(stage);
+    let run = runs
+        .into_iter()
+        .find(|run| run.unit == unit)
+        .expect("a hook");
+    run.calls.into_iter().map(|call| call.name).collect()
+}
+
+#[test]
+fn an_idle_hook_asks_no_more_than_it_needs() {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 2, &[]);
+    // options, leadership, state, ports, address, status and five endpoints; for each of three relations its
+    // application and two databags, and for the leader its own application's
+    let leader = idle_calls(&mut stage, UNIT);
+    assert!(leader.len() <= 23, "{}: {leader:?}", leader.len());
+    let other = idle_calls(&mut stage, "temporal-k8s/1");
+    assert!(other.len() <= 20, "{}: {other:?}", other.len());
+    rests(&mut stage);
+}
+
+#[test]
+fn a_tool_that_fails_or_prints_garbage_fails_the_hook_in_clear_words() {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 1, &[]);
+    let tools: BTreeSet<String> = idle_calls(&mut stage, UNIT).into_iter().collect();
+    assert!(tools.len() >= 8, "{tools:?}");
+    let before = stage
+        .juju()
+        .unit_status(UNIT)
+        .map(|it| (it.status.clone(), it.message.clone()));
+    for tool in tools {
+        let refused = Failure::Exit {
+            code: 1,
+            stderr: "ERROR connection is shut down\n".to_owned(),
+        };
+        for (failure, said) in [
+            (refused, "connection is shut down"),
+            (Failure::Print("{".to_owned()), ""),
+        ] {
+            stage.juju().fault(ToolFault::new(&tool, failure).once());
+            stage
+                .juju()
+                .update_status(APP)
+                .expect("the application is there");
+            let run = stage
+                .juju()
+                .step()
+                .expect("the cloud works")
+                .expect("a hook");
+            assert_eq!(run.exit, Exit::Code(1), "{tool}");
+            assert!(!run.flushed, "{tool}");
+            assert!(
+                run.stderr.contains(&tool) && run.stderr.contains(said),
+                "{tool}: {}",
+                run.stderr
+            );
+            assert_eq!(run.stderr.trim().lines().count(), 1, "{}", run.stderr);
+            let after = stage
+                .juju()
+                .unit_status(UNIT)
+                .map(|it| (it.status.clone(), it.message.clone()));
+            assert_eq!(before, after, "{tool}: Juju shows the error, not the charm");
+            settle(&mut stage);
+        }
+    }
+    assert_all_active(&mut stage);
+    rests(&mut stage);
+}
+
+#[test]
+fn a_leadership_that_is_not_known_is_none() {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 1, &[]);
+    let stderr = "ERROR leadership status unknown\n".to_owned();
+    stage
+        .juju()
+        .fault(ToolFault::new("is-leader", Failure::Exit { code: 1, stderr }).once());
+    for run in update_status(&mut stage) {
+        assert!(run.success(), "{run}: {}", run.stderr);
+    }
+    assert_all_active(&mut stage);
+    rests(&mut stage);
+}
+
+#[test]
+fn a_write_that_fails_keeps_nothing_and_the_hook_is_run_again() {
+    let mut stage = FastStage::new();
+    stage.juju().retries(20);
+    for tool in [
+        "relation-set",
+        "state-set",
+        "status-set",
+        "open-port",
+        "application-version-set",
+    ] {
+        let stderr = "ERROR connection is shut down\n".to_owned();
+        let fault = ToolFault::new(tool, Failure::Exit { code: 1, stderr })
+            .once()
+            .on(UNIT);
+        stage.juju().fault(fault);
+    }
+    deploy_calmly(&mut stage, 1, &[]);
+    let failed = stage
+        .juju()
+        .log()
+        .iter()
+        .filter(|run| run.unit == UNIT && !run.success())
+        .count();
+    assert_eq!(failed, 5, "each fault has failed one hook");
+    assert_all_active(&mut stage);
+    assert_eq!(
+        stage.starts(UNIT),
+        1,
+        "a hook that is run again does not start the server again"
+    );
+    rests(&mut stage);
+}
+
+#[test]
+fn a_tool_that_hangs_is_given_up() {
+    let mut stage = FastStage::new();
+    deploy(&mut stage, 1, &[]);
+    settle(&mut stage);
+    stage
+        .juju()
+        .fault(ToolFault::new("relation-ids", Failure::Hang));
+    stage
+        .juju()
+        .update_status(APP)
+        .expect("the application is there");
+    let run = stage
+        .juju()
+        .step()
+        .expect("the cloud works")
+        .expect("a hook");
+    assert_eq!(run.exit, Exit::Code(1));
+    assert!(!run.flushed);
+    assert!(
+        run.stderr.contains("`relation-ids") && run.stderr.contains("no answer"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.duration < Duration::from_secs(40), "{:?}", run.duration);
+    stage.juju().clear_faults();
+    settle(&mut stage);
+    rests(&mut stage);
+}
+
+#[test]
+fn a_hook_of_a_newer_juju_is_no_error() {
+    let mut stage = FastStage::new();
+    deploy(&mut stage, 1, &[]);
+    settle(&mut stage);
+    for path in [
+        "hooks/brand-new",
+        "hooks/temporal-pebble-brand-new",
+        "hooks/db-relation-brand-new",
+    ] {
+        let mut command = stage.cloud.charm_command(UNIT).expect("a pod");
+        let name = path.trim_start_matches("hooks/");
+        let output = command
+            .env("JUJU_DISPATCH_PATH", path)
+            .env("JUJU_HOOK_NAME", name)
+            .env("JUJU_UNIT_NAME", UNIT)
+            .env("JUJU_MODEL_NAME", "test")
+            .env("JUJU_VERSION", "5.0.0")
+            .env("JUJU_CHARM_DIR", stage.cloud.charm_dir(UNIT))
+            .env("PATH", "/usr/bin:/bin")
+            .output()
+            .expect("the program starts");
+        assert!(
+            output.status.success(),
+            "{path}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            output.stderr.is_empty(),
+            "{path}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn an_action_that_only_actions_yaml_knows_is_answered() {
+    let mut stage = FastStage::new();
+    let charm = stage.charm_with("dance:\n  description: nobody has written it\n");
+    stage.juju().deploy(APP, charm, 1, &[]).expect("deploy");
+    settle(&mut stage);
+    let outcome = stage
+        .juju()
+        .run_action(UNIT, "dance", Map::new())
+        .expect("declared");
+    assert_eq!(outcome.status, ActionStatus::Failed);
+    assert!(
+        outcome.message.contains("unknown action `dance`"),
+        "{}",
+        outcome.message
+    );
+    assert!(
+        !outcome.results.contains_key("stderr"),
+        "{:?}",
+        outcome.results
+    );
+}
+
+#[test]
+fn replies_of_pebble_that_break_off_are_waited_out() {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 1, &[]);
+    for path in [
+        "/v1/system-info",
+        "/v1/plan",
+        "/v1/services",
+        "/v1/files",
+        "/v1/layers",
+        "/v1/changes",
+        "/v1/exec",
+    ] {
+        stage.restart_container(UNIT);
+        stage.set_faults(UNIT, &[Fault::Truncate(path)]);
+        for run in settle(&mut stage) {
+            assert!(run.success(), "{path}: {run}: {}", run.stderr);
+        }
+        let (word, message) = crate::scenarios::stage::status(&mut stage, UNIT);
+        assert_ne!(word, "active", "{path}: {message}");
+        assert!(
+            message.contains("pebble") || message.contains(path),
+            "{path}: {message}"
+        );
+        stage.set_faults(UNIT, &[]);
+        update_status(&mut stage);
+        assert_all_active(&mut stage);
+    }
+    rests(&mut stage);
+}
+
+#[test]
+fn a_silent_pebble_is_given_up() {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 1, &[]);
+    stage.set_faults(UNIT, &[Fault::Silence("/v1/system-info")]);
+    let runs = update_status(&mut stage);
+    assert!(
+        runs.iter()
+            .all(|run| run.success() && run.duration < Duration::from_secs(15))
+    );
+    assert_status(
+        &mut stage,
+        UNIT,
+        "waiting",
+        &["container `temporal`", "did not reply"],
+    );
+    assert!(stage.runs(UNIT));
+    stage.set_faults(UNIT, &[]);
+    update_status(&mut stage);
+    assert_all_active(&mut stage);
+    rests(&mut stage);
+}
+
+#[test]
+fn an_image_that_does_not_tell_its_version_is_blocked() {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 1, &[]);
+    for fault in [
+        Fault::Exec(1, ""),
+        Fault::Exec(0, "bonjour\n"),
+        Fault::Exec(0, "temporal version x.y\n"),
+    ] {
+        stage.restart_container(UNIT);
+        stage.set_faults(UNIT, &[fault]);
+        settle(&mut stage);
+        assert_status(
+            &mut stage,
+            UNIT,
+            "blocked",
+            &["server version", "`temporal-server-image`"],
+        );
+        assert!(!stage.runs(UNIT));
+        stage.set_faults(UNIT, &[]);
+        update_status(&mut stage);
+        assert_all_active(&mut stage);
+    }
+    rests(&mut stage);
+}
+
+#[test]
+fn a_server_that_exits_at_once_is_a_status_and_no_hook_error() {
+    let mut stage = FastStage::new();
+    deploy_counterparts(&mut stage, &[POSTGRESQL, crate::scenarios::stage::ADMIN]);
+    deploy(&mut stage, 1, &[]);
+    settle(&mut stage);
+    stage.set_faults(
+        UNIT,
+        &[Fault::Crash(
+            "panic: the end of a very long line is what counts",
+        )],
+    );
+    for endpoint in ["db", "visibility", "admin"] {
+        integrate(&mut stage, endpoint);
+        for run in settle(&mut stage) {
+            assert!(run.success(), "{run}: {}", run.stderr);
+        }
+    }
+    let log = "the end of a very long line is what counts";
+    assert_status(&mut stage, UNIT, "blocked", &[log]);
+    stage.set_faults(UNIT, &[]);
+    update_status(&mut stage);
+    assert_all_active(&mut stage);
+    rests(&mut stage);
+}
+
+#[test]
+fn a_server_that_runs_and_does_not_serve_is_not_active_and_not_restarted() {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 1, &[]);
+    stage.set_server_mood(UNIT, Mood::NotServing);
+    update_status(&mut stage);
+    assert_status(&mut stage, UNIT, "waiting", &["frontend"]);
+    assert_eq!(stage.starts(UNIT), 1);
+    rests(&mut stage);
+    let outcome = stage
+        .juju()
+        .run_action(UNIT, "restart", Map::new())
+        .expect("declared");
+    assert_eq!(outcome.status, ActionStatus::Failed);
+    assert!(
+        outcome.message.contains("does not serve"),
+        "{}",
+        outcome.message
+    );
+    assert_eq!(stage.starts(UNIT), 2);
+    stage.set_server_mood(UNIT, Mood::Serving);
+    update_status(&mut stage);
+    assert_all_active(&mut stage);
+    rests(&mut stage);
+}
+
+#[test]
+fn leadership_that_is_lost_before_the_commit_writes_nothing() {
+    let mut stage = FastStage::new();
+    stage.juju().retries(5);
+    deploy_counterparts(&mut stage, &[POSTGRESQL, crate::scenarios::stage::ADMIN]);
+    deploy(&mut stage, 2, &[]);
+    settle(&mut stage);
+    let mut once = true;
+    stage.juju().before_flush(move |unit, event, model| {
+        if unit == UNIT && event.name() == "db-relation-created" && std::mem::take(&mut once) {
+            let app = model.applications.get_mut(APP).expect("our application");
+            app.leader = Some("temporal-k8s/1".to_owned());
+        }
+    });
+    for endpoint in ["db", "visibility", "admin"] {
+        integrate(&mut stage, endpoint);
+    }
+    settle(&mut stage);
+    let lost = stage
+        .juju()
+        .log()
+        .iter()
+        .any(|run| run.flush_error.is_some());
+    assert!(lost, "nothing was lost");
+    assert_eq!(units(&mut stage).len(), 2);
+    assert_all_active(&mut stage);
+    assert!(stage.file(UNIT, CONFIG).is_some());
+    rests(&mut stage);
+}
