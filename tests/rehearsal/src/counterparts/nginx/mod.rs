@@ -5,22 +5,26 @@
 //! the controller does: HTTP/1.1 and HTTP/2 on the plain port 80. No key of either protocol
 //! says that the backend speaks gRPC: that is up to the operator.
 
+mod definition;
+
 use std::error::Error;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use super::{CounterpartError, process};
+use super::{CounterpartError, process, tail};
 use crate::cloud::{Node, Running};
 use crate::juju::charm::Charm;
 use crate::juju::cloud::Cloud;
 use crate::juju::context::HookContext;
 use crate::juju::event::{Event, RelationChange};
-use crate::juju::model::Settings;
 use crate::parts::Parts;
 use crate::servers::nginx::{Ingress, Nginx as Files};
+use definition::{Definition, Remote, define, define_early};
 
 /// The endpoint of both charms.
 const METADATA: &str = "\
@@ -40,8 +44,8 @@ options:
 ";
 
 const PORT: u16 = 80;
+const READY: Duration = Duration::from_secs(10);
 const ENDPOINT: &str = "ingress";
-const PROTOCOLS: [&str; 5] = ["HTTP", "HTTPS", "GRPC", "GRPCS", "FCGI"];
 
 /// Which integrator is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,25 +83,6 @@ pub struct Nginx {
     written: Option<Definition>,
 }
 
-/// The Ingress that the charm wants, before its endpoints are looked up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Definition {
-    hostname: String,
-    service: String,
-    port: u16,
-    path: String,
-    protocol: String,
-    /// Addresses that the units named themselves; `None` if Kubernetes knows them.
-    units: Option<Vec<IpAddr>>,
-    url: String,
-}
-
-/// What the other side said.
-struct Remote {
-    app: Settings,
-    units: Vec<Settings>,
-}
-
 impl Nginx {
     /// The charm in one of its generations.
     pub fn new(node: Node, parts: Arc<Parts>, generation: Generation) -> Self {
@@ -124,6 +109,7 @@ impl Nginx {
         let running = self
             .node
             .spawn_in_pod(unit, &process(&files.start(), &root, "nginx"))?;
+        ready(&running, &root)?;
         self.server = Some((files, running));
         Ok(())
     }
@@ -210,6 +196,7 @@ impl Nginx {
             .backend_protocol(annotated.as_deref().unwrap_or(&it.protocol))
         });
         files.configure(ingress.as_slice())?;
+        alive(running)?;
         running
             .signal(Signal::SIGHUP)
             .map_err(CounterpartError::io("reload nginx"))
@@ -249,6 +236,32 @@ impl Charm for Nginx {
     }
 }
 
+/// Waits until it can be told to reload: before its pid file is there, SIGHUP would end it.
+fn ready(nginx: &Running, root: &Path) -> Result<(), CounterpartError> {
+    let begin = Instant::now();
+    while !root.join("nginx.pid").exists() {
+        alive(nginx)?;
+        if begin.elapsed() > READY {
+            let late = std::io::ErrorKind::TimedOut.into();
+            return Err(CounterpartError::io("wait for nginx")(late));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn alive(nginx: &Running) -> Result<(), CounterpartError> {
+    let look = CounterpartError::io("look after nginx");
+    match nginx.status().map_err(look)? {
+        None => Ok(()),
+        Some(status) => Err(CounterpartError::Program {
+            program: "nginx".to_owned(),
+            status: status.to_string(),
+            said: tail(&nginx.stderr().unwrap_or_default()),
+        }),
+    }
+}
+
 fn remote(hook: &HookContext<'_>, id: u32) -> Result<Remote, CounterpartError> {
     let app = hook.relation_get(id, &hook.relation_app(id)?)?;
     let units = hook.relation_list(id)?;
@@ -269,224 +282,4 @@ fn hook_pods(node: &Node, hook: &HookContext<'_>, app: &str) -> Vec<IpAddr> {
         .flatten()
         .filter(|unit| unit.split('/').next() == Some(app));
     units.filter_map(|unit| node.pod_ip(&unit)).collect()
-}
-
-fn option<'a>(config: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    config
-        .get(name)
-        .and_then(Value::as_str)
-        .filter(|value| !value.is_empty())
-}
-
-/// Today's charm: everything but the backend comes from the operator.
-fn define(config: &Map<String, Value>, remote: &Remote) -> Result<Definition, String> {
-    let said = |key: &str| -> Result<Value, String> {
-        let text = remote
-            .app
-            .get(key)
-            .ok_or_else(|| format!("failed to validate databag: no {key}"))?;
-        serde_json::from_str(text)
-            .map_err(|_| format!("failed to validate databag: {key} is no JSON"))
-    };
-    let text = |key: &str| {
-        let value = said(key)?;
-        value
-            .as_str()
-            .map(str::to_owned)
-            .ok_or_else(|| format!("failed to validate databag: {key}"))
-    };
-    let (model, service) = (text("model")?, text("name")?);
-    let port = said("port")?
-        .as_u64()
-        .and_then(|port| u16::try_from(port).ok());
-    let port = port.ok_or("failed to validate databag: port")?;
-    let hostname = option(config, "service-hostname").ok_or(
-        "service-hostname is not set for the ingress relation, configure it using `juju config`",
-    )?;
-    if !is_hostname(hostname) {
-        return Err(
-            "invalid ingress service-hostname, the hostname must consist of lower case \
-                    alphanumeric characters, '-' or '.'"
-                .to_owned(),
-        );
-    }
-    let protocol = option(config, "backend-protocol")
-        .unwrap_or("HTTP")
-        .to_uppercase();
-    if !PROTOCOLS.contains(&protocol.as_str()) {
-        return Err(format!(
-            "invalid backend protocol '{protocol}', valid values: {}",
-            PROTOCOLS.join(", ")
-        ));
-    }
-    let mut addresses = Vec::new();
-    for unit in &remote.units {
-        let ip = unit
-            .get("ip")
-            .map(|text| serde_json::from_str::<Option<IpAddr>>(text));
-        let ip = ip
-            .transpose()
-            .map_err(|_| "failed to validate databag: ip")?;
-        addresses.extend(ip.flatten());
-    }
-    if addresses.is_empty() {
-        return Err("no endpoints with ip are provided in ingress relation".to_owned());
-    }
-    let default = format!("/{model}-{service}");
-    let path = option(config, "path-routes").unwrap_or(&default);
-    if path.contains(',') {
-        return Err("Ingress relation does not support multiple pathroutes.".to_owned());
-    }
-    if !path.starts_with('/') {
-        return Err("All path routes must start with a forward slash '/'".to_owned());
-    }
-    Ok(Definition {
-        url: format!("http://{hostname}{path}"),
-        hostname: hostname.to_owned(),
-        service,
-        port,
-        path: path.to_owned(),
-        protocol,
-        units: Some(addresses),
-    })
-}
-
-/// The charm of early 2023: options first, then the newer names of the relation's keys.
-fn define_early(config: &Map<String, Value>, app: &Settings) -> Result<Definition, String> {
-    let said = |keys: [&str; 2]| {
-        keys.iter()
-            .find_map(|key| app.get(*key))
-            .map(String::as_str)
-    };
-    let hostname = option(config, "service-hostname").or(said(["host", "service-hostname"]));
-    let (service, port) = (
-        said(["name", "service-name"]),
-        said(["port", "service-port"]),
-    );
-    let required = [("host", hostname), ("name", service), ("port", port)];
-    let missing: Vec<&str> = required
-        .iter()
-        .filter(|(_, value)| value.is_none())
-        .map(|(key, _)| *key)
-        .collect();
-    let (Some(hostname), Some(service), Some(port)) = (hostname, service, port) else {
-        return Err(format!(
-            "Missing fields for ingress: {}",
-            missing.join(", ")
-        ));
-    };
-    let path = option(config, "path-routes").or(app.get("path-routes").map(String::as_str));
-    Ok(Definition {
-        hostname: hostname.to_owned(),
-        service: service.to_owned(),
-        port: port
-            .parse()
-            .map_err(|_| format!("invalid service-port {port}"))?,
-        path: path.unwrap_or("/").to_owned(),
-        protocol: "HTTP".to_owned(),
-        units: None,
-        // Of no use to anybody, but that is what it answers.
-        url: format!("http://{service}:{port}/"),
-    })
-}
-
-/// What Kubernetes accepts as the host of an Ingress.
-fn is_hostname(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    text.split('.').all(|label| {
-        !label.is_empty()
-            && label.bytes().all(|byte| plain(byte) || byte == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(items: &[(&str, &str)]) -> Settings {
-        items
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
-    }
-
-    fn config(value: &Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
-    }
-
-    fn remote() -> Remote {
-        let app = [
-            ("model", "\"m\""),
-            ("name", "\"temporal-k8s\""),
-            ("port", "7233"),
-            ("scheme", "\"h2c\""),
-        ];
-        let unit = [
-            ("host", "\"h\""),
-            ("ip", "\"10.1.0.7\""),
-            ("egress-subnets", "10.152.183.7/32"),
-        ];
-        Remote {
-            app: settings(&app),
-            units: vec![settings(&unit)],
-        }
-    }
-
-    #[test]
-    fn todays_charm_takes_the_host_name_from_its_options() {
-        let options = config(&json!({
-            "service-hostname": "temporal-k8s", "backend-protocol": "grpc", "path-routes": "/"
-        }));
-        let definition = define(&options, &remote()).unwrap();
-        assert_eq!(definition.url, "http://temporal-k8s/");
-        assert_eq!(
-            (definition.protocol.as_str(), definition.port),
-            ("GRPC", 7233)
-        );
-        assert_eq!(definition.units, Some(vec!["10.1.0.7".parse().unwrap()]));
-        let plain = define(&config(&json!({"service-hostname": "a"})), &remote()).unwrap();
-        assert_eq!(plain.url, "http://a/m-temporal-k8s");
-        assert_eq!(plain.protocol, "HTTP");
-    }
-
-    #[test]
-    fn todays_charm_says_what_is_missing() {
-        let with = |options: Value, change: &dyn Fn(&mut Remote)| {
-            let mut remote = remote();
-            change(&mut remote);
-            define(&config(&options), &remote).unwrap_err()
-        };
-        let host = json!({"service-hostname": "a"});
-        let keep = |_: &mut Remote| {};
-        assert!(with(json!({}), &keep).contains("service-hostname is not set"));
-        assert!(with(json!({"service-hostname": "A_b"}), &keep).contains("lower case"));
-        let tcp = json!({"service-hostname": "a", "backend-protocol": "tcp"});
-        assert!(with(tcp, &keep).contains("'TCP'"));
-        let relative = json!({"service-hostname": "a", "path-routes": "x"});
-        assert!(with(relative, &keep).contains("forward slash"));
-        assert!(with(host.clone(), &|it| it.units.clear()).contains("no endpoints"));
-        let bare = |it: &mut Remote| {
-            it.app.insert("name".to_owned(), "bare".to_owned());
-        };
-        assert!(with(host, &bare).contains("no JSON"));
-    }
-
-    #[test]
-    fn the_early_charm_reads_flat_keys_and_knows_no_grpc() {
-        let flat = settings(&[
-            ("service-hostname", "temporal-k8s"),
-            ("service-name", "temporal-k8s"),
-            ("service-port", "7233"),
-        ]);
-        let definition = define_early(&config(&json!({})), &flat).unwrap();
-        assert_eq!(definition.url, "http://temporal-k8s:7233/");
-        assert_eq!(
-            (definition.path.as_str(), definition.protocol.as_str()),
-            ("/", "HTTP")
-        );
-        let missing = define_early(&config(&json!({})), &settings(&[("host", "a")])).unwrap_err();
-        assert_eq!(missing, "Missing fields for ingress: name, port");
-    }
 }
