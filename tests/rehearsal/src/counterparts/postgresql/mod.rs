@@ -17,7 +17,9 @@ use crate::juju::charm::Charm;
 use crate::juju::cloud::Cloud;
 use crate::juju::context::HookContext;
 use crate::juju::event::{Event, RelationChange, RelationEvent};
-use pgsql::{Grant, Places, Request, answer, request, role};
+use pgsql::{Grant, Places, Request, answer, request};
+
+pub use pgsql::role;
 
 /// The real charm's endpoints of this kind; its modern ones are not played here.
 const METADATA: &str = "\

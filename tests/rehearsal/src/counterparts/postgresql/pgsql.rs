@@ -10,7 +10,7 @@ const EXTENSIONS: &str = "extensions requested through relation";
 const ROLES: &str = "roles requested through relation, use postgresql_client interface instead";
 
 /// The name of the role of a relation.
-pub(super) fn role(id: u32) -> String {
+pub fn role(id: u32) -> String {
     format!("relation_id_{id}")
 }
 
