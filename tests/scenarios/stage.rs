@@ -113,11 +113,18 @@ pub(crate) fn settle(stage: &mut dyn Stage) -> Vec<HookRun> {
 
 /// The five-minute timer fires for every unit of ours.
 pub(crate) fn update_status(stage: &mut dyn Stage) -> Vec<HookRun> {
-    stage
-        .juju()
-        .update_status(APP)
-        .expect("the application is there");
+    for app in applications(stage) {
+        let fired = stage.juju().update_status(&app);
+        fired.expect("the application is there");
+    }
     settle(stage)
+}
+
+/// The applications of our charm: usually one.
+fn applications(stage: &mut dyn Stage) -> Vec<String> {
+    let all = &stage.juju().model().applications;
+    let ours = all.iter().filter(|(_, app)| app.metadata.name == APP);
+    ours.map(|(name, _)| name.clone()).collect()
 }
 
 /// The timer fires until all is well again, which must be soon.
@@ -187,9 +194,21 @@ pub(crate) fn deploy_calmly(stage: &mut dyn Stage, units: u32, config: &[(&str, 
     }
 }
 
-/// Our units.
+/// The units of our charm.
 pub(crate) fn units(stage: &mut dyn Stage) -> Vec<String> {
-    stage.juju().model().units_of(APP)
+    let applications = applications(stage);
+    let model = stage.juju().model();
+    applications
+        .iter()
+        .flat_map(|app| model.units_of(app))
+        .collect()
+}
+
+/// A unit's open ports, in order.
+pub(crate) fn ports(stage: &mut dyn Stage, unit: &str) -> Vec<String> {
+    let mut ports = stage.juju().opened_ports(unit);
+    ports.sort();
+    ports
 }
 
 /// A unit's status: word and message.
@@ -216,12 +235,18 @@ pub(crate) fn assert_all_active(stage: &mut dyn Stage) {
         assert_status(stage, &unit, "active", &[]);
         assert!(stage.runs(&unit), "{unit} is active, but nothing runs");
     }
-    let app = stage
-        .juju()
-        .app_status(APP)
-        .expect("the leader has told")
-        .clone();
-    assert_eq!((app.status.as_str(), app.message.as_str()), ("active", ""));
+    for app in applications(stage) {
+        let status = stage
+            .juju()
+            .app_status(&app)
+            .expect("the leader has told")
+            .clone();
+        assert_eq!(
+            (status.status.as_str(), status.message.as_str()),
+            ("active", ""),
+            "{app}"
+        );
+    }
 }
 
 /// The tools with which a charm changes something or makes itself heard.
@@ -355,8 +380,7 @@ pub(crate) fn state(stage: &mut dyn Stage) -> String {
     for unit in &units {
         let (word, message) = status(stage, unit);
         lines.push(format!("{unit} {word} {message:?}"));
-        let mut ports = stage.juju().opened_ports(unit);
-        ports.sort();
+        let ports = ports(stage, unit);
         lines.push(format!("{unit} ports {}", ports.join(" ")));
         lines.push(format!("{unit} runs {}", stage.runs(unit)));
         for (path, (content, mode)) in stage.files(unit) {
