@@ -13,8 +13,6 @@ use crate::snapshot::{Attempt, Failure, Snapshot, shorten};
 /// How long Pebble may take to stop and start the server: its kill-delay, the 5 seconds that Pebble
 /// waits after a kill, and some for the start.
 const CHANGE_LIMIT: Duration = Duration::from_secs(90);
-/// Only the owner may read what the server reads.
-const MODE: u32 = 0o600;
 
 /// Applies the effects on the container and notes in the snapshot how far they came. Juju failing is an
 /// error; the container failing is a fact that the next plan shows.
@@ -57,7 +55,7 @@ async fn change(pebble: &Pebble, effect: &Effect) -> Result<(), pebble::Error> {
             let file = pebble::File {
                 path: (*path).to_owned(),
                 content,
-                permissions: MODE,
+                permissions: server::FILE_MODE,
             };
             return pebble.write_files(&[file]).await;
         }

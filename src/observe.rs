@@ -120,19 +120,17 @@ fn empty(hook: Hook) -> Snapshot {
 
 /// What Juju knows. Independent questions are asked at the same time: each costs the start of a program.
 async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, juju::Error> {
-    let (options, leader, state, open_ports, bind_address, peer, db, visibility, admin, ingress) =
-        tokio::try_join!(
-            juju.config_get(),
-            juju.is_leader(),
-            juju.state_get(),
-            juju.opened_ports(),
-            juju.network_get(peer::ENDPOINT),
-            juju.relation_ids(peer::ENDPOINT),
-            juju.relation_ids(Store::Main.endpoint()),
-            juju.relation_ids(Store::Visibility.endpoint()),
-            juju.relation_ids(admin::ENDPOINT),
-            juju.relation_ids(ingress::ENDPOINT),
-        )?;
+    let (options, leader, state, open_ports, bind_address, db, visibility, admin, ingress) = tokio::try_join!(
+        juju.config_get(),
+        juju.is_leader(),
+        juju.state_get(),
+        juju.opened_ports(),
+        juju.network_get(peer::ENDPOINT),
+        juju.relation_ids(Store::Main.endpoint()),
+        juju.relation_ids(Store::Visibility.endpoint()),
+        juju.relation_ids(admin::ENDPOINT),
+        juju.relation_ids(ingress::ENDPOINT),
+    )?;
     let ((status, app_status), main, visibility, admin, ingress) = tokio::try_join!(
         statuses(juju, &hook, leader),
         store(juju, &hook, leader, &db),
@@ -141,7 +139,6 @@ async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, juju::Error> {
         relation(juju, &hook, leader, &ingress, OwnUnitBag::Used),
     )?;
     let relations = Relations {
-        peer: peer.first().copied(),
         stores: PerStore { main, visibility },
         admin,
         ingress,

@@ -83,8 +83,6 @@ pub enum Attempt {
 /// The relations of this unit, at most one for each endpoint (`limit: 1`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Relations {
-    /// `peer`.
-    pub peer: Option<u32>,
     /// `db` and `visibility`.
     pub stores: PerStore<Option<Relation>>,
     /// `admin`.

@@ -111,7 +111,6 @@ pub(crate) fn ready_to_start() -> Snapshot {
         leader: true,
         config: config::parse(&options(json!({}))),
         relations: Relations {
-            peer: Some(1),
             stores: PerStore {
                 main: Some(store(Store::Main, 7)),
                 visibility: Some(store(Store::Visibility, 8)),
