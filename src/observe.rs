@@ -295,7 +295,7 @@ async fn ask_pebble(
     ];
     let version = async {
         match memory.version_of(&boot_id) {
-            Some(version) => Probe::Known(version),
+            Some(version) => Probe::Known(Ok(version)),
             None if wants_version => ask_version(pebble).await,
             None => Probe::NotAsked,
         }
@@ -349,7 +349,7 @@ async fn ask_pebble(
     })
 }
 
-async fn ask_version(pebble: &Pebble) -> Probe<Version> {
+async fn ask_version(pebble: &Pebble) -> Probe<Result<Version, String>> {
     let command = ["temporal-server", "--version"].map(str::to_owned).to_vec();
     let exec = pebble::Exec {
         command,
@@ -358,12 +358,11 @@ async fn ask_version(pebble: &Pebble) -> Probe<Version> {
     };
     match pebble.exec(&exec).await {
         Ok(output) if output.exit_code == 0 => {
-            match Version::from_output(&String::from_utf8_lossy(&output.stdout)) {
-                Ok(version) => Probe::Known(version),
-                Err(error) => Probe::Unreachable(crate::chain(&error)),
-            }
+            let answer = Version::from_output(&String::from_utf8_lossy(&output.stdout));
+            Probe::Known(answer.map_err(|error| crate::chain(&error)))
         }
-        Ok(output) => Probe::Unreachable(format!("it exited with code {}", output.exit_code)),
+        Ok(output) => Probe::Known(Err(format!("it exited with code {}", output.exit_code))),
+        Err(error @ pebble::Error::Refused { .. }) => Probe::Known(Err(crate::chain(&error))),
         Err(error) => Probe::Unreachable(crate::chain(&error)),
     }
 }

@@ -96,8 +96,9 @@ pub struct Relations {
 pub struct Workload {
     /// Changes whenever the container was restarted.
     pub boot_id: String,
-    /// What `temporal-server --version` answered, now or earlier in the life of this container.
-    pub version: Probe<Version>,
+    /// What `temporal-server --version` answered, now or earlier in the life of this container; the error
+    /// says why the image has no such answer.
+    pub version: Probe<Result<Version, String>>,
     /// The service in Pebble's plan; `None` when there is none yet.
     pub service: Option<Service>,
     /// The files we own that exist, by path. The pass file is among them.

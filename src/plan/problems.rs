@@ -78,8 +78,10 @@ pub(super) fn server_problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> 
         Probe::NotAsked => return vec![Problem::Container("it was not looked at".to_owned())],
     };
     let mut problems = Vec::new();
-    if let Probe::Unreachable(why) = &workload.version {
-        problems.push(Problem::VersionUnknown(why.clone()));
+    match &workload.version {
+        Probe::Known(Err(why)) => problems.push(Problem::VersionUnknown(why.clone())),
+        Probe::Unreachable(why) => problems.push(Problem::Container(why.clone())),
+        Probe::Known(Ok(_)) | Probe::NotAsked => {}
     }
     if snapshot.bind_address.is_none() {
         problems.push(Problem::Address);

@@ -142,7 +142,7 @@ pub(super) fn remember(snapshot: &Snapshot, view: &View) -> Option<Effect> {
         };
     }
     if let Some(workload) = snapshot.workload.known()
-        && let Probe::Known(version) = workload.version
+        && let Probe::Known(Ok(version)) = workload.version
     {
         memory.version = Some(Memory::version_note(&workload.boot_id, version));
     }

@@ -138,7 +138,14 @@ pub(super) fn stores_identity(databases: &PerStore<&Database>) -> String {
 }
 
 pub(super) fn server_version(snapshot: &Snapshot) -> Option<Version> {
-    snapshot.workload.known()?.version.known().copied()
+    snapshot
+        .workload
+        .known()?
+        .version
+        .known()?
+        .as_ref()
+        .ok()
+        .copied()
 }
 
 /// The version to show: what the running frontend says of itself, else what the binary says.

@@ -125,7 +125,7 @@ pub(crate) fn ready_to_start() -> Snapshot {
         app_status: None,
         workload: Probe::Known(Workload {
             boot_id: "boot-1".to_owned(),
-            version: Probe::Known("1.32.2".parse().unwrap()),
+            version: Probe::Known(Ok("1.32.2".parse().unwrap())),
             service: None,
             files: BTreeMap::new(),
         }),

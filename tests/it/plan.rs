@@ -71,12 +71,17 @@ fn gates_hold_a_start_and_say_why() {
     );
     held(|s| s.bind_address = None, Level::Waiting, "address");
     held(
-        |s| workload(s).version = Probe::Unreachable("no such program".into()),
+        |s| workload(s).version = Probe::Unreachable("pebble is silent".into()),
+        Level::Waiting,
+        "pebble is silent",
+    );
+    held(
+        |s| workload(s).version = Probe::Known(Err("no such program".into())),
         Level::Blocked,
         "temporal-server-image",
     );
     held(
-        |s| workload(s).version = Probe::Known("1.16.2".parse().unwrap()),
+        |s| workload(s).version = Probe::Known(Ok("1.16.2".parse().unwrap())),
         Level::Blocked,
         "1.16.2",
     );
@@ -144,7 +149,7 @@ fn a_worker_alone_needs_a_server_with_an_internal_frontend() {
     held(
         |s| {
             s.config = config::parse(&given);
-            workload(s).version = Probe::Known("1.17.3".parse().unwrap());
+            workload(s).version = Probe::Known(Ok("1.17.3".parse().unwrap()));
         },
         Level::Blocked,
         "add it to `services`",
@@ -164,7 +169,7 @@ fn schema_proof_without_an_admin_relation_is_enough() {
 #[test]
 fn a_newer_schema_than_needed_is_enough_and_1_10_is_above_1_9() {
     let mut snapshot = ready_to_start();
-    workload(&mut snapshot).version = Probe::Known("1.20.0".parse().unwrap());
+    workload(&mut snapshot).version = Probe::Known(Ok("1.20.0".parse().unwrap()));
     snapshot.stores.main = facts((1, 10), None);
     snapshot.stores.visibility = facts((1, 10), None);
     assert_eq!(status(&mut snapshot).level, Level::Active);
@@ -524,7 +529,7 @@ fn a_schema_version_below_the_needed_one_never_starts_any_server() {
             ..need.main
         };
         let mut snapshot = ready_to_start();
-        workload(&mut snapshot).version = Probe::Known(version);
+        workload(&mut snapshot).version = Probe::Known(Ok(version));
         snapshot.stores.main = facts((below.major, below.minor), None);
         let plans = hook(&mut snapshot);
         assert_eq!(plans.len(), 1, "{version} was started");

@@ -173,7 +173,7 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
                 snapshot.bind_address = None;
             }
             if fresh {
-                workload(&mut snapshot).version = Probe::Known(version.parse().unwrap());
+                workload(&mut snapshot).version = Probe::Known(Ok(version.parse().unwrap()));
             }
             if let (Some(state), Some(service)) = (state, &mut workload(&mut snapshot).service) {
                 service.state = state;
@@ -205,7 +205,7 @@ fn start_is_safe(snapshot: &Snapshot) -> bool {
     let Probe::Known(workload) = &snapshot.workload else {
         return false;
     };
-    let Probe::Known(version) = workload.version else {
+    let Probe::Known(Ok(version)) = workload.version else {
         return false;
     };
     let Ok(needs) = required_schema(version) else {
@@ -357,7 +357,7 @@ proptest! {
         snapshot.bind_address = well.bind_address;
         snapshot.relations = well.relations;
         snapshot.stores = well.stores;
-        if snapshot.workload.known().is_none_or(|w| w.version.known().is_none_or(|v| v.minor < 17)) {
+        if snapshot.workload.known().is_none_or(|w| w.version.known().is_none_or(|v| v.as_ref().map_or(true, |v| v.minor < 17))) {
             snapshot.workload = well.workload;
         }
         for _ in 0..3 {
