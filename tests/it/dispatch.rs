@@ -1,5 +1,6 @@
 //! The scenarios of `tests/scenarios` on fakes, one test each.
 
+use crate::scenarios::for_each_scenario;
 use crate::scenarios::stage::Stage;
 use crate::support::stage::FastStage;
 
@@ -7,4 +8,14 @@ fn play(scenario: fn(&mut dyn Stage)) {
     scenario(&mut FastStage::new());
 }
 
-crate::scenarios::for_each_scenario!(play);
+macro_rules! test {
+    ($($module:ident { $($name:ident)* })*) => {
+        $(mod $module {
+            $(#[test]
+            fn $name() {
+                super::play(crate::scenarios::$module::$name);
+            })*
+        })*
+    };
+}
+for_each_scenario!(test);

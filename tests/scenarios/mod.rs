@@ -1,6 +1,6 @@
 //! Whole-process scenarios: an operator's doings, and what must be seen afterwards.
 //!
-//! Each runs on any [`Stage`]: on fakes in `tests/it`, on the real parts in `tests/integration`. Each ends with
+//! Each runs on any [`Stage`]: on fakes in `tests/it`, on the real parts in `tests/real`. Each ends with
 //! [`rests`]: one more hook for every unit, which must do nothing. `for_each_scenario!` lists them all.
 
 pub(crate) mod databases;
@@ -11,10 +11,10 @@ pub(crate) mod options;
 pub(crate) mod orders;
 pub(crate) mod stage;
 
-/// Calls `$run` with each scenario, in a test named like it.
+/// Hands the list of all scenarios, module by module, to the macro `$with`.
 macro_rules! for_each_scenario {
-    ($run:ident) => {
-        $crate::scenarios::for_each_scenario! { $run;
+    ($with:ident) => {
+        $with! {
             deployment {
                 a_fresh_deployment_in_the_calm_order_becomes_active
                 three_units_become_active_and_leadership_may_move_at_any_time
@@ -68,14 +68,6 @@ macro_rules! for_each_scenario {
                 an_ingress_on_an_application_without_a_frontend_is_blocked
             }
         }
-    };
-    ($run:ident; $($module:ident { $($name:ident)* })*) => {
-        $(mod $module {
-            $(#[test]
-            fn $name() {
-                super::$run(crate::scenarios::$module::$name);
-            })*
-        })*
     };
 }
 pub(crate) use for_each_scenario;

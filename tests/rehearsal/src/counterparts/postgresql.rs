@@ -57,6 +57,8 @@ struct State {
     running: Option<Running>,
     operator: Option<Operator>,
     passwords: VecDeque<String>,
+    /// All that were made.
+    made: Vec<String>,
 }
 
 impl Server {
@@ -76,6 +78,7 @@ impl Server {
             running: None,
             operator: None,
             passwords: VecDeque::new(),
+            made: Vec::new(),
         }))))
     }
 
@@ -125,9 +128,35 @@ impl Server {
             .map_err(CounterpartError::io("signal PostgreSQL's processes"))
     }
 
-    /// The password of the next role that is made or renewed, in place of a random one.
+    /// The password of the next role that is made or renewed, in place of a random one. Of several
+    /// the first is used first.
     pub fn next_password(&self, password: &str) {
         self.state().passwords.push_back(password.to_owned());
+    }
+
+    /// All passwords that were made for relations so far, the newest last.
+    pub fn passwords(&self) -> Vec<String> {
+        self.state().made.clone()
+    }
+
+    /// Refuses the password of every relation's role from now on, as if it were wrong; or takes them
+    /// all again. Open connections stay.
+    pub fn distrust(&self, all: bool) -> Result<(), CounterpartError> {
+        // What is refused for its age is refused in the words of a wrong password.
+        let until = if all { "epoch" } else { "infinity" };
+        for role in self.roles("true")? {
+            let statement = format!("ALTER ROLE \"{role}\" VALID UNTIL '{until}'");
+            self.query("postgres", &statement)?;
+        }
+        Ok(())
+    }
+
+    /// The roles of relations for which a condition holds; their names need no quotes.
+    fn roles(&self, condition: &str) -> Result<Vec<String>, CounterpartError> {
+        let list = format!(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'relation\\_id\\_%' AND {condition}"
+        );
+        self.query("postgres", &list)
     }
 
     /// Runs a statement as the superuser and gives the rows' first columns as text.
@@ -143,6 +172,19 @@ impl Server {
             &format!("DROP DATABASE \"{name}\" WITH (FORCE)"),
         )
         .map(drop)
+    }
+
+    /// Drops a database and makes it again, empty, for the same users.
+    pub fn recreate_database(&self, name: &str) -> Result<(), CounterpartError> {
+        let quoted = name.replace('\'', "''");
+        let users = self.roles(&format!(
+            "has_database_privilege(rolname, '{quoted}', 'CREATE')"
+        ))?;
+        self.drop_database(name)?;
+        let state = self.state();
+        users
+            .iter()
+            .try_for_each(|user| state.grant(name, user).map_err(CounterpartError::from))
     }
 
     /// What it has logged so far.
@@ -216,6 +258,25 @@ impl State {
         })
     }
 
+    fn grant(&self, database: &str, role: &str) -> Result<(), PostgresqlError> {
+        let Some(operator) = &self.operator else {
+            return Ok(());
+        };
+        self.runtime
+            .block_on(operator.create_database(database, role))
+    }
+
+    /// Forgets a server whose unit is removed, with its data.
+    fn end(&mut self) -> Result<(), CounterpartError> {
+        if let Some(running) = self.running.take() {
+            running
+                .kill()
+                .map_err(CounterpartError::io("end PostgreSQL"))?;
+        }
+        (self.unit, self.files, self.data, self.operator) = (None, None, None, None);
+        Ok(())
+    }
+
     fn drop_role(&self, role: &str) -> Result<(), PostgresqlError> {
         let Some(operator) = &self.operator else {
             return Ok(());
@@ -224,10 +285,12 @@ impl State {
     }
 
     fn new_password(&mut self) -> Result<String, CounterpartError> {
-        match self.passwords.pop_front() {
-            Some(password) => Ok(password),
-            None => random_password().map_err(CounterpartError::io("make a password")),
-        }
+        let password = match self.passwords.pop_front() {
+            Some(password) => password,
+            None => random_password().map_err(CounterpartError::io("make a password"))?,
+        };
+        self.made.push(password.clone());
+        Ok(password)
     }
 }
 
@@ -262,6 +325,14 @@ impl Postgresql {
         let version = state.query("postgres", "SHOW server_version")?;
         hook.application_version_set(&version.join(""))?;
         Ok(hook.status_set("active", "Primary")?)
+    }
+
+    fn on_remove(&self, hook: &HookContext<'_>) -> Result<(), CounterpartError> {
+        let mut state = self.server.state();
+        if state.unit.as_deref() == Some(hook.unit()) {
+            state.end()?;
+        }
+        Ok(())
     }
 
     fn on_relation(
@@ -349,6 +420,7 @@ impl Postgresql {
         }
         match event {
             Event::Relation(event) => self.on_relation(hook, event),
+            Event::Remove => self.on_remove(hook),
             _ => Ok(()),
         }
     }
