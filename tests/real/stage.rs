@@ -122,13 +122,13 @@ impl Stage for RealStage {
     }
 
     fn fingerprint(&mut self, unit: &str) -> String {
-        format!(
-            "{:?} {:?} {:?} {:?}",
-            done(self.0.changes(unit)),
-            done(self.0.plan(unit)),
-            done(self.0.files(unit)),
-            done(self.0.servers(unit)),
-        )
+        let mut lines = done(self.0.changes(unit));
+        lines.push(done(self.0.plan(unit)));
+        lines.push(format!("processes {:?}", done(self.0.servers(unit))));
+        for (path, file) in done(self.0.files(unit)) {
+            lines.push(format!("{path} {:o} {:?}", file.mode, file.written));
+        }
+        lines.join("\n")
     }
 
     fn public_texts(&mut self, unit: &str) -> Vec<String> {

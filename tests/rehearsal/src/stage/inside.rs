@@ -92,14 +92,17 @@ impl Stage {
             text.unwrap_or_default().to_owned()
         };
         let all = changes.as_array().into_iter().flatten();
-        Ok(all
+        let mut lines: Vec<String> = all
             .filter(|change| text(change, "kind") != "exec")
             .map(|change| {
                 ["id", "kind", "summary"]
                     .map(|key| text(change, key))
                     .join(" ")
             })
-            .collect())
+            .collect();
+        // Pebble has no order.
+        lines.sort();
+        Ok(lines)
     }
 
     fn ask(&self, unit: &str, path: &str) -> Result<Value, StageError> {
