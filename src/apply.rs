@@ -8,7 +8,7 @@ use crate::juju::{self, Juju};
 use crate::pebble::{self, Layer, Pebble};
 use crate::secret::Secret;
 use crate::server;
-use crate::snapshot::{Attempt, Failure, Snapshot};
+use crate::snapshot::{Attempt, Failure, Snapshot, shorten};
 
 /// How long Pebble may take to stop and start the server: its kill-delay, the 5 seconds that Pebble
 /// waits after a kill, and some for the start.
@@ -29,25 +29,23 @@ pub async fn workload(
             juju.status_set(status, false).await?;
             snapshot.status = Some(status.clone());
         } else if let Err(error) = change(&pebble, effect).await {
-            let (attempt, why) = (effect.attempt(), why(&error));
-            snapshot.attempt = Attempt::Failed(Failure { attempt, why });
+            snapshot.attempt = failed(effect, &error);
             break;
         }
     }
     Ok(())
 }
 
-/// Pebble's own words for a server that exited say little; the server's last line says why.
-fn why(error: &pebble::Error) -> String {
-    let pebble::Error::Change { log, .. } = error else {
-        return crate::chain(error);
-    };
-    let last = log
-        .iter()
-        .flat_map(|entry| entry.lines())
-        .map(str::trim)
-        .rfind(|line| !line.is_empty());
-    last.map_or_else(|| crate::chain(error), crate::snapshot::shorten)
+/// A start that failed is the server's doing, whose words say more than Pebble's.
+fn failed(effect: &Effect, error: &pebble::Error) -> Attempt {
+    let starts = matches!(effect, Effect::Replan | Effect::Restart);
+    if starts && matches!(error, pebble::Error::Change { .. }) {
+        return Attempt::Exited(error.last_output().map(shorten));
+    }
+    Attempt::Failed(Failure {
+        attempt: effect.attempt(),
+        why: crate::chain(error),
+    })
 }
 
 async fn change(pebble: &Pebble, effect: &Effect) -> Result<(), pebble::Error> {

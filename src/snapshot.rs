@@ -72,6 +72,8 @@ pub enum Attempt {
     None,
     /// The planned changes were made.
     Done,
+    /// The server was started, and exited at once. Its last line, if Pebble kept it.
+    Exited(Option<String>),
     /// Nothing was changed: it is not this unit's turn to restart. The text says why.
     Postponed(String),
     /// One of the planned changes did not work out; those after it were not tried.

@@ -18,7 +18,7 @@ pub fn plan(snapshot: &Snapshot) -> Vec<Effect> {
             (Err(status), _) => refused(snapshot, &status.message),
             (Ok(_), None) => refused(snapshot, "the container does not answer"),
         },
-        Attempt::Done | Attempt::Postponed(_) | Attempt::Failed(_) => {
+        Attempt::Done | Attempt::Exited(_) | Attempt::Postponed(_) | Attempt::Failed(_) => {
             let (status, mut effects) = plan::conclude(snapshot);
             effects.push(if status.level == Level::Active {
                 Effect::ActionResult {

@@ -94,6 +94,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// The last line that a service printed before it exited, as a failed start keeps it in its log.
+    pub fn last_output(&self) -> Option<&str> {
+        let Self::Change { log, .. } = self else {
+            return None;
+        };
+        let output = log
+            .iter()
+            .rfind(|entry| entry.contains("Most recent service output:"))?;
+        let (_, lines) = output.split_once('\n')?;
+        lines.lines().map(str::trim).rfind(|line| !line.is_empty())
+    }
+
     /// Whether the container is simply not up yet: wait, nobody has to act.
     pub const fn is_not_up(&self) -> bool {
         matches!(self, Self::NotUp { .. })

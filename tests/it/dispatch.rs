@@ -8,7 +8,7 @@ fn play(scenario: fn(&mut dyn Stage)) {
     scenario(&mut FastStage::new());
 }
 
-macro_rules! test {
+macro_rules! tests {
     ($($module:ident { $($name:ident)* })*) => {
         $(mod $module {
             $(#[test]
@@ -18,4 +18,5 @@ macro_rules! test {
         })*
     };
 }
-for_each_scenario!(test);
+
+for_each_scenario!(tests);

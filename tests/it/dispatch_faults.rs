@@ -32,9 +32,9 @@ fn an_idle_hook_asks_no_more_than_it_needs() {
     // options, leadership, state, ports, address, status and five endpoints; for each of three relations its
     // application and two databags, and for the leader its own application's
     let leader = idle_calls(&mut stage, UNIT);
-    assert!(leader.len() <= 23, "{}: {leader:?}", leader.len());
+    assert!(leader.len() <= 22, "{}: {leader:?}", leader.len());
     let other = idle_calls(&mut stage, "temporal-k8s/1");
-    assert!(other.len() <= 20, "{}: {other:?}", other.len());
+    assert!(other.len() <= 19, "{}: {other:?}", other.len());
     rests(&mut stage);
 }
 

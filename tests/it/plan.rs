@@ -359,6 +359,20 @@ fn a_server_that_exits_after_the_start_is_told_with_its_last_words() {
 }
 
 #[test]
+fn a_server_that_exits_at_once_is_told_with_the_words_of_its_failed_start() {
+    let mut snapshot = ready_to_start();
+    hook(&mut snapshot);
+    let service = workload(&mut snapshot).service.as_mut().unwrap();
+    service.state = ServiceState::Inactive;
+    snapshot.attempt = Attempt::Exited(Some("no such table".into()));
+    let shown = plan(&snapshot).to_string();
+    assert!(
+        shown.contains("does not stay up (no such table)"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_failed_change_of_the_container_blocks_and_names_what_was_tried() {
     let mut snapshot = ready_to_start();
     snapshot.attempt = Attempt::Failed(Failure {

@@ -45,14 +45,18 @@ impl Stage for RealStage {
         self.0.charm()
     }
 
-    fn counterpart(&mut self, name: &str) -> Source {
-        match name {
-            POSTGRESQL => self.0.postgresql(),
-            ADMIN => self.0.admin(),
-            INGRESS => self.0.nginx(),
+    fn deploy_counterpart(&mut self, name: &str) {
+        done(match name {
+            POSTGRESQL => self.0.deploy_postgresql(1),
+            ADMIN => self.0.deploy_admin(),
+            INGRESS => self.0.deploy_nginx(&[]),
             #[expect(clippy::panic, reason = "there is nothing to play")]
             other => panic!("no counterpart `{other}`"),
-        }
+        });
+    }
+
+    fn recovery(&self) -> Duration {
+        Duration::from_mins(1)
     }
 
     fn set_database(&mut self, condition: Condition) {

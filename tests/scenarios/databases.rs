@@ -2,7 +2,7 @@
 
 use super::stage::{
     APP, CONFIG, Condition, PASS_FILE, POSTGRESQL, Stage, UNIT, assert_all_active, assert_status,
-    deploy_calmly, integrate, rests, separate, settle, update_status,
+    deploy_calmly, integrate, recover, rests, separate, settle, update_status,
 };
 
 /// The hook in which the relation breaks stops the server (law S2), and a new relation starts it again.
@@ -146,8 +146,7 @@ pub(crate) fn a_database_made_anew_is_not_trusted_to_the_stale_signal(stage: &mu
     settle(stage);
     integrate(stage, "admin");
     settle(stage);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     rests(stage);
 }
 
@@ -194,8 +193,7 @@ pub(crate) fn a_database_that_is_down_at_the_start_is_waited_for(stage: &mut dyn
     assert!(!stage.runs(UNIT), "a server runs on trust");
     rests(stage);
     stage.set_database(Condition::Up);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     rests(stage);
 }
 
@@ -208,8 +206,7 @@ pub(crate) fn a_database_that_goes_down_stops_nothing(stage: &mut dyn Stage) {
     assert!(stage.runs(UNIT), "the server was stopped");
     rests(stage);
     stage.set_database(Condition::Up);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     assert_eq!(stage.starts(UNIT), 1, "nothing had to restart");
     rests(stage);
 }
@@ -225,8 +222,7 @@ pub(crate) fn a_wrong_password_is_waited_out(stage: &mut dyn Stage) {
     assert!(!stage.runs(UNIT));
     rests(stage);
     stage.set_database(Condition::Up);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     rests(stage);
 }
 
@@ -242,8 +238,7 @@ pub(crate) fn a_silent_database_is_waited_for(stage: &mut dyn Stage) {
     assert_status(stage, UNIT, "waiting", &["no answer"]);
     assert!(!stage.runs(UNIT));
     stage.set_database(Condition::Up);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     rests(stage);
 }
 
@@ -260,8 +255,7 @@ pub(crate) fn an_old_schema_is_waited_for(stage: &mut dyn Stage) {
     settle(stage);
     integrate(stage, "admin");
     settle(stage);
-    update_status(stage);
-    assert_all_active(stage);
+    recover(stage);
     rests(stage);
 }
 

@@ -2,7 +2,8 @@
 
 use super::stage::{
     ADMIN, APP, CONFIG, POSTGRESQL, Stage, UNIT, assert_all_active, assert_status, deploy,
-    deploy_calmly, deploy_counterparts, integrate, rests, settle, units, update_status,
+    deploy_calmly, deploy_counterparts, integrate, ports, recover, rests, settle, units,
+    update_status,
 };
 
 /// The ports of all roles of the newest server, as `juju status` has them.
@@ -48,9 +49,7 @@ pub(crate) fn a_fresh_deployment_in_the_calm_order_becomes_active(stage: &mut dy
     );
     assert_eq!(stage.starts(UNIT), 1, "one start is enough");
 
-    let mut ports = stage.juju().opened_ports(UNIT);
-    ports.sort();
-    assert_eq!(ports, ALL_PORTS);
+    assert_eq!(ports(stage, UNIT), ALL_PORTS);
     assert_eq!(stage.juju().model().applications[APP].version, "1.32.2");
     for (endpoint, name) in [
         ("db", "temporal-k8s_db"),
@@ -127,33 +126,49 @@ pub(crate) fn three_units_become_active_and_leadership_may_move_at_any_time(stag
     rests(stage);
 }
 
-/// One role of a split deployment.
+/// Another application of our charm, without an admin: it asks the database itself.
+fn deploy_beside(stage: &mut dyn Stage, app: &str, config: &[(&str, &str)]) {
+    let charm = stage.charm();
+    stage.juju().deploy(app, charm, 1, config).expect("deploy");
+    for endpoint in ["db", "visibility"] {
+        let ours = format!("{app}:{endpoint}");
+        let related = stage.juju().integrate(&ours, "postgresql-k8s:db");
+        related.expect("integrate");
+    }
+    settle(stage);
+}
+
+/// One role of a split deployment; alone it would have nobody to work for.
 pub(crate) fn a_worker_only_application_opens_only_its_ports(stage: &mut dyn Stage) {
-    deploy_calmly(stage, 1, &[("services", "worker")]);
-    assert_status(stage, UNIT, "active", &[]);
-    let mut ports = stage.juju().opened_ports(UNIT);
-    ports.sort();
-    assert_eq!(ports, ["6939/tcp", "7239/tcp"]);
+    const WORKER: &str = "temporal-worker/0";
+    let rest = [
+        ("services", "frontend,history,matching"),
+        ("database-prefix", "shared"),
+    ];
+    deploy_calmly(stage, 1, &rest);
+    let config = [("services", "worker"), ("database-prefix", "shared")];
+    deploy_beside(stage, "temporal-worker", &config);
+    assert_all_active(stage);
+    assert_eq!(ports(stage, WORKER), ["6939/tcp", "7239/tcp"]);
     rests(stage);
     // roles that come and go take their ports with them
-    stage
-        .juju()
-        .config(APP, &[("services", "worker,matching")])
-        .expect("config");
-    settle(stage);
-    let mut ports = stage.juju().opened_ports(UNIT);
-    ports.sort();
-    assert_eq!(ports, ["6935/tcp", "6939/tcp", "7235/tcp", "7239/tcp"]);
-    stage
-        .juju()
-        .config(APP, &[("services", "matching")])
-        .expect("config");
-    settle(stage);
-    let mut ports = stage.juju().opened_ports(UNIT);
-    ports.sort();
-    assert_eq!(ports, ["6935/tcp", "7235/tcp"]);
-    assert_status(stage, UNIT, "active", &[]);
-    rests(stage);
+    for (services, open) in [
+        (
+            "worker,matching",
+            &["6935/tcp", "6939/tcp", "7235/tcp", "7239/tcp"][..],
+        ),
+        ("matching", &["6935/tcp", "7235/tcp"]),
+    ] {
+        let config = [("services", services)];
+        stage
+            .juju()
+            .config("temporal-worker", &config)
+            .expect("config");
+        settle(stage);
+        assert_eq!(ports(stage, WORKER), open);
+        recover(stage);
+        rests(stage);
+    }
 }
 
 /// Law S15.
@@ -181,50 +196,27 @@ pub(crate) fn removing_the_application_leaves_nothing(stage: &mut dyn Stage) {
     assert!(left.iter().all(|key| !key.contains(APP)), "{left:?}");
 }
 
-/// Two applications, one cluster: only the first has an admin, and the second asks the database itself.
+/// Two applications, one cluster: only the first has an admin.
 pub(crate) fn split_applications_share_one_pair_of_databases(stage: &mut dyn Stage) {
-    deploy_calmly(
-        stage,
-        1,
-        &[
-            ("services", "frontend,history"),
-            ("database-prefix", "shared"),
-        ],
-    );
-    assert_status(stage, UNIT, "active", &[]);
-    let charm = stage.charm();
-    let config = [
+    let first = [
+        ("services", "frontend,history"),
+        ("database-prefix", "shared"),
+    ];
+    deploy_calmly(stage, 1, &first);
+    let second = [
         ("services", "matching,worker"),
         ("database-prefix", "shared"),
     ];
-    stage
-        .juju()
-        .deploy("temporal-rest", charm, 1, &config)
-        .expect("deploy");
-    for endpoint in ["db", "visibility"] {
-        stage
-            .juju()
-            .integrate(&format!("temporal-rest:{endpoint}"), "postgresql-k8s:db")
-            .expect("integrate");
+    deploy_beside(stage, "temporal-rest", &second);
+    recover(stage);
+    for unit in [UNIT, "temporal-rest/0"] {
+        let (config, _) = stage.file(unit, CONFIG).expect("a configuration");
+        let config = String::from_utf8_lossy(&config).into_owned();
+        assert!(
+            config.contains("shared_db") && config.contains("shared_visibility"),
+            "{config}"
+        );
     }
-    settle(stage);
-    let rest = stage
-        .juju()
-        .unit_status("temporal-rest/0")
-        .expect("a unit")
-        .clone();
-    assert_eq!(
-        (rest.status.as_str(), rest.message.as_str()),
-        ("active", "")
-    );
-    let (own, _) = stage
-        .file("temporal-rest/0", CONFIG)
-        .expect("a configuration");
-    let own = String::from_utf8_lossy(&own).into_owned();
-    assert!(
-        own.contains("shared_db") && own.contains("shared_visibility"),
-        "{own}"
-    );
     rests(stage);
 }
 
@@ -235,8 +227,8 @@ pub(crate) fn an_old_server_is_run_as_well(stage: &mut dyn Stage) {
     assert_status(stage, UNIT, "active", &[]);
     let ports = stage.juju().opened_ports(UNIT);
     assert!(!ports.contains(&"7236/tcp".to_owned()), "{ports:?}");
-    // the real 1.17.4 calls itself 1.17.3
-    let version = &stage.juju().model().applications[APP].version;
+    // the tag 1.17.4 calls itself 1.17.3
+    let version = stage.juju().model().applications[APP].version.clone();
     assert!(version.starts_with("1.17."), "{version}");
     update_status(stage);
     rests(stage);

@@ -11,10 +11,10 @@ pub(crate) mod options;
 pub(crate) mod orders;
 pub(crate) mod stage;
 
-/// Hands the list of all scenarios, module by module, to the macro `$with`.
+/// Hands all scenarios, by module, to a macro.
 macro_rules! for_each_scenario {
-    ($with:ident) => {
-        $with! {
+    ($each:ident) => {
+        $each! {
             deployment {
                 a_fresh_deployment_in_the_calm_order_becomes_active
                 three_units_become_active_and_leadership_may_move_at_any_time
@@ -59,6 +59,7 @@ macro_rules! for_each_scenario {
                 the_restart_action_restarts_and_says_so
                 the_restart_action_fails_honestly_without_a_container
                 a_full_disk_is_told_and_forgotten
+                a_disk_that_is_full_from_the_start_starts_nothing
                 units_come_and_go
             }
             ingress {

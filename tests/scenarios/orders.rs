@@ -60,15 +60,16 @@ pub(crate) fn every_legal_order_of_events_ends_in_the_same_state(stage: &mut dyn
     assert_all_active(stage);
     let calm = state(stage);
     for seed in stage.seeds() {
-        for app in [APP, ADMIN, POSTGRESQL] {
-            stage
-                .juju()
-                .remove_application(app)
-                .expect("remove-application");
+        for app in [APP, ADMIN] {
+            let removed = stage.juju().remove_application(app);
+            removed.expect("remove-application");
         }
         settle(stage);
+        for database in ["temporal-k8s_db", "temporal-k8s_visibility"] {
+            stage.recreate_database(database);
+        }
         stage.juju().order(OrderOfEvents::shuffled(seed));
-        deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
+        deploy_counterparts(stage, &[ADMIN]);
         deploy(stage, 2, &[]);
         for endpoint in ["db", "visibility", "admin"] {
             integrate(stage, endpoint);

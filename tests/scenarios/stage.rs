@@ -1,7 +1,7 @@
 //! What a scenario needs of the world it plays in, and the steps that many scenarios share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rehearsal::juju::event::Event;
 use rehearsal::juju::record::HookRun;
@@ -46,8 +46,11 @@ pub(crate) trait Stage {
     /// Our charm.
     fn charm(&mut self) -> Source;
 
-    /// The charm of a counterpart: [`POSTGRESQL`], [`ADMIN`] or [`INGRESS`].
-    fn counterpart(&mut self, name: &str) -> Source;
+    /// `juju deploy` of a counterpart: [`POSTGRESQL`], [`ADMIN`] or [`INGRESS`].
+    fn deploy_counterpart(&mut self, name: &str);
+
+    /// How long a server may take to find a database again that is back; fakes take no time.
+    fn recovery(&self) -> Duration;
 
     /// Changes how the database server treats those who come.
     fn set_database(&mut self, condition: Condition);
@@ -110,11 +113,32 @@ pub(crate) fn settle(stage: &mut dyn Stage) -> Vec<HookRun> {
 
 /// The five-minute timer fires for every unit of ours.
 pub(crate) fn update_status(stage: &mut dyn Stage) -> Vec<HookRun> {
-    stage
-        .juju()
-        .update_status(APP)
-        .expect("the application is there");
+    for app in applications(stage) {
+        let fired = stage.juju().update_status(&app);
+        fired.expect("the application is there");
+    }
     settle(stage)
+}
+
+/// The applications of our charm: usually one.
+fn applications(stage: &mut dyn Stage) -> Vec<String> {
+    let all = &stage.juju().model().applications;
+    let ours = all.iter().filter(|(_, app)| app.metadata.name == APP);
+    ours.map(|(name, _)| name.clone()).collect()
+}
+
+/// The timer fires until all is well again, which must be soon.
+pub(crate) fn recover(stage: &mut dyn Stage) {
+    let begin = Instant::now();
+    loop {
+        update_status(stage);
+        let ours = units(stage);
+        let well = ours.iter().all(|unit| status(stage, unit).0 == "active");
+        if well || begin.elapsed() > stage.recovery() {
+            return assert_all_active(stage);
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }
 
 /// `juju deploy` of our charm.
@@ -129,8 +153,7 @@ pub(crate) fn deploy(stage: &mut dyn Stage, units: u32, config: &[(&str, &str)])
 /// `juju deploy` of counterparts.
 pub(crate) fn deploy_counterparts(stage: &mut dyn Stage, names: &[&str]) {
     for name in names {
-        let source = stage.counterpart(name);
-        stage.juju().deploy(name, source, 1, &[]).expect("deploy");
+        stage.deploy_counterpart(name);
     }
 }
 
@@ -171,9 +194,21 @@ pub(crate) fn deploy_calmly(stage: &mut dyn Stage, units: u32, config: &[(&str, 
     }
 }
 
-/// Our units.
+/// The units of our charm.
 pub(crate) fn units(stage: &mut dyn Stage) -> Vec<String> {
-    stage.juju().model().units_of(APP)
+    let applications = applications(stage);
+    let model = stage.juju().model();
+    applications
+        .iter()
+        .flat_map(|app| model.units_of(app))
+        .collect()
+}
+
+/// A unit's open ports, in order.
+pub(crate) fn ports(stage: &mut dyn Stage, unit: &str) -> Vec<String> {
+    let mut ports = stage.juju().opened_ports(unit);
+    ports.sort();
+    ports
 }
 
 /// A unit's status: word and message.
@@ -200,12 +235,18 @@ pub(crate) fn assert_all_active(stage: &mut dyn Stage) {
         assert_status(stage, &unit, "active", &[]);
         assert!(stage.runs(&unit), "{unit} is active, but nothing runs");
     }
-    let app = stage
-        .juju()
-        .app_status(APP)
-        .expect("the leader has told")
-        .clone();
-    assert_eq!((app.status.as_str(), app.message.as_str()), ("active", ""));
+    for app in applications(stage) {
+        let status = stage
+            .juju()
+            .app_status(&app)
+            .expect("the leader has told")
+            .clone();
+        assert_eq!(
+            (status.status.as_str(), status.message.as_str()),
+            ("active", ""),
+            "{app}"
+        );
+    }
 }
 
 /// The tools with which a charm changes something or makes itself heard.
@@ -339,8 +380,7 @@ pub(crate) fn state(stage: &mut dyn Stage) -> String {
     for unit in &units {
         let (word, message) = status(stage, unit);
         lines.push(format!("{unit} {word} {message:?}"));
-        let mut ports = stage.juju().opened_ports(unit);
-        ports.sort();
+        let ports = ports(stage, unit);
         lines.push(format!("{unit} ports {}", ports.join(" ")));
         lines.push(format!("{unit} runs {}", stage.runs(unit)));
         for (path, (content, mode)) in stage.files(unit) {

@@ -2,7 +2,7 @@
 //!
 //! Keys, bags and events are those of the real charms; who may write what is the emulated Juju's business.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 
@@ -21,7 +21,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 #[derive(Debug)]
 pub(crate) struct Knobs {
     /// The next passwords that PostgreSQL's charm generates; then the marker with a number.
-    pub chosen: Vec<String>,
+    pub chosen: VecDeque<String>,
     /// The passwords that it has generated so far.
     pub given: Vec<String>,
     /// Part of every generated password, found nowhere else.
@@ -34,7 +34,7 @@ impl Knobs {
     /// As they are in a calm deployment.
     pub(crate) fn new(marker: &str, schema: (&str, &str)) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self {
-            chosen: Vec::new(),
+            chosen: VecDeque::new(),
             given: Vec::new(),
             marker: marker.to_owned(),
             schema: (schema.0.to_owned(), schema.1.to_owned()),
@@ -48,7 +48,7 @@ impl Knobs {
 
     fn password(&mut self) -> String {
         let next = format!("{}{}", self.marker, self.given.len());
-        let password = self.chosen.pop().unwrap_or(next);
+        let password = self.chosen.pop_front().unwrap_or(next);
         self.given.push(password.clone());
         password
     }

@@ -7,8 +7,10 @@ pub(crate) mod address;
 pub(crate) mod cloud;
 pub(crate) mod container;
 pub(crate) mod counterparts;
+mod files;
 pub(crate) mod pebble;
 pub(crate) mod postgres;
+mod services;
 pub(crate) mod stage;
 pub(crate) mod temporal;
 

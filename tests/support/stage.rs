@@ -154,9 +154,9 @@ impl Stage for FastStage {
         Source::File(self.charm.clone())
     }
 
-    fn counterpart(&mut self, name: &str) -> Source {
+    fn deploy_counterpart(&mut self, name: &str) {
         let (postgres, knobs) = (Arc::clone(&self.postgres), Arc::clone(&self.knobs));
-        match name {
+        let source = match name {
             POSTGRESQL => Source::Counterpart(Box::new(move |_| {
                 let (postgres, knobs) = (Arc::clone(&postgres), Arc::clone(&knobs));
                 Box::new(PostgresqlK8s { postgres, knobs }) as Box<dyn Charm>
@@ -167,7 +167,12 @@ impl Stage for FastStage {
             })),
             INGRESS => Source::Counterpart(Box::new(|_| Box::new(Ingress))),
             other => panic!("no counterpart `{other}`"),
-        }
+        };
+        self.juju.deploy(name, source, 1, &[]).expect("deploy");
+    }
+
+    fn recovery(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn set_database(&mut self, condition: Condition) {
@@ -184,7 +189,7 @@ impl Stage for FastStage {
     }
 
     fn choose_password(&mut self, password: &str) {
-        lock(&self.knobs).chosen.push(password.to_owned());
+        lock(&self.knobs).chosen.push_back(password.to_owned());
     }
 
     fn make_old_schema(&mut self, old: bool) {

@@ -1,5 +1,5 @@
 //! The counterpart of temporal-admin-k8s: makes the schema with the real `temporal-sql-tool` and
-//! offers the actions `tctl` and `cli` (dossier: `temporal-relations.md` §2.4, §2.5).
+//! offers the actions `tctl` and `cli`.
 //!
 //! It never resets `schema_status`, as the real charm does not. A tool that fails in
 //! relation-changed is a hook error.

@@ -233,53 +233,39 @@ impl Stage {
 
     /// `juju deploy postgresql-k8s`. Units beyond the first can lead, but hold no data.
     pub fn deploy_postgresql(&mut self, units: u32) -> Result<(), StageError> {
-        let charm = self.postgresql();
+        let server = self.database.clone();
+        let charm =
+            Source::Counterpart(Box::new(move |_| Box::new(Postgresql::new(server.clone()))));
         Ok(self.juju.deploy(POSTGRESQL, charm, units, &[])?)
     }
 
     /// `juju deploy temporal-admin-k8s`, with the tools of the server's version.
     pub fn deploy_admin(&mut self) -> Result<(), StageError> {
-        let charm = self.admin();
+        let (node, parts) = (self.node.clone(), Arc::clone(&self.parts));
+        let (temporal, old_schema) = (self.temporal.clone(), Rc::clone(&self.old_schema));
+        let charm = Source::Counterpart(Box::new(move |_| {
+            let (node, parts) = (node.clone(), Arc::clone(&parts));
+            let (temporal, old_schema) = (temporal.clone(), Rc::clone(&old_schema));
+            Box::new(Admin::new(node, parts, temporal, old_schema))
+        }));
         Ok(self.juju.deploy(ADMIN, charm, 1, &[])?)
     }
 
     /// `juju deploy nginx-ingress-integrator`
     pub fn deploy_nginx(&mut self, config: &[(&str, &str)]) -> Result<(), StageError> {
-        let charm = self.nginx();
+        let (node, parts) = (self.node.clone(), Arc::clone(&self.parts));
+        let (generation, annotations) = (self.integrator, Rc::clone(&self.annotations));
+        let charm = Source::Counterpart(Box::new(move |_| {
+            let nginx = Nginx::new(node.clone(), Arc::clone(&parts), generation);
+            *annotations.borrow_mut() = nginx.annotations();
+            Box::new(nginx)
+        }));
         Ok(self.juju.deploy(NGINX, charm, 1, config)?)
     }
 
     /// Our charm.
     pub fn charm(&self) -> Source {
         Source::File(self.charm.clone())
-    }
-
-    /// The charm postgresql-k8s.
-    pub fn postgresql(&self) -> Source {
-        let server = self.database.clone();
-        Source::Counterpart(Box::new(move |_| Box::new(Postgresql::new(server.clone()))))
-    }
-
-    /// The charm temporal-admin-k8s.
-    pub fn admin(&self) -> Source {
-        let (node, parts) = (self.node.clone(), Arc::clone(&self.parts));
-        let (temporal, old_schema) = (self.temporal.clone(), Rc::clone(&self.old_schema));
-        Source::Counterpart(Box::new(move |_| {
-            let (node, parts) = (node.clone(), Arc::clone(&parts));
-            let (temporal, old_schema) = (temporal.clone(), Rc::clone(&old_schema));
-            Box::new(Admin::new(node, parts, temporal, old_schema))
-        }))
-    }
-
-    /// The charm nginx-ingress-integrator.
-    pub fn nginx(&self) -> Source {
-        let (node, parts) = (self.node.clone(), Arc::clone(&self.parts));
-        let (generation, annotations) = (self.integrator, Rc::clone(&self.annotations));
-        Source::Counterpart(Box::new(move |_| {
-            let nginx = Nginx::new(node.clone(), Arc::clone(&parts), generation);
-            *annotations.borrow_mut() = nginx.annotations();
-            Box::new(nginx)
-        }))
     }
 
     /// The seed's three relations.

@@ -69,10 +69,13 @@ pub struct Scenario {
     pub play: fn(&Setup) -> Outcome,
 }
 
-/// The root of the source tree.
-pub fn workspace() -> PathBuf {
+/// Packs the charm of this source tree, beside this program. An interrupt leaves nothing that the
+/// next build does not use.
+pub fn packed(profile: Profile) -> Result<PathBuf, Box<dyn Error>> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
+    let workspace = here.ancestors().nth(2).unwrap_or(here);
+    let program = std::env::current_exe()?;
+    Ok(pack(workspace, program.parent().unwrap_or(here), profile)?)
 }
 
 /// Plays the scenarios whose names contain one of the program's arguments, or all; `--list` lists
@@ -113,8 +116,8 @@ pub fn play_all(scenarios: &[Scenario], temporal: &[&str], pebble: &[&str]) -> E
 fn outside(temporal: &[&str], pebble: &[&str], names: &[OsString]) -> Result<u8, Box<dyn Error>> {
     cloud::allowed()?;
     prepare(temporal, pebble)?;
+    let charm = packed(Profile::Ci)?;
     let workdir = workdir()?;
-    let charm = pack(&workspace(), workdir.path(), Profile::Ci)?;
     let arguments = [INSIDE.into(), charm.into(), workdir.path().into()];
     let arguments = arguments.into_iter().chain(names.iter().cloned());
     Ok(cloud::run_inside(&[workdir.path().to_owned()], arguments)?)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::Story;
 use crate::juju::cloud::Cloud;
 use crate::juju::{ActionStatus, Settings};
-use crate::processes;
+use crate::processes::{self, Process};
 use crate::stage::{ADMIN, APP, Client, NGINX, POSTGRESQL};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -40,7 +41,7 @@ impl Story<'_> {
         }
         self.ingress()?;
         self.step(
-            "no password is in a command line, an environment or a log",
+            "passwords are in pass files of mode 600, and in no command line, environment or log",
             Self::no_secret,
         )?;
         self.step("juju status --relations", |story| {
@@ -188,6 +189,27 @@ impl Story<'_> {
         })
     }
 
+    /// Each unit has its server, and each server its pass file: what is looked for later exists.
+    fn servers_have_pass_files(&self, passwords: &BTreeSet<String>) -> Outcome {
+        let servers = servers()?;
+        expect(servers.len() == self.options.units as usize, || {
+            format!("{} servers run", servers.len())
+        })?;
+        for server in servers {
+            let path = format!("/proc/{}/root/etc/temporal/pgpass", server.id);
+            let text = std::fs::read_to_string(&path)?;
+            let held = passwords
+                .iter()
+                .all(|password| text.contains(password.as_str()));
+            expect(held, || "a pass file lacks a password".to_owned())?;
+            let mode = std::fs::metadata(&path)?.permissions().mode() & 0o777;
+            expect(mode == 0o600, || {
+                format!("the mode of a pass file is {mode:o}")
+            })?;
+        }
+        Ok(())
+    }
+
     /// Passwords are where they belong, and nowhere else.
     fn no_secret(&mut self) -> Outcome {
         let model = self.stage.juju.model();
@@ -201,6 +223,7 @@ impl Story<'_> {
         expect(passwords.len() == 2, || {
             format!("{} passwords are known", passwords.len())
         })?;
+        self.servers_have_pass_files(&passwords)?;
         let tells = |text: &str| {
             passwords
                 .iter()
@@ -267,10 +290,7 @@ impl Story<'_> {
                 .juju
                 .remove_relation("temporal-k8s:db", "postgresql-k8s:db")?;
             story.stage.until_status("blocked", RELATED)?;
-            let left: Vec<_> = processes::all()?
-                .into_iter()
-                .filter(|it| it.name == SERVER)
-                .collect();
+            let left = servers()?;
             expect(left.is_empty(), || format!("{SERVER} still runs: {left:?}"))?;
             let roles = story.roles()?;
             expect(roles.len() == 1, || {
@@ -390,4 +410,11 @@ fn expect(seen: bool, otherwise: impl FnOnce() -> String) -> Outcome {
     } else {
         Err(otherwise().into())
     }
+}
+
+/// The processes of servers, in whatever container.
+fn servers() -> std::io::Result<Vec<Process>> {
+    let mut all = processes::all()?;
+    all.retain(|process| process.name == SERVER);
+    Ok(all)
 }

@@ -16,7 +16,7 @@ use clap::Parser;
 
 use crate::chain;
 use crate::cloud::{self, Entered};
-use crate::pack::{Profile, pack};
+use crate::pack::Profile;
 use crate::stage::{self, Setup, Stage, programme};
 use report::{Document, Figures, Step, Teller};
 
@@ -75,7 +75,6 @@ pub fn main(options: &Options) -> ExitCode {
 fn outside(options: &Options) -> Result<u8, Box<dyn Error>> {
     cloud::allowed()?;
     programme::prepare(&[&options.temporal_version], &[&options.pebble_version])?;
-    let workdir = programme::workdir()?;
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if let Some(charm) = &options.charm {
         charm
@@ -87,10 +86,11 @@ fn outside(options: &Options) -> Result<u8, Box<dyn Error>> {
         } else {
             Profile::Ci
         };
-        let charm = pack(&programme::workspace(), workdir.path(), profile)?;
+        let charm = programme::packed(profile)?;
         arguments.retain(|argument| argument != "--release");
         arguments.extend(["--charm".into(), charm.into()]);
     }
+    let workdir = programme::workdir()?;
     arguments.extend(["--inside".into(), workdir.path().into()]);
     Ok(cloud::run_inside(&[workdir.path().to_owned()], arguments)?)
 }
