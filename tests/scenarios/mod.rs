@@ -1,6 +1,6 @@
 //! Whole-process scenarios: an operator's doings, and what must be seen afterwards.
 //!
-//! Each runs on any [`Stage`]: on fakes in `tests/it`, on the real parts in `tests/integration`. Each ends with
+//! Each runs on any [`Stage`]: on fakes in `tests/it`, on the real parts in `tests/real`. Each ends with
 //! [`rests`]: one more hook for every unit, which must do nothing. `for_each_scenario!` lists them all.
 
 pub(crate) mod databases;
@@ -59,6 +59,7 @@ macro_rules! for_each_scenario {
                 the_restart_action_restarts_and_says_so
                 the_restart_action_fails_honestly_without_a_container
                 a_full_disk_is_told_and_forgotten
+                a_disk_that_is_full_from_the_start_starts_nothing
                 units_come_and_go
             }
             ingress {

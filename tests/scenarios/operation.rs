@@ -5,7 +5,7 @@ use serde_json::Map;
 
 use super::stage::{
     APP, CONFIG, Stage, UNIT, assert_all_active, assert_status, deploy_calmly, recover, rests,
-    settle, units, update_status,
+    settle, status, units, update_status,
 };
 
 /// A new boot id means that files, plan and service are gone.
@@ -109,25 +109,36 @@ pub(crate) fn the_restart_action_fails_honestly_without_a_container(stage: &mut 
     rests(stage);
 }
 
-/// The container's file system is full when the server is to be configured anew. Not before that: a
-/// real Pebble that cannot write its own state answers nothing for minutes.
+/// The container's file system is full when the server is to be configured anew.
 pub(crate) fn a_full_disk_is_told_and_forgotten(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
+    let before = stage.file(UNIT, CONFIG);
     stage.fill_disk(UNIT, true);
-    stage
-        .juju()
-        .config(APP, &[("log-level", "debug")])
-        .expect("config");
+    let config = [("log-level", "debug")];
+    stage.juju().config(APP, &config).expect("config");
     settle(stage);
-    let said = ["could not write", "no space left on device"];
-    assert_status(stage, UNIT, "blocked", &said);
+    let told = ["write", "no space left on device"];
+    assert_status(stage, UNIT, "blocked", &told);
     assert!(stage.runs(UNIT), "the server was stopped");
     assert_eq!(stage.starts(UNIT), 1);
+    assert_eq!(stage.file(UNIT, CONFIG), before, "half a file");
     stage.fill_disk(UNIT, false);
-    settle(stage);
     recover(stage);
-    let (config, _) = stage.file(UNIT, CONFIG).expect("a configuration");
-    assert!(String::from_utf8_lossy(&config).contains("debug"));
+    assert_eq!(stage.starts(UNIT), 2);
+    rests(stage);
+}
+
+/// It is full from the start. The real Pebble cannot even note then that it was asked for something, and does
+/// not answer: what the status says differs.
+pub(crate) fn a_disk_that_is_full_from_the_start_starts_nothing(stage: &mut dyn Stage) {
+    deploy_calmly(stage, 1, &[]);
+    stage.restart_container(UNIT);
+    stage.fill_disk(UNIT, true);
+    settle(stage);
+    assert_ne!(status(stage, UNIT).0, "active");
+    assert!(!stage.runs(UNIT));
+    stage.fill_disk(UNIT, false);
+    recover(stage);
     rests(stage);
 }
 

@@ -67,22 +67,28 @@ fn one(id: u32) -> Option<Process> {
     })
 }
 
-/// Sends a signal to a process and to all that it started, directly or not.
-pub fn signal_tree(root: u32, signal: Signal) -> io::Result<()> {
-    let processes = all()?;
-    let mut tree = vec![root];
+/// A process and all that it started, directly or not; parents come before their children.
+pub fn tree(root: u32) -> io::Result<Vec<Process>> {
+    let (mut found, mut others): (Vec<_>, Vec<_>) =
+        all()?.into_iter().partition(|it| it.id == root);
     let mut next = 0;
-    while let Some(parent) = tree.get(next).copied() {
-        tree.extend(
-            processes
-                .iter()
-                .filter(|it| it.parent == parent)
-                .map(|it| it.id),
-        );
+    while let Some(parent) = found.get(next).map(|it| it.id) {
+        found.extend(others.extract_if(.., |it| it.parent == parent));
         next += 1;
     }
-    for id in tree {
-        let id = i32::try_from(id).map_err(io::Error::other)?;
+    Ok(found)
+}
+
+/// The environment that a process was started with; empty if it has ended or does not tell.
+pub fn environment(id: u32) -> String {
+    let bytes = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Sends a signal to a process and to all that it started, directly or not.
+pub fn signal_tree(root: u32, signal: Signal) -> io::Result<()> {
+    for process in tree(root)? {
+        let id = i32::try_from(process.id).map_err(io::Error::other)?;
         match kill(Pid::from_raw(id), signal) {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(errno) => return Err(errno.into()),

@@ -176,7 +176,7 @@ fn full_disk(setup: &Setup) -> Outcome {
         &[],
     )?;
     let before = servers()?;
-    stage.fill_disk(UNIT)?;
+    stage.fill_disk(UNIT, true)?;
     stage.juju.config(APP, &[("log-level", "debug")])?;
     stage.until_status("blocked", SOON)?;
     let message = stage

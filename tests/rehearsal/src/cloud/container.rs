@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sched::CloneFlags;
+use serde_json::Value;
 
 use super::etc::Etc;
 use super::mounts::Root;
@@ -124,24 +125,33 @@ impl Container {
 
     /// The boot id of its Pebble, if that answers.
     pub(super) fn boot_id(&self) -> Option<String> {
-        let answer = system_info(&self.shared).ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        let body: serde_json::Value = serde_json::from_str(body).ok()?;
-        Some(body.pointer("/result/boot-id")?.as_str()?.to_owned())
+        let info = self.ask("/v1/system-info").ok()?;
+        Some(info.get("boot-id")?.as_str()?.to_owned())
     }
-}
 
-fn system_info(shared: &Path) -> io::Result<String> {
-    // The path of a socket is limited to 107 bytes, the path of this directory is not.
-    let directory = File::open(shared)?;
-    let mut socket = UnixStream::connect(path_of(&directory).join("pebble.socket"))?;
-    socket.set_read_timeout(Some(ANSWER))?;
-    socket.set_write_timeout(Some(ANSWER))?;
-    // HTTP/1.0: the end of the answer is the end of the connection, and it is not chunked.
-    socket.write_all(b"GET /v1/system-info HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer)?;
-    Ok(answer)
+    /// What its Pebble answers to a GET.
+    pub(super) fn ask(&self, path: &str) -> io::Result<Value> {
+        // The path of a socket is limited to 107 bytes, the path of this directory is not.
+        let directory = File::open(&self.shared)?;
+        let mut socket = UnixStream::connect(path_of(&directory).join("pebble.socket"))?;
+        socket.set_read_timeout(Some(ANSWER))?;
+        socket.set_write_timeout(Some(ANSWER))?;
+        // HTTP/1.0: the end of the answer is the end of the connection, and it is not chunked.
+        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        socket.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        let (_, body) = answer
+            .split_once("\r\n\r\n")
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let mut body: Value = serde_json::from_str(body)?;
+        Ok(body.get_mut("result").map(Value::take).unwrap_or_default())
+    }
+
+    /// Its first process, while it is not stopped.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.pebble.as_ref().map(Child::id)
+    }
 }
 
 impl Drop for Container {

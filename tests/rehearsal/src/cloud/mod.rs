@@ -26,6 +26,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 pub use error::Error;
@@ -125,6 +126,32 @@ impl Node {
         let path = &found.ok_or_else(|| no_container(unit, container))?.log;
         let bytes = fs::read(path).map_err(Error::file("read", path))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The number of a container's first process, or nothing while it is stopped. Once its Pebble
+    /// answers, `/proc/<number>/root` is the container's file system.
+    pub fn container_process(&self, unit: &str, container: &str) -> Result<Option<u32>, Error> {
+        let mut state = self.state();
+        let found = state.pod(unit)?.container(container);
+        Ok(found
+            .ok_or_else(|| no_container(unit, container))?
+            .process())
+    }
+
+    /// What a container's Pebble answers to a GET of this path: the `result`.
+    pub fn ask_pebble(&self, unit: &str, container: &str, path: &str) -> Result<Value, Error> {
+        let mut state = self.state();
+        let found = state.pod(unit)?.container(container);
+        let answer = found
+            .ok_or_else(|| no_container(unit, container))?
+            .ask(path);
+        answer.map_err(Error::runtime("ask Pebble"))
+    }
+
+    /// Whether anything of an application is there: a pod, or its Service.
+    pub fn knows(&self, app: &str) -> bool {
+        let state = self.state();
+        state.services.contains_key(app) || state.pods.values().any(|pod| pod.etc.app == app)
     }
 
     /// Starts a process in a pod. It sees the host's files, read-only, and the pod's network.

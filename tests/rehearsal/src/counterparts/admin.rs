@@ -4,7 +4,9 @@
 //! It never resets `schema_status`, as the real charm does not. A tool that fails in
 //! relation-changed is a hook error.
 
+use std::cell::Cell;
 use std::error::Error;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use crate::juju::charm::Charm;
 use crate::juju::context::HookContext;
 use crate::juju::event::{Event, RelationChange};
 use crate::parts::{Parts, Temporal};
+use crate::servers::Start;
 use crate::servers::temporal::{Database, Store, write_pass_file};
 
 /// The endpoint and the actions of the real charm.
@@ -62,16 +65,24 @@ pub struct Admin {
     node: Node,
     parts: Arc<Parts>,
     temporal: Temporal,
+    old_schema: Rc<Cell<bool>>,
     connections: Option<Vec<(Store, Connection)>>,
 }
 
 impl Admin {
-    /// The charm whose workload has the tools of `temporal`.
-    pub fn new(node: Node, parts: Arc<Parts>, temporal: Temporal) -> Self {
+    /// The charm whose workload has the tools of `temporal`. While `old_schema` holds, they are
+    /// those of the last version that made one step less of the main store.
+    pub fn new(
+        node: Node,
+        parts: Arc<Parts>,
+        temporal: Temporal,
+        old_schema: Rc<Cell<bool>>,
+    ) -> Self {
         Self {
             node,
             parts,
             temporal,
+            old_schema,
             connections: None,
         }
     }
@@ -131,10 +142,7 @@ impl Admin {
         };
         let steps = [
             ("setup-schema", self.temporal.setup_schema(&database)),
-            (
-                "update-schema",
-                self.temporal.update_schema(store, &database),
-            ),
+            ("update-schema", self.update_schema(store, &database)?),
         ];
         for (step, start) in steps {
             let name = format!("temporal-sql-tool-{step}");
@@ -148,6 +156,18 @@ impl Admin {
             }
         }
         Ok(())
+    }
+
+    fn update_schema(&self, store: Store, database: &Database) -> Result<Start, CounterpartError> {
+        if !self.old_schema.get() || store == Store::Visibility {
+            return Ok(self.temporal.update_schema(store, database));
+        }
+        let steps = self.temporal.steps(store);
+        let steps = steps.map_err(CounterpartError::io("list the steps of the schema"))?;
+        let last_but_one = steps.iter().rev().nth(1).map_or("0.0", String::as_str);
+        Ok(self
+            .temporal
+            .update_schema_to(last_but_one, store, database))
     }
 
     fn finish(

@@ -47,7 +47,7 @@ pub use context::{HookContext, Network, ToolError};
 pub use event::{ActionEvent, Event, PebbleChange, RelationChange, RelationEvent};
 pub use faults::{Failure, Fault};
 pub use model::{Model, Settings, StatusEntry};
-pub use protocol::{hook_tool_main, is_hook_tool};
+pub use protocol::{as_hook_tool, hook_tool_main};
 pub use record::{ActionOutcome, ActionStatus, Exit, HookRun, LogLine, ToolCall};
 pub use relate::Refusal;
 pub use status::StatusPage;
@@ -149,13 +149,14 @@ pub struct Juju {
 
 impl Juju {
     /// An empty model. `workdir` takes the tools and the agents' sockets; its path must be short
-    /// enough for sockets (about 60 bytes).
+    /// enough for sockets (about 60 bytes). This program is behind the hook tools: it must begin with
+    /// [`as_hook_tool`].
     pub fn new(model: &str, cloud: Box<dyn Cloud>, workdir: &Path) -> Result<Self, JujuError> {
         let find = |source| JujuError::Io {
-            attempt: "find the hook tools".to_owned(),
+            attempt: "find this program".to_owned(),
             source,
         };
-        let program = tool_program().map_err(find)?;
+        let program = std::env::current_exe().map_err(find)?;
         Self::with_tools(model, cloud, workdir, &program)
     }
 
@@ -337,19 +338,4 @@ impl Juju {
         let ports = self.model.unit(unit).into_iter().flat_map(|it| &it.ports);
         ports.map(|(port, _)| port.to_string()).collect()
     }
-}
-
-/// The `rehearsal` program: this one, or the one built beside a test.
-fn tool_program() -> io::Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let name = "rehearsal";
-    if this.file_name().is_some_and(|it| it == name) {
-        return Ok(this);
-    }
-    this.ancestors()
-        .skip(1)
-        .take(2)
-        .map(|directory| directory.join(name))
-        .find(|path| path.is_file())
-        .ok_or_else(|| io::Error::other("no `rehearsal` beside this program: build it first"))
 }

@@ -6,6 +6,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::ExitCode;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -51,8 +52,16 @@ pub(super) fn receive<T: DeserializeOwned>(stream: &mut UnixStream) -> io::Resul
 }
 
 /// Whether a program started under this name is to be a hook tool.
-pub fn is_hook_tool(name: &str) -> bool {
+fn is_hook_tool(name: &str) -> bool {
     super::tools::names().any(|tool| tool == name)
+}
+
+/// The whole life of this program, if it was started under the name of a hook tool.
+pub fn as_hook_tool() -> Option<ExitCode> {
+    let program = std::env::args_os().next()?;
+    let name = Path::new(&program).file_name()?.to_str()?;
+    let code = || u8::try_from(hook_tool_main(name)).unwrap_or(1);
+    is_hook_tool(name).then(|| ExitCode::from(code()))
 }
 
 /// The whole life of a hook tool: asks the agent, prints the answer, returns the exit code.

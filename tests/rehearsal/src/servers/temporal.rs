@@ -77,6 +77,28 @@ impl Temporal {
         self.sql_tool(database, &["update-schema".into(), "-d".into(), steps])
     }
 
+    /// The same only up to a step, named as [`Temporal::steps`] names it.
+    pub fn update_schema_to(&self, step: &str, store: Store, database: &Database) -> Start {
+        let mut start = self.update_schema(store, database);
+        start.argv.extend(["-v".into(), step.into()]);
+        start
+    }
+
+    /// The steps of a store's schema, the oldest first, without the `v` of their directories.
+    pub fn steps(&self, store: Store) -> io::Result<Vec<String>> {
+        let mut steps = Vec::new();
+        for entry in std::fs::read_dir(self.schema_of(store))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            steps.extend(name.strip_prefix('v').map(str::to_owned));
+        }
+        steps.sort_by_key(|step| -> Vec<u32> {
+            step.split('.')
+                .map(|number| number.parse().unwrap_or(0))
+                .collect()
+        });
+        Ok(steps)
+    }
+
     /// The tool's own defaults are MySQL and its port, so everything is always given; the password
     /// is not, since its address would carry one with a space wrongly.
     fn sql_tool(&self, database: &Database, rest: &[OsString]) -> Start {

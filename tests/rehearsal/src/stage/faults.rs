@@ -1,7 +1,14 @@
 //! What a test may do to a deployment, besides what Juju ([`Stage::juju`]), the node
 //! ([`Stage::node`]) and the database ([`Stage::database`]) offer.
 
-use super::{CONTAINER, Options, POSTGRESQL, Stage, StageError, image};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::time::{Duration, Instant};
+
+use super::{CONTAINER, LOOK, Options, POSTGRESQL, Stage, StageError, image};
+
+/// How long a new Pebble may take until it answers.
+const BOOT: Duration = Duration::from_secs(20);
 
 impl Stage {
     /// A change of postgresql-k8s' leader, after which the new leader renews the password of every
@@ -11,43 +18,49 @@ impl Stage {
         Ok(())
     }
 
-    /// Fills what is left of our container's disk; needs [`Options::disk`].
-    pub fn fill_disk(&self, unit: &str) -> Result<(), StageError> {
-        const SMALLEST: u64 = 512;
-        let mut size = self.disk.unwrap_or_default();
-        let mut number = 0;
-        while size >= SMALLEST {
-            number += 1;
-            // Pebble writes aside and renames: a file that does not fit leaves nothing behind.
-            if !self.push_zeros(unit, &format!("/fill-{number}"), size)? {
-                size /= 2;
+    /// Fills what is left of our container's disk, or gives it back; needs [`Options::disk`].
+    pub fn fill_disk(&self, unit: &str, full: bool) -> Result<(), StageError> {
+        let path = self.root(unit)?.join("filler");
+        if !full {
+            return fs::remove_file(path).map_err(StageError::io("give the disk's space back"));
+        }
+        let failed = StageError::io("fill the disk");
+        let written = File::create(path).and_then(|mut file| {
+            let zeros = io::repeat(0).take(self.disk.unwrap_or_default());
+            io::copy(&mut { zeros }, &mut file)
+        });
+        match written {
+            Err(error) if error.kind() == ErrorKind::StorageFull => Ok(()),
+            Err(error) => Err(failed(error)),
+            Ok(_) => Err(failed(io::Error::other("there is room left"))),
+        }
+    }
+
+    /// Restarts our container, also one that was stopped: its files are those of the image again.
+    /// Its Pebble answers when this returns.
+    pub fn restart_container(&self, unit: &str) -> Result<(), StageError> {
+        self.node.restart_container(unit, CONTAINER)?;
+        let begin = Instant::now();
+        while self
+            .node
+            .ask_pebble(unit, CONTAINER, "/v1/system-info")
+            .is_err()
+        {
+            if begin.elapsed() > BOOT {
+                return Err(StageError::Late {
+                    what: format!("Pebble of {unit}"),
+                    limit: BOOT,
+                    found: self.statuses(),
+                });
             }
+            std::thread::sleep(LOOK);
         }
         Ok(())
     }
 
-    fn push_zeros(&self, unit: &str, path: &str, size: u64) -> Result<bool, StageError> {
-        let directory = self
-            .node
-            .pod_directory(unit)?
-            .join("containers")
-            .join(CONTAINER);
-        let zeros = tempfile::NamedTempFile::new_in(&directory)
-            .and_then(|file| file.as_file().set_len(size).map(|()| file))
-            .map_err(StageError::io("make a large file"))?;
-        let mut command = std::process::Command::new(&self.pebble);
-        command
-            .arg("push")
-            .arg(zeros.path())
-            .arg(path)
-            .env("PEBBLE_SOCKET", directory.join("shared/pebble.socket"));
-        let output = command.output().map_err(StageError::io("push a file"))?;
-        Ok(output.status.success())
-    }
-
-    /// Restarts our container: its files are those of the image again.
-    pub fn restart_container(&self, unit: &str) -> Result<(), StageError> {
-        Ok(self.node.restart_container(unit, CONTAINER)?)
+    /// Stops our container at once, until [`Stage::restart_container`].
+    pub fn stop_container(&self, unit: &str) -> Result<(), StageError> {
+        Ok(self.node.kill_container(unit, CONTAINER)?)
     }
 
     /// Gives our containers another image from their next start on, as `juju attach-resource` does.

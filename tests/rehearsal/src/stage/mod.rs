@@ -1,13 +1,15 @@
 //! A real stage: the emulated Juju on the emulated node, the counterparts, clients, and the faults
 //! that a test may cause. The story and the integration tests play on it.
 //!
-//! It works inside the sandbox only; [`programme`] is the way in for a test program.
+//! It works inside the sandbox only; [`programme`] is the way in for a test program. The program that
+//! plays must be the hook tools when it is started under their names.
 
 mod clients;
 mod faults;
+mod inside;
 pub mod programme;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Map, Value};
 
 pub use clients::Client;
+pub use inside::ContainerFile;
 
 use crate::cloud::{self, Image, Node};
 use crate::counterparts::CounterpartError;
@@ -156,6 +159,8 @@ pub struct Stage {
     pub database: Server,
     /// The annotations of the nginx integrator's Ingress.
     pub annotations: Rc<RefCell<Annotations>>,
+    /// Whether the admin application makes the schema of an older server.
+    pub old_schema: Rc<Cell<bool>>,
     /// How often a failed hook may run again before [`Stage::until`] gives up.
     pub retries: u32,
     /// When the admin application first said that the schema is ready.
@@ -196,6 +201,7 @@ impl Stage {
             node,
             database,
             annotations: Rc::default(),
+            old_schema: Rc::default(),
             retries: 0,
             schema_ready: None,
             parts,
@@ -221,9 +227,8 @@ impl Stage {
         units: u32,
         config: &[(&str, &str)],
     ) -> Result<(), StageError> {
-        Ok(self
-            .juju
-            .deploy(app, Source::File(self.charm.clone()), units, config)?)
+        let charm = self.charm();
+        Ok(self.juju.deploy(app, charm, units, config)?)
     }
 
     /// `juju deploy postgresql-k8s`. Units beyond the first can lead, but hold no data.
@@ -237,13 +242,11 @@ impl Stage {
     /// `juju deploy temporal-admin-k8s`, with the tools of the server's version.
     pub fn deploy_admin(&mut self) -> Result<(), StageError> {
         let (node, parts) = (self.node.clone(), Arc::clone(&self.parts));
-        let temporal = self.temporal.clone();
+        let (temporal, old_schema) = (self.temporal.clone(), Rc::clone(&self.old_schema));
         let charm = Source::Counterpart(Box::new(move |_| {
-            Box::new(Admin::new(
-                node.clone(),
-                Arc::clone(&parts),
-                temporal.clone(),
-            ))
+            let (node, parts) = (node.clone(), Arc::clone(&parts));
+            let (temporal, old_schema) = (temporal.clone(), Rc::clone(&old_schema));
+            Box::new(Admin::new(node, parts, temporal, old_schema))
         }));
         Ok(self.juju.deploy(ADMIN, charm, 1, &[])?)
     }
@@ -258,6 +261,11 @@ impl Stage {
             Box::new(nginx)
         }));
         Ok(self.juju.deploy(NGINX, charm, 1, config)?)
+    }
+
+    /// Our charm.
+    pub fn charm(&self) -> Source {
+        Source::File(self.charm.clone())
     }
 
     /// The seed's three relations.
@@ -394,13 +402,16 @@ impl Stage {
     }
 }
 
+/// A file of the image, which is empty and which the server wants.
+const EMPTY: &str = "/etc/temporal/config/dynamicconfig/docker.yaml";
+
 /// What is in `temporalio/server` as far as a charm can see it.
 fn image(temporal: &Temporal, pebble: &Path, options: &Options) -> Image {
     let image = Image::new(pebble)
         .file(&temporal.server, "/usr/local/bin/temporal-server")
         .working_directory("/etc/temporal")
         .directory("/etc/temporal/config/dynamicconfig")
-        .text("/etc/temporal/config/dynamicconfig/docker.yaml", "", 0o644)
+        .text(EMPTY, "", 0o644)
         .environment("TEMPORAL_HOME", "/etc/temporal");
     match options.disk {
         Some(bytes) => image.size(bytes),

@@ -4,7 +4,7 @@
 //! program (a test target with `harness = false`) starts itself again inside the sandbox and plays
 //! its scenarios one after another, each on a stage of its own.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ use super::{Setup, StageError};
 use crate::chain;
 use crate::cloud::{self, Entered};
 use crate::counterparts::CounterpartError;
-use crate::juju::HookRun;
+use crate::juju::{self, HookRun};
 use crate::pack::{Profile, pack};
 use crate::parts::{Part, Parts};
 use crate::servers::postgresql::Postgresql;
@@ -28,6 +28,7 @@ const INSIDE: &str = "--inside";
 
 thread_local! {
     static LAST: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
+    static TALKATIVE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Keeps a hook for the story of a failure.
@@ -45,6 +46,10 @@ pub(super) fn remember(run: &HookRun) {
         log.collect::<String>(),
         stderr.collect::<String>()
     );
+    if TALKATIVE.get() {
+        println!("{text}");
+        return;
+    }
     LAST.with_borrow_mut(|last| {
         last.push_back(text);
         if last.len() > HOOKS {
@@ -74,10 +79,13 @@ pub fn packed(profile: Profile) -> Result<PathBuf, Box<dyn Error>> {
 }
 
 /// Plays the scenarios whose names contain one of the program's arguments, or all; `--list` lists
-/// them. `temporal` and `pebble` are the versions that they need.
+/// them, and `--nocapture` shows every hook. `temporal` and `pebble` are the versions that they need.
 ///
 /// It ends with the line `N passed, N failed`, and with 0 only if none failed and one was played.
 pub fn play_all(scenarios: &[Scenario], temporal: &[&str], pebble: &[&str]) -> ExitCode {
+    if let Some(code) = juju::as_hook_tool() {
+        return code;
+    }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let outcome = match arguments.as_slice() {
         [first, charm, workdir, names @ ..] if first == INSIDE => inside(
@@ -119,12 +127,10 @@ fn inside(scenarios: &[Scenario], setup: &Setup, names: &[OsString]) -> Result<u
     if let Entered::Outside(code) = cloud::enter(std::slice::from_ref(&setup.workdir))? {
         return Ok(code);
     }
-    let names: Vec<_> = names.iter().filter_map(|name| name.to_str()).collect();
-    // Options of the usual harness mean nothing here.
-    let names: Vec<_> = names
-        .into_iter()
-        .filter(|name| !name.starts_with('-'))
-        .collect();
+    let names = names.iter().filter_map(|name| name.to_str());
+    let (options, names): (Vec<_>, Vec<_>) = names.partition(|name| name.starts_with('-'));
+    // Other options of the usual harness mean nothing here.
+    TALKATIVE.set(options.contains(&"--nocapture"));
     let wanted = |scenario: &&Scenario| {
         names.is_empty() || names.iter().any(|name| scenario.name.contains(name))
     };

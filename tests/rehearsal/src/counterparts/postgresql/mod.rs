@@ -66,6 +66,14 @@ impl Postgresql {
         Ok(hook.status_set("active", "Primary")?)
     }
 
+    fn on_remove(&self, hook: &HookContext<'_>) -> Result<(), CounterpartError> {
+        let mut state = self.server.state();
+        if state.unit.as_deref() == Some(hook.unit()) {
+            state.end()?;
+        }
+        Ok(())
+    }
+
     fn on_relation(
         &mut self,
         hook: &mut HookContext<'_>,
@@ -151,6 +159,7 @@ impl Postgresql {
         }
         match event {
             Event::Relation(event) => self.on_relation(hook, event),
+            Event::Remove => self.on_remove(hook),
             _ => Ok(()),
         }
     }

@@ -13,7 +13,7 @@ use crate::cloud::{Node, Running};
 use crate::counterparts::{CounterpartError, process};
 use crate::parts::Parts;
 use crate::processes;
-use crate::servers::postgresql::{Operator, Postgresql as Files, PostgresqlError};
+use crate::servers::postgresql::{Operator, Postgresql as Files, PostgresqlError, SUPERUSER};
 
 const READY: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(10);
@@ -34,6 +34,8 @@ pub(super) struct State {
     running: Option<Running>,
     operator: Option<Operator>,
     passwords: VecDeque<String>,
+    /// All that were made.
+    made: Vec<String>,
 }
 
 impl Server {
@@ -53,6 +55,7 @@ impl Server {
             running: None,
             operator: None,
             passwords: VecDeque::new(),
+            made: Vec::new(),
         }))))
     }
 
@@ -102,9 +105,35 @@ impl Server {
             .map_err(CounterpartError::io("signal PostgreSQL's processes"))
     }
 
-    /// The password of the next role that is made or renewed, in place of a random one.
+    /// The password of the next role that is made or renewed, in place of a random one. Of several
+    /// the first is used first.
     pub fn next_password(&self, password: &str) {
         self.state().passwords.push_back(password.to_owned());
+    }
+
+    /// All passwords that were made for relations so far, the newest last.
+    pub fn passwords(&self) -> Vec<String> {
+        self.state().made.clone()
+    }
+
+    /// Refuses the password of every relation's role from now on, as if it were wrong; or takes them
+    /// all again. Open connections stay.
+    pub fn distrust(&self, all: bool) -> Result<(), CounterpartError> {
+        // What is refused for its age is refused in the words of a wrong password.
+        let until = if all { "epoch" } else { "infinity" };
+        for role in self.roles("true")? {
+            let statement = format!("ALTER ROLE \"{role}\" VALID UNTIL '{until}'");
+            self.query("postgres", &statement)?;
+        }
+        Ok(())
+    }
+
+    /// The roles of relations for which a condition holds; their names need no quotes.
+    fn roles(&self, condition: &str) -> Result<Vec<String>, CounterpartError> {
+        let list = format!(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'relation\\_id\\_%' AND {condition}"
+        );
+        self.query("postgres", &list)
     }
 
     /// Runs a statement as the superuser and gives the rows' first columns as text.
@@ -120,6 +149,20 @@ impl Server {
             &format!("DROP DATABASE \"{name}\" WITH (FORCE)"),
         )
         .map(drop)
+    }
+
+    /// Drops a database and makes it again, empty, for the same users.
+    pub fn recreate_database(&self, name: &str) -> Result<(), CounterpartError> {
+        let quoted = name.replace('\'', "''");
+        let condition = format!("has_database_privilege(rolname, '{quoted}', 'CREATE')");
+        let mut users = self.roles(&condition)?;
+        users.push(SUPERUSER.to_owned());
+        self.drop_database(name)?;
+        let state = self.state();
+        for user in users {
+            state.make_database(name, &user)?;
+        }
+        Ok(())
     }
 
     /// What it has logged so far.
@@ -197,6 +240,23 @@ impl State {
         })
     }
 
+    fn make_database(&self, name: &str, role: &str) -> Result<(), PostgresqlError> {
+        let Some(operator) = &self.operator else {
+            return Ok(());
+        };
+        self.runtime.block_on(operator.create_database(name, role))
+    }
+
+    /// Forgets the server of a unit that is removed, with its data.
+    pub(super) fn end(&mut self) -> Result<(), CounterpartError> {
+        if let Some(running) = self.running.take() {
+            let killed = running.kill();
+            killed.map_err(CounterpartError::io("end PostgreSQL"))?;
+        }
+        (self.unit, self.files, self.data, self.operator) = (None, None, None, None);
+        Ok(())
+    }
+
     pub(super) fn drop_role(&self, role: &str) -> Result<(), PostgresqlError> {
         let Some(operator) = &self.operator else {
             return Ok(());
@@ -205,10 +265,12 @@ impl State {
     }
 
     pub(super) fn new_password(&mut self) -> Result<String, CounterpartError> {
-        match self.passwords.pop_front() {
-            Some(password) => Ok(password),
-            None => random_password().map_err(CounterpartError::io("make a password")),
-        }
+        let password = match self.passwords.pop_front() {
+            Some(password) => password,
+            None => random_password().map_err(CounterpartError::io("make a password"))?,
+        };
+        self.made.push(password.clone());
+        Ok(password)
     }
 }
 

@@ -1,0 +1,153 @@
+//! The real stage: real Pebble, `PostgreSQL`, Temporal Server and schema tool, in namespaces.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rehearsal::chain;
+use rehearsal::juju::{Juju, Source};
+use rehearsal::stage::{self, Options, Setup, StageError};
+
+use crate::scenarios::stage::{ADMIN, Condition, INGRESS, POSTGRESQL, Stage};
+
+/// See the module's text.
+pub(crate) struct RealStage(stage::Stage);
+
+/// Enough for everything that a container writes, and soon full.
+const DISK: u64 = 8 * 1024 * 1024;
+
+impl RealStage {
+    /// An empty model with the newest server.
+    pub(crate) fn new(setup: &Setup) -> Result<Self, StageError> {
+        let options = Options {
+            disk: Some(DISK),
+            ..Options::default()
+        };
+        Ok(Self(stage::Stage::new(setup, &options)?))
+    }
+}
+
+/// What the stage itself cannot do ends the scenario.
+fn done<T, E: std::error::Error>(outcome: Result<T, E>) -> T {
+    #[expect(clippy::panic, reason = "this is how a scenario fails")]
+    outcome.unwrap_or_else(|error| panic!("{}", chain(&error)))
+}
+
+impl Stage for RealStage {
+    fn juju(&mut self) -> &mut Juju {
+        &mut self.0.juju
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_mins(3)
+    }
+
+    fn charm(&mut self) -> Source {
+        self.0.charm()
+    }
+
+    fn deploy_counterpart(&mut self, name: &str) {
+        done(match name {
+            POSTGRESQL => self.0.deploy_postgresql(1),
+            ADMIN => self.0.deploy_admin(),
+            INGRESS => self.0.deploy_nginx(&[]),
+            #[expect(clippy::panic, reason = "there is nothing to play")]
+            other => panic!("no counterpart `{other}`"),
+        });
+    }
+
+    fn recovery(&self) -> Duration {
+        Duration::from_mins(1)
+    }
+
+    fn set_database(&mut self, condition: Condition) {
+        let database = &self.0.database;
+        match condition {
+            Condition::Down => done(database.stop()),
+            Condition::Silent => done(database.hang()),
+            Condition::Distrustful => done(database.distrust(true)),
+            Condition::Up => {
+                done(database.resume());
+                done(database.start());
+                done(database.distrust(false));
+            }
+        }
+    }
+
+    fn recreate_database(&mut self, name: &str) {
+        done(self.0.database.recreate_database(name));
+    }
+
+    fn choose_password(&mut self, password: &str) {
+        self.0.database.next_password(password);
+    }
+
+    fn make_old_schema(&mut self, old: bool) {
+        self.0.old_schema.set(old);
+    }
+
+    fn set_server_version(&mut self, version: &str) {
+        done(self.0.set_temporal(version));
+    }
+
+    fn fill_disk(&mut self, unit: &str, full: bool) {
+        done(self.0.fill_disk(unit, full));
+    }
+
+    fn restart_container(&mut self, unit: &str) {
+        done(self.0.restart_container(unit));
+    }
+
+    fn set_container(&mut self, unit: &str, up: bool) {
+        done(if up {
+            self.0.restart_container(unit)
+        } else {
+            self.0.stop_container(unit)
+        });
+    }
+
+    fn file(&mut self, unit: &str, path: &str) -> Option<(Vec<u8>, String)> {
+        self.files(unit).remove(path)
+    }
+
+    fn files(&mut self, unit: &str) -> BTreeMap<String, (Vec<u8>, String)> {
+        let files = done(self.0.files(unit)).into_iter();
+        files
+            .map(|(path, file)| (path, (file.content, format!("{:o}", file.mode))))
+            .collect()
+    }
+
+    fn runs(&mut self, unit: &str) -> bool {
+        !done(self.0.servers(unit)).is_empty()
+    }
+
+    fn starts(&mut self, unit: &str) -> u32 {
+        let starts = done(self.0.starts(unit, "temporal"));
+        u32::try_from(starts).unwrap_or(u32::MAX)
+    }
+
+    fn fingerprint(&mut self, unit: &str) -> String {
+        let mut lines = done(self.0.changes(unit));
+        lines.push(done(self.0.plan(unit)));
+        lines.push(format!("processes {:?}", done(self.0.servers(unit))));
+        for (path, file) in done(self.0.files(unit)) {
+            lines.push(format!("{path} {:o} {:?}", file.mode, file.written));
+        }
+        lines.join("\n")
+    }
+
+    fn public_texts(&mut self, unit: &str) -> Vec<String> {
+        done(self.0.public_texts(unit))
+    }
+
+    fn passwords(&mut self) -> Vec<String> {
+        self.0.database.passwords()
+    }
+
+    fn cloud_knows(&mut self, app: &str) -> bool {
+        self.0.node.knows(app)
+    }
+
+    fn seeds(&self) -> Vec<u64> {
+        vec![1]
+    }
+}
