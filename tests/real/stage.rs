@@ -28,7 +28,6 @@ impl RealStage {
 
 /// What the stage itself cannot do ends the scenario.
 fn done<T, E: std::error::Error>(outcome: Result<T, E>) -> T {
-    #[expect(clippy::panic, reason = "this is how a scenario fails")]
     outcome.unwrap_or_else(|error| panic!("{}", chain(&error)))
 }
 
@@ -50,7 +49,6 @@ impl Stage for RealStage {
             POSTGRESQL => self.0.deploy_postgresql(1),
             ADMIN => self.0.deploy_admin(),
             INGRESS => self.0.deploy_nginx(&[]),
-            #[expect(clippy::panic, reason = "there is nothing to play")]
             other => panic!("no counterpart `{other}`"),
         });
     }
