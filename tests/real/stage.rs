@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rehearsal::chain;
 use rehearsal::juju::{Juju, Source};
-use rehearsal::stage::{self, Options, Setup, StageError};
+use rehearsal::stage::{self, CONTAINER, Options, Setup, StageError};
 
 use crate::scenarios::stage::{ADMIN, Condition, INGRESS, POSTGRESQL, Stage};
 
@@ -23,6 +23,25 @@ impl RealStage {
             ..Options::default()
         };
         Ok(Self(stage::Stage::new(setup, &options)?))
+    }
+}
+
+/// A failure needs the last words of Pebble and of the servers.
+impl Drop for RealStage {
+    fn drop(&mut self) {
+        const LINES: usize = 12;
+        if !std::thread::panicking() {
+            return;
+        }
+        for unit in self.0.juju.model().unit_names() {
+            let log = self.0.node.container_log(&unit, CONTAINER);
+            let log = log.unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines.len().saturating_sub(LINES);
+            for line in lines.iter().skip(last) {
+                println!("  {unit}: {line}");
+            }
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The two stores: gone, changed, down, slow, distrustful, empty.
 
 use super::stage::{
-    APP, CONFIG, Condition, PASS_FILE, POSTGRESQL, Stage, UNIT, assert_all_active, assert_status,
-    deploy_calmly, integrate, recover, rests, separate, settle, update_status,
+    APP, CONFIG, Condition, PASS_FILE, POSTGRESQL, Stage, UNIT, assert_all_active,
+    assert_soon_active, assert_status, deploy_calmly, integrate, recover, rests, separate, settle,
+    update_status,
 };
 
 /// The hook in which the relation breaks stops the server (law S2), and a new relation starts it again.
@@ -37,7 +38,7 @@ fn removing_stops_the_server(stage: &mut dyn Stage, endpoint: &str) {
     rests(stage);
     integrate(stage, endpoint);
     settle(stage);
-    assert_all_active(stage);
+    assert_soon_active(stage);
     rests(stage);
 }
 
@@ -163,7 +164,7 @@ pub(crate) fn a_proven_schema_needs_no_admin(stage: &mut dyn Stage) {
     integrate(stage, "db");
     integrate(stage, "visibility");
     settle(stage);
-    assert_all_active(stage);
+    assert_soon_active(stage);
     rests(stage);
 }
 
@@ -178,7 +179,7 @@ pub(crate) fn removing_admin_after_the_set_up_stops_nothing(stage: &mut dyn Stag
     // not even the next start needs it
     stage.restart_container(UNIT);
     settle(stage);
-    assert_all_active(stage);
+    assert_soon_active(stage);
     rests(stage);
 }
 
@@ -277,7 +278,7 @@ pub(crate) fn hostile_passwords_arrive_unharmed(stage: &mut dyn Stage) {
     }
     deploy_calmly(stage, 1, &[]);
     loop {
-        assert_all_active(stage);
+        assert_soon_active(stage);
         rests(stage);
         if stage.passwords().len() > HOSTILE.len() {
             break;

@@ -4,8 +4,8 @@ use rehearsal::juju::record::{ActionOutcome, ActionStatus};
 use serde_json::Map;
 
 use super::stage::{
-    APP, CONFIG, Stage, UNIT, assert_all_active, assert_status, deploy_calmly, recover, rests,
-    settle, status, units, update_status,
+    APP, CONFIG, Stage, UNIT, assert_all_active, assert_soon_active, assert_status, deploy_calmly,
+    recover, rests, settle, status, units, update_status,
 };
 
 /// A new boot id means that files, plan and service are gone.
@@ -23,7 +23,7 @@ pub(crate) fn a_restarted_container_gets_everything_again(stage: &mut dyn Stage)
         ["temporal-pebble-ready"]
     );
     assert_eq!(stage.files(UNIT), before);
-    assert_all_active(stage);
+    assert_soon_active(stage);
     rests(stage);
     // the same when nobody tells of it
     stage
@@ -32,7 +32,7 @@ pub(crate) fn a_restarted_container_gets_everything_again(stage: &mut dyn Stage)
     stage.restart_container(UNIT);
     update_status(stage);
     assert_eq!(stage.files(UNIT), before);
-    assert_all_active(stage);
+    assert_soon_active(stage);
     rests(stage);
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn a_replaced_pod_gets_everything_again(stage: &mut dyn Stage) {
     let (before, _) = stage.file(UNIT, CONFIG).expect("a configuration");
     stage.juju().replace_pod(UNIT).expect("the cloud works");
     settle(stage);
-    assert_all_active(stage);
+    assert_soon_active(stage);
     let (after, _) = stage.file(UNIT, CONFIG).expect("a configuration");
     assert_ne!(
         before, after,
@@ -56,7 +56,7 @@ pub(crate) fn a_drained_pod_stops_its_server_first(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     stage.juju().drain_pod(UNIT).expect("the cloud works");
     settle(stage);
-    assert_all_active(stage);
+    assert_soon_active(stage);
     rests(stage);
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn the_restart_action_restarts_and_says_so(stage: &mut dyn Stage) {
     );
     assert_eq!(stage.starts(UNIT), 2);
     settle(stage);
-    assert_all_active(stage);
+    assert_soon_active(stage);
     rests(stage);
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn the_restart_action_fails_honestly_without_a_container(stage: &mut 
     assert_eq!(outcome.results["return-code"], "0", "{:?}", outcome.results);
     stage.set_container(UNIT, true);
     settle(stage);
-    assert_all_active(stage);
+    assert_soon_active(stage);
     // nothing to restart without a database
     super::stage::separate(stage, "db");
     settle(stage);

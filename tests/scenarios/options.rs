@@ -1,7 +1,8 @@
 //! Options: good, bad, changed.
 
 use super::stage::{
-    APP, CONFIG, Stage, UNIT, assert_all_active, assert_status, deploy_calmly, rests, settle,
+    APP, CONFIG, Stage, UNIT, assert_all_active, assert_soon_active, assert_status, deploy_calmly,
+    rests, settle,
 };
 
 fn set(stage: &mut dyn Stage, option: &str, value: &str) {
@@ -98,7 +99,7 @@ pub(crate) fn a_changed_log_level_restarts_once(stage: &mut dyn Stage) {
         ("critical", "fatal", 4),
     ] {
         set(stage, "log-level", name);
-        assert_all_active(stage);
+        assert_soon_active(stage);
         assert_eq!(stage.starts(UNIT), starts, "after {name}");
         let (config, _) = stage.file(UNIT, CONFIG).expect("a configuration");
         let config = String::from_utf8_lossy(&config).into_owned();
