@@ -73,7 +73,7 @@ impl Stage for RealStage {
     }
 
     fn recovery(&self) -> Duration {
-        Duration::from_mins(1)
+        Duration::from_mins(2)
     }
 
     fn set_database(&mut self, condition: Condition) {
