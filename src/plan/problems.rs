@@ -97,7 +97,9 @@ pub(super) fn server_problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> 
         }
         Some(_) => problems.extend(health_problems(snapshot)),
         // while something is missing to know the server that should run, one that runs is still told of
-        None if is_up(workload) => problems.extend(health_problems(snapshot)),
+        None if is_up(workload) && snapshot.config.is_ok() => {
+            problems.extend(health_problems(snapshot));
+        }
         None => {}
     }
     problems
