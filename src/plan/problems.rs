@@ -61,6 +61,7 @@ pub(super) fn ingress_problems(snapshot: &Snapshot) -> Option<Problem> {
     if !config.services.contains(&Role::Frontend) {
         return Some(Problem::IngressWithoutFrontend {
             app: snapshot.hook.unit.app.clone(),
+            ingress: relation.remote_app.clone(),
         });
     }
     match ingress::parse(config.ingress_protocol, Some(relation)) {

@@ -449,7 +449,7 @@ fn an_ingress_without_a_frontend_is_refused_and_gets_nothing() {
     assert!(
         status
             .message
-            .contains("juju remove-relation temporal-k8s:ingress")
+            .contains("juju remove-relation temporal-k8s:ingress nginx-ingress-integrator")
     );
     assert_eq!(
         snapshot.relations.ingress.unwrap().own_app_bag,
