@@ -11,7 +11,7 @@
 //! wrong becomes a [`Problem`]. The event is one fact among others, so lost, merged or repeated hooks
 //! converge, and the plan of a settled unit is empty.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -32,7 +32,9 @@ mod wanted;
 use problems::problems;
 use tell::{ports, publish, remember, show, tell_version};
 pub(crate) use wanted::Server;
-use wanted::{View, is_active, is_up, needs_start, roles, server_version, stores_identity};
+use wanted::{
+    View, is_active, is_up, needs_start, roles, running, server_version, stores_identity,
+};
 
 /// What to do, in order. Its text is free of secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -241,21 +243,28 @@ fn workload(snapshot: &Snapshot, view: &View) -> Vec<Effect> {
         }
         return effects;
     }
-    let Some(server) = &view.server else {
+    match &view.server {
+        Some(server) if !needs_start(workload, server) => {
+            let paths = [server::pgpass::PATH, server::dynamic::PATH];
+            write(workload, &server.files, &paths)
+        }
+        Some(server) if held(snapshot, server).is_empty() => start(workload, server),
+        Some(_) | None => rotate(snapshot, workload),
+    }
+}
+
+/// A rotated password reaches a server that runs, whatever else is wrong: the server needs it for its next
+/// connection.
+fn rotate(snapshot: &Snapshot, workload: &Workload) -> Vec<Effect> {
+    let Some(databases) = running(snapshot) else {
         return Vec::new();
     };
-    if !needs_start(workload, server) {
-        return write(
-            workload,
-            server,
-            &[server::pgpass::PATH, server::dynamic::PATH],
-        );
-    }
-    if held(snapshot, server).is_empty() {
-        start(workload, server)
-    } else {
-        Vec::new()
-    }
+    let pass_file = server::pgpass::render(&PerStore {
+        main: &databases.main,
+        visibility: &databases.visibility,
+    });
+    let files = BTreeMap::from([(server::pgpass::PATH, pass_file)]);
+    write(workload, &files, &[server::pgpass::PATH])
 }
 
 /// Files, layer, replan: whatever of it differs.
@@ -266,7 +275,7 @@ pub(crate) fn start(workload: &Workload, server: &Server) -> Vec<Effect> {
         server::dynamic::PATH,
         server::pgpass::PATH,
     ];
-    effects.extend(write(workload, server, &paths));
+    effects.extend(write(workload, &server.files, &paths));
     if workload
         .service
         .as_ref()
@@ -278,15 +287,18 @@ pub(crate) fn start(workload: &Workload, server: &Server) -> Vec<Effect> {
     effects
 }
 
-fn write(workload: &Workload, server: &Server, paths: &[&'static str]) -> Vec<Effect> {
+fn write(
+    workload: &Workload,
+    files: &BTreeMap<&'static str, Secret<String>>,
+    paths: &[&'static str],
+) -> Vec<Effect> {
     let differs = |path: &str, content: &Secret<String>| {
         workload
             .files
             .get(path)
             .is_none_or(|has| has.expose() != content.expose().as_bytes())
     };
-    server
-        .files
+    files
         .iter()
         .filter(|(path, content)| paths.contains(path) && differs(path, content))
         .map(|(path, content)| Effect::Write {
@@ -346,7 +358,7 @@ pub(crate) fn restart(workload: &Workload, server: &Server) -> Vec<Effect> {
     }
     let mut effects = vec![Effect::Announce(status::restarting())];
     let paths = [server::dynamic::PATH, server::pgpass::PATH];
-    effects.extend(write(workload, server, &paths));
+    effects.extend(write(workload, &server.files, &paths));
     effects.push(Effect::Restart);
     effects
 }

@@ -106,6 +106,8 @@ pub enum Problem {
     IngressWithoutFrontend {
         /// Our application, for the command to type.
         app: String,
+        /// The application on the other side, likewise.
+        ingress: String,
     },
     /// The ingress said something unusable.
     IngressInvalid(String),
@@ -234,10 +236,10 @@ impl fmt::Display for Problem {
                 }
                 write!(f, ": see `{log_command}`")
             }
-            Self::IngressWithoutFrontend { app } => write!(
+            Self::IngressWithoutFrontend { app, ingress } => write!(
                 f,
                 "`ingress` needs role `frontend`, which `services` lacks: `juju remove-relation \
-                 {app}:ingress`, or add it"
+                 {app}:ingress {ingress}`, or add it"
             ),
             Self::IngressInvalid(reason) => write!(f, "`ingress`: {reason}"),
             Self::Container(why) => write!(f, "waiting for container `temporal`: {why}"),
@@ -255,7 +257,7 @@ impl fmt::Display for Problem {
             } => {
                 f.write_str("waiting for `admin`: ")?;
                 schema(f, *store, *have, *want)?;
-                write!(f, ", which {admin} sets up")
+                write!(f, ", which {admin} of the same version sets up")
             }
             Self::Turn(why) => write!(f, "waiting for its turn to restart the server: {why}"),
             Self::NotServing { role, why } => write!(f, "waiting for {role} to serve: {why}"),

@@ -61,6 +61,7 @@ pub(super) fn ingress_problems(snapshot: &Snapshot) -> Option<Problem> {
     if !config.services.contains(&Role::Frontend) {
         return Some(Problem::IngressWithoutFrontend {
             app: snapshot.hook.unit.app.clone(),
+            ingress: relation.remote_app.clone(),
         });
     }
     match ingress::parse(config.ingress_protocol, Some(relation)) {
@@ -97,7 +98,9 @@ pub(super) fn server_problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> 
         }
         Some(_) => problems.extend(health_problems(snapshot)),
         // while something is missing to know the server that should run, one that runs is still told of
-        None if is_up(workload) => problems.extend(health_problems(snapshot)),
+        None if is_up(workload) && snapshot.config.is_ok() => {
+            problems.extend(health_problems(snapshot));
+        }
         None => {}
     }
     problems

@@ -77,6 +77,32 @@ pub(super) fn wanted_name(snapshot: &Snapshot, config: &Config, store: Store) ->
     )
 }
 
+/// The connections on which the server runs, as they are now, passwords included: known from memory, so
+/// that neither bad options nor a closed gate hide them. `None` when it does not run, or when its
+/// relations say something else now.
+pub(super) fn running(snapshot: &Snapshot) -> Option<PerStore<Database>> {
+    let workload = snapshot.workload.known()?;
+    let of = |store: Store| {
+        let relation = snapshot.relations.stores.get(store).as_ref();
+        let accepted = snapshot.memory.accepted.get(store).as_deref()?;
+        let name = database::name_in(accepted)?;
+        match database::parse(relation, &name, Some(accepted)) {
+            State::Ready(database) => Some(database),
+            State::Absent | State::Waiting(_) | State::Invalid(_) => None,
+        }
+    };
+    let databases = PerStore {
+        main: of(Store::Main)?,
+        visibility: of(Store::Visibility)?,
+    };
+    let identity = stores_identity(&PerStore {
+        main: &databases.main,
+        visibility: &databases.visibility,
+    });
+    let runs_on = server::layer::stores(&workload.service.as_ref()?.config)?;
+    (is_up(workload) && runs_on == identity).then_some(databases)
+}
+
 /// The configured roles, and the internal frontend where the version has it: it comes with the frontend.
 pub(super) fn roles(config: &Config, version: Option<Version>) -> BTreeSet<Role> {
     let mut roles = config.services.clone();

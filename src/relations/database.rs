@@ -48,6 +48,13 @@ impl Database {
     }
 }
 
+/// The database name in a [`Database::identity`].
+pub fn name_in(identity: &str) -> Option<String> {
+    let (_, _, _, _, name): (u32, String, String, u16, String) =
+        serde_json::from_str(identity).ok()?;
+    Some(name)
+}
+
 /// What a store's database is called after its prefix.
 pub const fn suffix(store: Store) -> &'static str {
     match store {

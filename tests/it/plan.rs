@@ -267,28 +267,52 @@ fn a_mismatch_of_subnets_holds_a_first_start_but_stops_nothing() {
     assert_eq!(plan(&snapshot).to_string(), "nothing to do");
 }
 
-#[test]
-fn a_rotated_password_rewrites_the_pass_file_and_restarts_nothing() {
-    let mut snapshot = settled();
+fn rotate_password(snapshot: &mut Snapshot) {
     for relation in [
         &mut snapshot.relations.stores.main,
         &mut snapshot.relations.stores.visibility,
     ] {
         let relation = relation.as_mut().unwrap();
-        let master = relation.remote_app_bag["master"]
-            .expose()
-            .replace(model::PASSWORD, "new");
-        relation
-            .remote_app_bag
-            .extend(bag(&[("master", &master), ("password", "new")]));
+        let master = relation.remote_app_bag["master"].expose();
+        let master = master.replace(model::PASSWORD, "new");
+        let new = bag(&[("master", &master), ("password", "new")]);
+        relation.remote_app_bag.extend(new);
     }
+}
+
+#[test]
+fn a_rotated_password_rewrites_the_pass_file_and_restarts_nothing() {
+    let mut snapshot = settled();
+    rotate_password(&mut snapshot);
     let plans = hook(&mut snapshot);
     assert_eq!(plans[0].to_string(), "write `/etc/temporal/pgpass`");
-    assert_eq!(
-        plans[1].to_string(),
-        "publish for the application on 9: database_connections"
-    );
+    let publishes = "publish for the application on 9: database_connections";
+    assert_eq!(plans[1].to_string(), publishes);
     assert_eq!(snapshot.status.unwrap().level, Level::Active);
+}
+
+#[test]
+fn a_rotated_password_reaches_the_server_behind_bad_options_and_closed_gates() {
+    let mutations: [fn(&mut Snapshot); 2] = [
+        |s| s.config = config::parse(&options(json!({"log-level": "loud"}))),
+        |s| {
+            s.config = config::parse(&options(json!({"num-history-shards": 8})));
+            s.stores.main = facts((1, 19), Some(4));
+        },
+    ];
+    for mutate in mutations {
+        let mut snapshot = settled();
+        mutate(&mut snapshot);
+        hook(&mut snapshot);
+        rotate_password(&mut snapshot);
+        let plans = hook(&mut snapshot);
+        assert_eq!(plans[0].to_string(), "write `/etc/temporal/pgpass`");
+        assert_eq!(snapshot.status.as_ref().unwrap().level, Level::Blocked);
+        assert_eq!(
+            workload(&mut snapshot).service.as_ref().unwrap().state,
+            ServiceState::Active
+        );
+    }
 }
 
 #[test]
@@ -425,7 +449,7 @@ fn an_ingress_without_a_frontend_is_refused_and_gets_nothing() {
     assert!(
         status
             .message
-            .contains("juju remove-relation temporal-k8s:ingress")
+            .contains("juju remove-relation temporal-k8s:ingress nginx-ingress-integrator")
     );
     assert_eq!(
         snapshot.relations.ingress.unwrap().own_app_bag,
