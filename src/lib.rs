@@ -13,6 +13,8 @@ pub mod config;
 pub mod effect;
 pub mod hook;
 pub mod juju;
+#[cfg(feature = "stack")]
+pub mod kubernetes;
 pub mod observe;
 pub mod pebble;
 pub mod plan;
@@ -21,6 +23,8 @@ pub mod relations;
 pub mod secret;
 pub mod server;
 pub mod snapshot;
+#[cfg(feature = "stack")]
+pub mod stack;
 pub mod status;
 pub mod temporal;
 

@@ -1,0 +1,494 @@
+//! The Kubernetes API, as far as we need it: one function for each kind of request.
+//!
+//! Objects go in and out as JSON, since most of what we send is written by hand and checked by the server
+//! (field validation is strict). Every request may be repeated without harm, so an API server that is
+//! away for a moment, as in an upgrade of the control plane, is waited for. Decides nothing.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "waits for an API server that is away"
+)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+    PropagationPolicy, ValidationDirective,
+};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::ApiResource;
+use kube::{Client, Config};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+/// How long an API server may be away in the middle of our work.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// How long the first answer may take: a wrong address should be told soon.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+/// How long one request may take.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// The pauses between two tries double from the first to the last of these.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
+
+/// Which cluster, and as whom. Everything that is not set is what `kubectl` would take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The kubeconfig file, in place of `KUBECONFIG` and of the home directory's.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in it.
+    pub context: Option<String>,
+}
+
+/// The kinds of objects that we read or write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A namespace.
+    Namespace,
+    /// Keys and passwords.
+    Secret,
+    /// Settings.
+    ConfigMap,
+    /// A name with ports.
+    Service,
+    /// Who may connect to Pods.
+    NetworkPolicy,
+    /// Pods with names and claims of their own.
+    StatefulSet,
+    /// Pods that are all the same.
+    Deployment,
+    /// Pods that end.
+    Job,
+    /// Containers that run together.
+    Pod,
+    /// A wish for storage.
+    PersistentVolumeClaim,
+    /// A kind of storage.
+    StorageClass,
+    /// A machine.
+    Node,
+    /// The hook of a mesh into the making of Pods.
+    MutatingWebhookConfiguration,
+}
+
+impl Kind {
+    /// API group (empty for the core), version, kind, and the word in URLs.
+    pub const fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
+        match self {
+            Self::Namespace => ("", "v1", "Namespace", "namespaces"),
+            Self::Secret => ("", "v1", "Secret", "secrets"),
+            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
+            Self::Service => ("", "v1", "Service", "services"),
+            Self::NetworkPolicy => (
+                "networking.k8s.io",
+                "v1",
+                "NetworkPolicy",
+                "networkpolicies",
+            ),
+            Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
+            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::Job => ("batch", "v1", "Job", "jobs"),
+            Self::Pod => ("", "v1", "Pod", "pods"),
+            Self::PersistentVolumeClaim => (
+                "",
+                "v1",
+                "PersistentVolumeClaim",
+                "persistentvolumeclaims",
+            ),
+            Self::StorageClass => ("storage.k8s.io", "v1", "StorageClass", "storageclasses"),
+            Self::Node => ("", "v1", "Node", "nodes"),
+            Self::MutatingWebhookConfiguration => (
+                "admissionregistration.k8s.io",
+                "v1",
+                "MutatingWebhookConfiguration",
+                "mutatingwebhookconfigurations",
+            ),
+        }
+    }
+
+    /// The kind's name, such as `StatefulSet`.
+    pub const fn word(self) -> &'static str {
+        self.names().2
+    }
+
+    /// As manifests have it, such as `apps/v1`.
+    pub fn api_version(self) -> String {
+        match self.names() {
+            ("", version, ..) => version.to_owned(),
+            (group, version, ..) => format!("{group}/{version}"),
+        }
+    }
+
+    /// Whether its objects live in a namespace.
+    pub const fn is_namespaced(self) -> bool {
+        !matches!(
+            self,
+            Self::Namespace | Self::StorageClass | Self::Node | Self::MutatingWebhookConfiguration
+        )
+    }
+
+    fn resource(self) -> ApiResource {
+        let (group, version, kind, plural) = self.names();
+        ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version: self.api_version(),
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+        }
+    }
+}
+
+/// What came of a request that the API server did not carry out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no cluster to speak to.
+    #[error("read the kubeconfig; name one with `--kubeconfig`, and a context in it with `--context`")]
+    Configure(#[source] kube::config::KubeconfigError),
+    /// What the kubeconfig says cannot be used for a connection.
+    #[error("use what the kubeconfig says")]
+    Connect(#[source] kube::Error),
+    /// The API server does not answer.
+    #[error("{attempt}: the API server does not answer for {} s", waited.as_secs())]
+    Unreachable {
+        /// What was asked of it.
+        attempt: String,
+        /// How long it was waited for.
+        waited: Duration,
+        /// What the last try said.
+        source: Box<kube::Error>,
+    },
+    /// Not allowed to the user.
+    #[error("{attempt}: not allowed: {message}")]
+    Forbidden {
+        /// What was asked.
+        attempt: String,
+        /// The server's words.
+        message: String,
+    },
+    /// Somebody else's change is in the way.
+    #[error("{attempt}: {message}")]
+    Conflict {
+        /// What was asked.
+        attempt: String,
+        /// The server's words, which name the fields and who holds them.
+        message: String,
+    },
+    /// The server has checked the object and refuses it.
+    #[error("{attempt}: {message}")]
+    Invalid {
+        /// What was asked.
+        attempt: String,
+        /// The server's words, which name the fields.
+        message: String,
+    },
+    /// Any other refusal.
+    #[error("{attempt}: {message} (code {code})")]
+    Refused {
+        /// What was asked.
+        attempt: String,
+        /// The HTTP status.
+        code: u16,
+        /// The server's words.
+        message: String,
+    },
+    /// The answer is not one of this API.
+    #[error("{attempt}: the answer makes no sense")]
+    Garbage {
+        /// What was asked.
+        attempt: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+}
+
+/// How to apply an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Apply<'a> {
+    /// The field manager, by whose name the server knows which fields are ours.
+    pub manager: &'a str,
+    /// Only look what would come of it.
+    pub dry_run: bool,
+    /// Take over fields that another manager holds with another value.
+    pub force: bool,
+}
+
+/// The way to one cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Kubernetes {
+    client: Client,
+    namespace: String,
+}
+
+impl Kubernetes {
+    /// Reads the kubeconfig; the first request connects.
+    pub async fn connect(access: &Access) -> Result<Self, Error> {
+        let options = KubeConfigOptions {
+            context: access.context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        let mut config = match &access.kubeconfig {
+            Some(path) => {
+                let file = Kubeconfig::read_from(path).map_err(Error::Configure)?;
+                Config::from_custom_kubeconfig(file, &options).await
+            }
+            None => Config::from_kubeconfig(&options).await,
+        }
+        .map_err(Error::Configure)?;
+        config.connect_timeout = Some(Duration::from_secs(5));
+        config.read_timeout = Some(REQUEST_LIMIT);
+        config.write_timeout = Some(REQUEST_LIMIT);
+        Ok(Self {
+            namespace: config.default_namespace.clone(),
+            client: Client::try_from(config).map_err(Error::Connect)?,
+        })
+    }
+
+    /// The namespace of the context.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Major and minor version of the API server. To be asked first, since it is not waited for long.
+    pub async fn version(&self) -> Result<(u32, u32), Error> {
+        let attempt = "ask for the API server's version";
+        let ask = || self.client.apiserver_version();
+        let info = repeat_for(FIRST_PATIENCE, attempt, ask).await?;
+        // a cloud's minor may be "34+"
+        let number = |text: &str| {
+            let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().unwrap_or_default()
+        };
+        Ok((number(&info.major), number(&info.minor)))
+    }
+
+    /// Does the server serve this API group?
+    pub async fn has_group(&self, group: &str) -> Result<bool, Error> {
+        let groups = repeat("list the API groups", || self.client.list_api_groups()).await?;
+        Ok(groups.groups.iter().any(|it| it.name == group))
+    }
+
+    /// May we do that to objects of this kind (in this namespace)?
+    pub async fn may(&self, verb: &str, kind: Kind, namespace: Option<&str>) -> Result<bool, Error> {
+        let (group, _, _, plural) = kind.names();
+        let review = SelfSubjectAccessReview {
+            spec: SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(ResourceAttributes {
+                    group: Some(group.to_owned()),
+                    resource: Some(plural.to_owned()),
+                    verb: Some(verb.to_owned()),
+                    namespace: namespace.map(str::to_owned),
+                    ..ResourceAttributes::default()
+                }),
+                ..SelfSubjectAccessReviewSpec::default()
+            },
+            ..SelfSubjectAccessReview::default()
+        };
+        let api: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
+        let attempt = format!("ask whether we may {verb} {plural}");
+        let parameters = PostParams::default();
+        let answer = repeat(&attempt, || api.create(&parameters, &review)).await?;
+        Ok(answer.status.is_some_and(|status| status.allowed))
+    }
+
+    /// An object, if it is there.
+    pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
+        let api = self.api(kind, namespace);
+        let attempt = format!("get {} `{name}`", kind.word());
+        let found = repeat(&attempt, || api.get_opt(name)).await?;
+        Ok(found.map(|object| to_json(&object)))
+    }
+
+    /// The objects with these labels (all of them with an empty text), sorted by name.
+    pub async fn list(&self, kind: Kind, namespace: &str, labels: &str) -> Result<Vec<Value>, Error> {
+        let api = self.api(kind, namespace);
+        let parameters = ListParams::default().labels(labels);
+        let attempt = format!("list {}", kind.names().3);
+        let list = repeat(&attempt, || api.list(&parameters)).await?;
+        Ok(list.items.iter().map(to_json).collect())
+    }
+
+    /// Server-side apply. Gives the object as it is then, or with a dry run as it would be.
+    pub async fn apply(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        object: &Value,
+        how: Apply<'_>,
+    ) -> Result<Value, Error> {
+        let name = name_of(object);
+        let api = self.api(kind, namespace);
+        let parameters = PatchParams {
+            dry_run: how.dry_run,
+            force: how.force,
+            field_manager: Some(how.manager.to_owned()),
+            field_validation: Some(ValidationDirective::Strict),
+        };
+        let attempt = format!("apply {} `{name}`", kind.word());
+        let patch = Patch::Apply(object);
+        let applied = repeat(&attempt, || api.patch(name, &parameters, &patch)).await?;
+        Ok(to_json(&applied))
+    }
+
+    /// Makes an object; `None` when one of that name is there already.
+    pub async fn create(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        object: &Value,
+        manager: &str,
+    ) -> Result<Option<Value>, Error> {
+        let attempt = format!("create {} `{}`", kind.word(), name_of(object));
+        let api = self.api(kind, namespace);
+        let parameters = PostParams {
+            field_manager: Some(manager.to_owned()),
+            ..PostParams::default()
+        };
+        let object: DynamicObject =
+            serde_json::from_value(object.clone()).map_err(|error| Error::Garbage {
+                attempt: attempt.clone(),
+                source: Box::new(kube::Error::SerdeError(error)),
+            })?;
+        match repeat(&attempt, || api.create(&parameters, &object)).await {
+            Ok(made) => Ok(Some(to_json(&made))),
+            Err(Error::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes single fields. With a `resourceVersion` in the patch an object that has changed since is a
+    /// [`Error::Conflict`].
+    pub async fn merge(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        patch: &Value,
+        manager: &str,
+    ) -> Result<Value, Error> {
+        let name = name_of(patch);
+        let api = self.api(kind, namespace);
+        let parameters = PatchParams::apply(manager);
+        let attempt = format!("change {} `{name}`", kind.word());
+        let patch = Patch::Merge(patch);
+        let changed = repeat(&attempt, || api.patch(name, &parameters, &patch)).await?;
+        Ok(to_json(&changed))
+    }
+
+    /// Removes an object and what belongs to it; one that is gone already is no error. With a `uid`, only
+    /// that very object, and not another one that has its name by now.
+    pub async fn delete(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        uid: Option<&str>,
+    ) -> Result<(), Error> {
+        let api = self.api(kind, namespace);
+        let parameters = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Background),
+            preconditions: uid.map(|uid| Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        let attempt = format!("delete {} `{name}`", kind.word());
+        match repeat(&attempt, || api.delete(name, &parameters)).await {
+            Ok(_) | Err(Error::Refused { code: 404, .. } | Error::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+        let resource = kind.resource();
+        if kind.is_namespaced() {
+            Api::namespaced_with(self.client.clone(), namespace, &resource)
+        } else {
+            Api::all_with(self.client.clone(), &resource)
+        }
+    }
+}
+
+/// The name in an object's metadata; empty when it has none.
+pub fn name_of(object: &Value) -> &str {
+    object
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn to_json(object: &DynamicObject) -> Value {
+    // maps with text keys always have a JSON form
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+/// Asks until there is an answer, for [`PATIENCE`] at the most.
+async fn repeat<T, F: Future<Output = Result<T, kube::Error>>>(
+    attempt: &str,
+    ask: impl Fn() -> F,
+) -> Result<T, Error> {
+    repeat_for(PATIENCE, attempt, ask).await
+}
+
+async fn repeat_for<T, F: Future<Output = Result<T, kube::Error>>>(
+    patience: Duration,
+    attempt: &str,
+    ask: impl Fn() -> F,
+) -> Result<T, Error> {
+    let begin = Instant::now();
+    let [mut pause, longest] = PAUSES;
+    loop {
+        let error = match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if !is_passing(&error) {
+            return Err(refusal(attempt, error));
+        }
+        if begin.elapsed() + pause > patience {
+            return Err(Error::Unreachable {
+                attempt: attempt.to_owned(),
+                waited: begin.elapsed(),
+                source: Box::new(error),
+            });
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// May the same request succeed a moment later? An API server that has just started refuses for a while what
+/// it will allow.
+fn is_passing(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
+        kube::Error::HyperError(_)
+        | kube::Error::Service(_)
+        | kube::Error::ReadEvents(_)
+        | kube::Error::HttpError(_) => true,
+        _ => false,
+    }
+}
+
+fn refusal(attempt: &str, error: kube::Error) -> Error {
+    let attempt = attempt.to_owned();
+    let kube::Error::Api(status) = error else {
+        return Error::Garbage {
+            attempt,
+            source: Box::new(error),
+        };
+    };
+    let message = status.message.clone();
+    match status.code {
+        401 | 403 => Error::Forbidden { attempt, message },
+        409 => Error::Conflict { attempt, message },
+        400 | 422 => Error::Invalid { attempt, message },
+        code => Error::Refused {
+            attempt,
+            code,
+            message,
+        },
+    }
+}

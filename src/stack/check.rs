@@ -1,0 +1,193 @@
+//! What must be right before anything is made: the API server, our rights, storage, network, mesh. Asks only.
+
+use serde_json::Value;
+
+use super::delete;
+use super::input::Mesh;
+use super::wanted::Wanted;
+use crate::kubernetes::{Error, Kind, Kubernetes, name_of};
+
+/// The oldest API server: from it on, a proxy in a Job's Pod ends with the Job.
+const OLDEST: (u32, u32) = (1, 29);
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What stands in the way. Each names the remedy.
+    pub failures: Vec<String>,
+    /// What works, but should be known.
+    pub warnings: Vec<String>,
+}
+
+/// Checks everything, so that all of it can be put right at once.
+pub async fn check(kubernetes: &Kubernetes, wanted: &Wanted) -> Result<Report, Error> {
+    let mut report = Report::default();
+    version(kubernetes, &mut report).await?;
+    rights(kubernetes, wanted, &mut report).await?;
+    storage(kubernetes, wanted, &mut report).await?;
+    nodes(kubernetes, &mut report).await?;
+    mesh(kubernetes, wanted, &mut report).await?;
+    secrets(kubernetes, wanted, &mut report).await?;
+    Ok(report)
+}
+
+async fn version(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Error> {
+    let version = kubernetes.version().await?;
+    if version < OLDEST {
+        let ((major, minor), (oldest_major, oldest_minor)) = (version, OLDEST);
+        report.failures.push(format!(
+            "the API server is {major}.{minor}; the stack needs {oldest_major}.{oldest_minor} or newer"
+        ));
+    }
+    Ok(())
+}
+
+/// The verbs that an installation uses on what it makes.
+const VERBS: [&str; 5] = ["get", "list", "create", "patch", "delete"];
+
+async fn rights(
+    kubernetes: &Kubernetes,
+    wanted: &Wanted,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let namespace = Some(wanted.namespace.as_str());
+    let mut needs = vec![(Kind::Pod, "list"), (Kind::PersistentVolumeClaim, "list")];
+    for kind in delete::KINDS.into_iter().chain([Kind::Secret]) {
+        needs.extend(VERBS.map(|verb| (kind, verb)));
+    }
+    let mut missing = Vec::new();
+    for (kind, verb) in needs {
+        if !kubernetes.may(verb, kind, namespace).await? {
+            missing.push(format!("{verb} {}", kind.names().3));
+        }
+    }
+    let readable = kubernetes.may("get", Kind::Namespace, namespace).await?;
+    if !readable {
+        missing.push("get namespaces".to_owned());
+    } else if kubernetes
+        .get(Kind::Namespace, "", &wanted.namespace)
+        .await?
+        .is_none()
+        && !kubernetes.may("create", Kind::Namespace, None).await?
+    {
+        report.failures.push(format!(
+            "namespace `{0}` is not there, and this user may not make it: `kubectl create namespace {0}` as \
+             somebody who may",
+            wanted.namespace
+        ));
+    }
+    if !missing.is_empty() {
+        report.failures.push(format!(
+            "this user may not {} in namespace `{}`; have a Role that allows it bound to the user",
+            missing.join(", "),
+            wanted.namespace
+        ));
+    }
+    Ok(())
+}
+
+async fn storage(
+    kubernetes: &Kubernetes,
+    wanted: &Wanted,
+    report: &mut Report,
+) -> Result<(), Error> {
+    if !kubernetes.may("list", Kind::StorageClass, None).await? {
+        report.warnings.push(
+            "this user may not list StorageClasses, so it is not known whether claims will be bound"
+                .to_owned(),
+        );
+        return Ok(());
+    }
+    let classes = kubernetes.list(Kind::StorageClass, "", "").await?;
+    let names: Vec<&str> = classes.iter().map(name_of).collect();
+    let known = if names.is_empty() {
+        "there is none; install a CSI driver".to_owned()
+    } else {
+        format!("there are `{}`", names.join("`, `"))
+    };
+    match &wanted.stack.storage_class {
+        Some(name) if !names.contains(&name.as_str()) => report.failures.push(format!(
+            "StorageClass `{name}` is not there: {known}; name one of them in `storageClass`"
+        )),
+        None if !classes.iter().any(is_default) => report.failures.push(format!(
+            "the cluster has no default StorageClass: {known}; name one in `storageClass` of stack.yaml, or \
+             with `--storage-class`"
+        )),
+        Some(_) | None => {}
+    }
+    Ok(())
+}
+
+fn is_default(class: &Value) -> bool {
+    let mark = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
+    class.pointer(mark).and_then(Value::as_str) == Some("true")
+}
+
+/// A machine whose network plugin is missing says so itself.
+async fn nodes(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Error> {
+    if !kubernetes.may("list", Kind::Node, None).await? {
+        return Ok(());
+    }
+    let nodes = kubernetes.list(Kind::Node, "", "").await?;
+    let conditions = |node: &Value| {
+        let conditions = node.pointer("/status/conditions");
+        conditions.and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+    if nodes.iter().any(|node| conditions(node).iter().any(ready)) {
+        return Ok(());
+    }
+    let why = nodes
+        .iter()
+        .flat_map(conditions)
+        .filter(|condition| condition["type"] == "Ready")
+        .find_map(|condition| condition["message"].as_str().map(str::to_owned))
+        .unwrap_or_else(|| "there is none".to_owned());
+    let remedy = if why.to_lowercase().contains("cni") {
+        "install a network plugin (CNI)"
+    } else {
+        "see `kubectl describe nodes`"
+    };
+    report
+        .failures
+        .push(format!("no node of the cluster is ready ({why}): {remedy}"));
+    Ok(())
+}
+
+async fn mesh(kubernetes: &Kubernetes, wanted: &Wanted, report: &mut Report) -> Result<(), Error> {
+    if wanted.stack.mesh == Mesh::Off || kubernetes.has_group("policy.linkerd.io").await? {
+        return Ok(());
+    }
+    report.warnings.push(
+        "Linkerd is not installed in this cluster: Pods start without its proxy, and what they say to each other \
+         is not encrypted; install it and restart the workloads (`kubectl rollout restart`), or say \
+         `--mesh off`"
+            .to_owned(),
+    );
+    Ok(())
+}
+
+/// Secrets that only the user can bring.
+async fn secrets(
+    kubernetes: &Kubernetes,
+    wanted: &Wanted,
+    report: &mut Report,
+) -> Result<(), Error> {
+    if !kubernetes.may("get", Kind::Secret, Some(&wanted.namespace)).await? {
+        return Ok(());
+    }
+    let pull = wanted.stack.image_pull_secrets.iter();
+    let named = pull
+        .map(|name| ("imagePullSecrets", name))
+        .chain(wanted.stack.temporal.tls_secret.iter().map(|name| ("temporal.tlsSecret", name)));
+    for (field, name) in named {
+        let found = kubernetes.get(Kind::Secret, &wanted.namespace, name).await?;
+        if found.is_none() {
+            report.failures.push(format!(
+                "Secret `{name}`, which `{field}` names, is not in namespace `{}`: make it, or correct the name",
+                wanted.namespace
+            ));
+        }
+    }
+    Ok(())
+}

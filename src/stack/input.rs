@@ -1,0 +1,587 @@
+//! What the user wants: `stack.yaml`, and the ConfigMaps of the original document, as one [`Stack`]. Pure: texts
+//! in, values or every problem out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use super::settings::{Given, Program};
+use crate::secret::Secret;
+
+/// `stack.yaml`. Everything has a default: an empty file is a whole stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(title = "stack.yaml")]
+pub struct Stack {
+    /// Where everything is made. The flag `--namespace` comes before it; without both it is the namespace of the
+    /// ConfigMaps, or else that of the kubeconfig's context.
+    pub namespace: Option<String>,
+    /// The Linkerd service mesh.
+    pub mesh: Mesh,
+    /// The StorageClass of all claims, such as `rook-ceph-block`. Without it the cluster's default one.
+    pub storage_class: Option<String>,
+    /// Secrets with which images are pulled; they must be there already.
+    pub image_pull_secrets: Vec<String>,
+    /// The Temporal API, its key store and its workers.
+    pub temporal: Temporal,
+    /// The IPFS nodes.
+    pub ipfs: Ipfs,
+    /// The IPFS Cluster peers, one for each IPFS node.
+    pub ipfs_cluster: IpfsCluster,
+    /// The database.
+    pub postgres: Postgres,
+    /// The message broker.
+    pub rabbitmq: Rabbitmq,
+}
+
+/// Whether Pods ask for the mesh's proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mesh {
+    /// They do. Where no Linkerd is installed this has no effect, and a warning says so.
+    #[default]
+    Linkerd,
+    /// They do not, even where the namespace asks for it.
+    Off,
+}
+
+/// The Temporal API, its key store and its workers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Temporal {
+    /// Image of all of them.
+    pub image: String,
+    /// Settings by the names of the environment variables, as in the ConfigMap `temporal-config`.
+    #[serde(deserialize_with = "texts")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub settings: Given,
+    /// Pods of the API.
+    pub replicas: u32,
+    /// How the API's Service is reached.
+    pub service_type: ServiceType,
+    /// A Secret of type `kubernetes.io/tls` for the API, where the settings name a certificate. Without it a
+    /// self-signed one is made.
+    pub tls_secret: Option<String>,
+    /// The queue workers to run. Without it all whose settings are complete.
+    pub workers: Option<Vec<Worker>>,
+    /// Whether the database takes TLS connections, so that the migration uses one. The stack's own takes none.
+    pub database_tls: bool,
+    /// Size of the claim that holds the key store.
+    pub storage: String,
+    /// What each Pod asks for.
+    pub resources: Resources,
+}
+
+impl Default for Temporal {
+    fn default() -> Self {
+        Self {
+            image: "rtradetech/temporal:v2.6.3".to_owned(),
+            settings: Given::new(),
+            replicas: 1,
+            service_type: ServiceType::ClusterIp,
+            tls_secret: None,
+            workers: None,
+            database_tls: false,
+            storage: "1Gi".to_owned(),
+            resources: Resources::of("50m", "128Mi", "512Mi"),
+        }
+    }
+}
+
+/// A queue of Temporal's, each with a worker of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Worker {
+    /// Pins on the IPFS node.
+    Pin,
+    /// Pins on IPFS Cluster.
+    Cluster,
+    /// Makes keys in krab.
+    KeyCreation,
+    /// Publishes IPNS records; needs `SERVICES_RTNS_KEY_NAME`, a key that is in krab already.
+    IpnsEntry,
+    /// Sends mail; needs `SENDGRID_API_KEY`.
+    EmailSend,
+}
+
+impl Worker {
+    /// All workers.
+    pub const ALL: [Self; 5] = [
+        Self::Pin,
+        Self::Cluster,
+        Self::KeyCreation,
+        Self::IpnsEntry,
+        Self::EmailSend,
+    ];
+
+    /// The name in objects and in `stack.yaml`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pin => "pin",
+            Self::Cluster => "cluster",
+            Self::KeyCreation => "key-creation",
+            Self::IpnsEntry => "ipns-entry",
+            Self::EmailSend => "email-send",
+        }
+    }
+
+    /// The program's sub-command.
+    pub const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Pin => &["queue", "ipfs", "pin"],
+            Self::Cluster => &["queue", "ipfs", "cluster"],
+            Self::KeyCreation => &["queue", "ipfs", "key-creation"],
+            Self::IpnsEntry => &["queue", "ipfs", "ipns-entry"],
+            Self::EmailSend => &["queue", "email-send"],
+        }
+    }
+
+    /// The setting without which it has nothing to do.
+    pub const fn needs(self) -> Option<&'static str> {
+        match self {
+            Self::Pin | Self::Cluster | Self::KeyCreation => None,
+            Self::IpnsEntry => Some("SERVICES_RTNS_KEY_NAME"),
+            Self::EmailSend => Some("SENDGRID_API_KEY"),
+        }
+    }
+}
+
+/// How a Service is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum ServiceType {
+    /// From inside the cluster only.
+    #[default]
+    #[serde(rename = "ClusterIP")]
+    ClusterIp,
+    /// On a port of every machine too.
+    NodePort,
+    /// Through a load balancer of the cloud too.
+    LoadBalancer,
+}
+
+impl ServiceType {
+    /// Kubernetes' word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+        }
+    }
+}
+
+/// The IPFS nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Ipfs {
+    /// Image of the node.
+    pub image: String,
+    /// Nodes, and peers of IPFS Cluster.
+    pub replicas: u32,
+    /// How strangers reach the swarm port 4001, the only one that is for them. Without it not at all.
+    pub swarm_service_type: Option<ServiceType>,
+    /// Size of each node's claim.
+    pub storage: String,
+    /// What each Pod asks for.
+    pub resources: Resources,
+}
+
+impl Default for Ipfs {
+    fn default() -> Self {
+        Self {
+            image: "ipfs/kubo:v0.36.0".to_owned(),
+            replicas: 3,
+            swarm_service_type: None,
+            storage: "100Gi".to_owned(),
+            resources: Resources::of("250m", "512Mi", "2Gi"),
+        }
+    }
+}
+
+/// The IPFS Cluster peers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct IpfsCluster {
+    /// Image of the peer.
+    pub image: String,
+    /// Settings by the names of the environment variables, as in the ConfigMap `ipfs-cluster-config`.
+    #[serde(deserialize_with = "texts")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub settings: Given,
+    /// Size of each peer's claim.
+    pub storage: String,
+    /// What each Pod asks for.
+    pub resources: Resources,
+}
+
+impl Default for IpfsCluster {
+    fn default() -> Self {
+        Self {
+            image: "ipfs/ipfs-cluster:v1.1.6".to_owned(),
+            settings: Given::new(),
+            storage: "5Gi".to_owned(),
+            resources: Resources::of("100m", "256Mi", "1Gi"),
+        }
+    }
+}
+
+/// The database.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Postgres {
+    /// Image of the server.
+    pub image: String,
+    /// Settings by the names of the environment variables, as in the ConfigMap `postgres-config`.
+    #[serde(deserialize_with = "texts")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub settings: Given,
+    /// Size of the claim.
+    pub storage: String,
+    /// What the Pod asks for.
+    pub resources: Resources,
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Self {
+            image: "postgres:17".to_owned(),
+            settings: Given::new(),
+            storage: "10Gi".to_owned(),
+            resources: Resources::of("100m", "256Mi", "1Gi"),
+        }
+    }
+}
+
+/// The message broker.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Rabbitmq {
+    /// Image of the server.
+    pub image: String,
+    /// Nodes: one for small sites, or an odd number, whose queues are replicated.
+    pub replicas: u32,
+    /// Size of each node's claim.
+    pub storage: String,
+    /// What each Pod asks for.
+    pub resources: Resources,
+}
+
+impl Default for Rabbitmq {
+    fn default() -> Self {
+        Self {
+            image: "rabbitmq:4.1-management".to_owned(),
+            replicas: 1,
+            storage: "5Gi".to_owned(),
+            resources: Resources::of("100m", "512Mi", "1Gi"),
+        }
+    }
+}
+
+/// What a Pod asks for, in Kubernetes' quantities.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Resources {
+    /// Processor time that it surely gets, such as `100m`.
+    pub cpu: String,
+    /// Memory that it surely gets, such as `256Mi`.
+    pub memory: String,
+    /// Memory beyond which it is ended.
+    pub memory_limit: String,
+}
+
+impl Resources {
+    fn of(cpu: &str, memory: &str, memory_limit: &str) -> Self {
+        Self {
+            cpu: cpu.to_owned(),
+            memory: memory.to_owned(),
+            memory_limit: memory_limit.to_owned(),
+        }
+    }
+}
+
+/// Something in the user's files that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which file.
+    pub file: String,
+    /// What is wrong, and what to write instead.
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.text)
+    }
+}
+
+/// A file, read.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its text, which may hold passwords.
+    pub text: Secret<String>,
+}
+
+/// Puts the files together; the error lists every problem.
+pub fn read(stack: Option<&File>, config_maps: &[File]) -> Result<Stack, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut result = match stack.map(parse) {
+        None => Stack::default(),
+        Some(Ok(stack)) => stack,
+        Some(Err(problem)) => {
+            problems.push(problem);
+            Stack::default()
+        }
+    };
+    if let Some(file) = stack {
+        problems.extend(result.problems().into_iter().map(|text| Problem {
+            file: file.name.clone(),
+            text,
+        }));
+    }
+    for file in config_maps {
+        match config_map(file) {
+            Ok(map) => problems.extend(map.put_into(&mut result)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() {
+        Ok(result)
+    } else {
+        Err(problems)
+    }
+}
+
+fn parse(file: &File) -> Result<Stack, Problem> {
+    if file.text.expose().trim().is_empty() {
+        return Ok(Stack::default());
+    }
+    serde_saphyr::from_str(file.text.expose()).map_err(|error| unreadable(file, &error))
+}
+
+/// The parser's picture of the place would show what stands there, which may be a password.
+fn unreadable(file: &File, error: &serde_saphyr::Error) -> Problem {
+    let whole = error.without_snippet().to_string();
+    let text = whole.lines().next().unwrap_or_default().to_owned();
+    Problem {
+        file: file.name.clone(),
+        text,
+    }
+}
+
+impl Stack {
+    /// Values of `stack.yaml` that no cluster would take, or that cannot be meant.
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut replicas = |field: &str, count: u32, odd: bool| {
+            if count == 0 {
+                problems.push(format!("`{field}`: is 0; write at least 1"));
+            } else if odd && count % 2 == 0 {
+                problems.push(format!(
+                    "`{field}`: is {count}; write 1, or an odd number such as 3: of an even number no \
+                     majority is left when half of them is cut off"
+                ));
+            }
+        };
+        replicas("temporal.replicas", self.temporal.replicas, false);
+        replicas("ipfs.replicas", self.ipfs.replicas, false);
+        replicas("rabbitmq.replicas", self.rabbitmq.replicas, true);
+        for (field, value) in self.quantities() {
+            if !is_quantity(value) {
+                problems.push(format!(
+                    "`{field}`: \"{value}\" is no quantity; write one such as `100m`, `512Mi` or `10Gi`"
+                ));
+            }
+        }
+        for (field, value) in [
+            ("temporal.image", &self.temporal.image),
+            ("ipfs.image", &self.ipfs.image),
+            ("ipfsCluster.image", &self.ipfs_cluster.image),
+            ("postgres.image", &self.postgres.image),
+            ("rabbitmq.image", &self.rabbitmq.image),
+        ] {
+            if value.trim() != value || value.is_empty() {
+                problems.push(format!("`{field}`: \"{value}\" is no image"));
+            }
+        }
+        let names = [
+            ("namespace", self.namespace.as_ref()),
+            ("storageClass", self.storage_class.as_ref()),
+            ("temporal.tlsSecret", self.temporal.tls_secret.as_ref()),
+        ];
+        for (field, name) in names {
+            if let Some(name) = name.filter(|name| !is_name(name)) {
+                problems.push(format!(
+                    "`{field}`: \"{name}\" is no name of a Kubernetes object; write lower case letters, \
+                     digits and dashes"
+                ));
+            }
+        }
+        problems
+    }
+
+    fn quantities(&self) -> Vec<(String, &str)> {
+        let storage = [
+            ("temporal", &self.temporal.storage),
+            ("ipfs", &self.ipfs.storage),
+            ("ipfsCluster", &self.ipfs_cluster.storage),
+            ("postgres", &self.postgres.storage),
+            ("rabbitmq", &self.rabbitmq.storage),
+        ]
+        .map(|(part, size)| (format!("{part}.storage"), size.as_str()));
+        let resources = [
+            ("temporal", &self.temporal.resources),
+            ("ipfs", &self.ipfs.resources),
+            ("ipfsCluster", &self.ipfs_cluster.resources),
+            ("postgres", &self.postgres.resources),
+            ("rabbitmq", &self.rabbitmq.resources),
+        ]
+        .into_iter()
+        .flat_map(|(part, it)| {
+            [
+                (format!("{part}.resources.cpu"), it.cpu.as_str()),
+                (format!("{part}.resources.memory"), &it.memory),
+                (format!("{part}.resources.memoryLimit"), &it.memory_limit),
+            ]
+        });
+        storage.into_iter().chain(resources).collect()
+    }
+
+    fn settings_mut(&mut self, program: Program) -> &mut Given {
+        match program {
+            Program::Temporal => &mut self.temporal.settings,
+            Program::IpfsCluster => &mut self.ipfs_cluster.settings,
+            Program::Postgres => &mut self.postgres.settings,
+        }
+    }
+}
+
+/// A Kubernetes quantity above zero: digits, perhaps with a fraction, and a unit.
+fn is_quantity(text: &str) -> bool {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    const UNITS: [&str; 15] = [
+        "", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "u",
+    ];
+    let number: Result<f64, _> = digits.parse();
+    UNITS.contains(&unit)
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && number.is_ok_and(|number| number > 0.0)
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=253).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+/// A ConfigMap of the document, by its name.
+struct ConfigMap {
+    file: String,
+    program: Program,
+    namespace: Option<String>,
+    data: Given,
+}
+
+/// The names that the document gives its ConfigMaps.
+const CONFIG_MAPS: [(&str, Program); 3] = [
+    ("temporal-config", Program::Temporal),
+    ("ipfs-cluster-config", Program::IpfsCluster),
+    ("postgres-config", Program::Postgres),
+];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawConfigMap {
+    api_version: String,
+    kind: String,
+    metadata: RawMetadata,
+    #[serde(default, deserialize_with = "texts")]
+    data: Given,
+}
+
+#[derive(Deserialize)]
+struct RawMetadata {
+    name: String,
+    namespace: Option<String>,
+}
+
+fn config_map(file: &File) -> Result<ConfigMap, Problem> {
+    let problem = |text: String| Problem {
+        file: file.name.clone(),
+        text,
+    };
+    let text = file.text.expose();
+    // the document prints one of them with a space in front of its first line
+    let parsed: Result<RawConfigMap, _> = serde_saphyr::from_str(text)
+        .or_else(|error| serde_saphyr::from_str(text.trim_start()).map_err(|_| error));
+    let raw = parsed.map_err(|error| unreadable(file, &error))?;
+    if raw.kind != "ConfigMap" || raw.api_version != "v1" {
+        return Err(problem(format!(
+            "is a {} of {}; name files with a ConfigMap of v1 here",
+            raw.kind, raw.api_version
+        )));
+    }
+    let known = CONFIG_MAPS.iter().find(|(name, _)| *name == raw.metadata.name);
+    let Some((_, program)) = known else {
+        return Err(problem(format!(
+            "`metadata.name` is \"{}\"; it must be `temporal-config`, `ipfs-cluster-config` or \
+             `postgres-config`",
+            raw.metadata.name
+        )));
+    };
+    Ok(ConfigMap {
+        file: file.name.clone(),
+        program: *program,
+        namespace: raw.metadata.namespace,
+        data: raw.data,
+    })
+}
+
+impl ConfigMap {
+    fn put_into(self, stack: &mut Stack) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut problem = |text: String| {
+            problems.push(Problem {
+                file: self.file.clone(),
+                text,
+            });
+        };
+        if let Some(namespace) = self.namespace {
+            match &stack.namespace {
+                Some(other) if *other != namespace => problem(format!(
+                    "`metadata.namespace` is \"{namespace}\", and elsewhere it is \"{other}\"; write the \
+                     same in both"
+                )),
+                _ => stack.namespace = Some(namespace),
+            }
+        }
+        let settings = stack.settings_mut(self.program);
+        for (name, value) in self.data {
+            match settings.get(&name) {
+                Some(other) if *other != value => problem(format!(
+                    "`{name}` has another value elsewhere; write it in one place"
+                )),
+                _ => _ = settings.insert(name, value),
+            }
+        }
+        problems
+    }
+}
+
+/// A map of texts. Numbers and yes or no without quotes are taken for what is written.
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Given, D::Error> {
+    // a key with nothing behind it has no value
+    let raw: Option<BTreeMap<String, Option<String>>> = Deserialize::deserialize(deserializer)?;
+    Ok(raw
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(name, value)| (name, Secret::new(value.unwrap_or_default())))
+        .collect())
+}

@@ -1,0 +1,92 @@
+//! IPFS Cluster: a peer for each IPFS node. Peers on different machines do not hear each other's
+//! announcements, so the first one has a name that is known beforehand, and the others start by calling it.
+
+use serde_json::json;
+
+use super::pod::{Pods, container, environment_from, pod_name, ports, probes};
+use super::{Component, Context, Face, Object, Phase, config_map, ipfs, service};
+use crate::stack::wanted::{CLUSTER_CONFIG, CLUSTER_SECRETS, FIRST_PEER};
+
+const COMPONENT: Component = Component::IpfsCluster;
+const PORTS: [(&str, u16, &str); 3] = [
+    ("cluster-swarm", 9096, "TCP"),
+    ("cluster-udp", 9096, "UDP"),
+    ("api-http", 9094, "TCP"),
+];
+/// The user of the image and its group `users`.
+const USER: (u32, u32) = (1000, 100);
+/// The Service with the peers' own names.
+const PEERS: &str = "ipfs-cluster";
+
+/// The name of the Service, and the port.
+pub const ADDRESS: (&str, u16) = ("ipfs-cluster-service", 9094);
+
+pub(super) fn objects(context: Context<'_>) -> Vec<Object> {
+    let api = &[("api-http", 9094, "TCP")];
+    let settings = &context.environment.cluster;
+    vec![
+        config_map(context, CLUSTER_CONFIG, COMPONENT, settings),
+        service(context, PEERS, COMPONENT, Face::Headless, &PORTS),
+        service(context, ADDRESS.0, COMPONENT, Face::Inside, api),
+        stateful_set(context),
+    ]
+}
+
+fn stateful_set(context: Context<'_>) -> Object {
+    let part = &context.stack.ipfs_cluster;
+    let settings = &context.environment.cluster;
+    let mut peer = container("ipfs-cluster", &part.image, &part.resources);
+    peer["command"] = json!(["sh", "-c", script(context)]);
+    peer["envFrom"] = environment_from(CLUSTER_CONFIG, CLUSTER_SECRETS);
+    peer["env"] = json!([pod_name()]);
+    peer["ports"] = ports(&PORTS);
+    peer["volumeMounts"] = json!([
+        { "name": "data", "mountPath": "/data/ipfs-cluster" },
+        { "name": "first-peer", "mountPath": "/first-peer", "readOnly": true },
+    ]);
+    // the one route that asks for no credentials, even where they are set
+    let ready = json!({ "httpGet": { "path": "/health", "port": "api-http" } });
+    probes(&mut peer, &ready);
+    let pods = Pods {
+        component: COMPONENT,
+        phase: Phase::Stores,
+        fingerprint: context.fingerprints(settings, &[CLUSTER_SECRETS, FIRST_PEER]),
+        user: Some(USER),
+        grace: 60,
+        containers: vec![peer],
+        init_containers: Vec::new(),
+        volumes: vec![json!({ "name": "first-peer", "secret": { "secretName": FIRST_PEER } })],
+    };
+    let replicas = context.stack.ipfs.replicas;
+    pods.stateful_set(context, PEERS, replicas, &[("data", &part.storage)])
+}
+
+/// What a Pod's own number decides: its name, its IPFS node, and whether it is the first peer. Only the first one
+/// gets the known key, which no two peers may share. Settings of the user win where it is not the number's
+/// business.
+pub fn script(context: Context<'_>) -> String {
+    let namespace = context.namespace;
+    let mut lines = vec![
+        "set -eu".to_owned(),
+        "number=${POD_NAME##*-}".to_owned(),
+        "export CLUSTER_PEERNAME=\"$POD_NAME\"".to_owned(),
+    ];
+    if context.environment.own.ipfs {
+        let node = format!("/dns4/ipfs-$number.{}.{namespace}.svc/tcp/5001", ipfs::NODES);
+        lines.push(format!("export CLUSTER_IPFSHTTP_NODEMULTIADDRESS={node}"));
+        lines.push(format!("export CLUSTER_IPFSPROXY_NODEMULTIADDRESS={node}"));
+    }
+    lines.extend([
+        "if [ \"$number\" = 0 ]; then".to_owned(),
+        "  CLUSTER_ID=$(cat /first-peer/CLUSTER_ID)".to_owned(),
+        "  CLUSTER_PRIVATEKEY=$(cat /first-peer/CLUSTER_PRIVATEKEY)".to_owned(),
+        "  export CLUSTER_ID CLUSTER_PRIVATEKEY".to_owned(),
+        "  exec /usr/local/bin/entrypoint.sh daemon".to_owned(),
+        "fi".to_owned(),
+        format!(
+            "exec /usr/local/bin/entrypoint.sh daemon --bootstrap \
+             \"/dns4/{PEERS}-0.{PEERS}.{namespace}.svc/tcp/9096/p2p/$(cat /first-peer/CLUSTER_ID)\""
+        ),
+    ]);
+    lines.join("\n")
+}

@@ -1,0 +1,336 @@
+//! The objects of the stack, as the API takes them. Pure: the same input gives the same objects.
+//!
+//! They are written as JSON, which reads like the manifests that people know; the server checks every field
+//! of them strictly. One file for each part of the stack; here is what they share.
+
+pub mod cluster;
+pub mod ipfs;
+pub mod pod;
+pub mod postgres;
+pub mod rabbitmq;
+pub mod temporal;
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::MANAGER;
+use super::input::{Stack, Worker};
+use super::secrets::{self, Values};
+use super::wanted::{Environment, SALT_KEY, STACK_SECRET};
+use crate::kubernetes::{Kind, name_of};
+
+/// What belongs together: a program with its settings, Service and storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Component {
+    /// What all others need.
+    Stack,
+    /// The database.
+    Postgres,
+    /// The message broker.
+    Rabbitmq,
+    /// The IPFS nodes.
+    Ipfs,
+    /// The IPFS Cluster peers.
+    IpfsCluster,
+    /// What makes the tables.
+    Migrate,
+    /// The key store.
+    Krab,
+    /// The REST API.
+    Api,
+    /// A worker on a queue.
+    Worker(Worker),
+}
+
+impl Component {
+    /// The name in labels, and of its workload.
+    pub fn name(self) -> String {
+        match self {
+            Self::Stack => "stack".to_owned(),
+            Self::Postgres => "postgres".to_owned(),
+            Self::Rabbitmq => "rabbitmq".to_owned(),
+            Self::Ipfs => "ipfs".to_owned(),
+            Self::IpfsCluster => "ipfs-cluster".to_owned(),
+            Self::Migrate => "temporal-migrate".to_owned(),
+            Self::Krab => "temporal-krab".to_owned(),
+            Self::Api => "temporal-api".to_owned(),
+            Self::Worker(worker) => format!("temporal-queue-{}", worker.name()),
+        }
+    }
+
+    /// The label `app`, as the original's objects had it.
+    const fn app(self) -> &'static str {
+        match self {
+            Self::Stack | Self::Migrate | Self::Krab | Self::Api | Self::Worker(_) => "temporal",
+            Self::Postgres => "postgres",
+            Self::Rabbitmq => "rabbitmq",
+            Self::Ipfs => "ipfs",
+            Self::IpfsCluster => "ipfs-cluster",
+        }
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+/// The steps of an installation; each waits until everything before it is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Settings, names and rules.
+    Settings,
+    /// Database, broker, IPFS and IPFS Cluster.
+    Stores,
+    /// The tables, which no other program of the stack makes.
+    Migration,
+    /// krab, which the API and some workers ask when they start.
+    KeyStore,
+    /// The API and the workers.
+    Temporal,
+}
+
+impl Phase {
+    /// All phases, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Settings,
+        Self::Stores,
+        Self::Migration,
+        Self::KeyStore,
+        Self::Temporal,
+    ];
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Settings => "settings",
+            Self::Stores => "stores",
+            Self::Migration => "migration",
+            Self::KeyStore => "key store",
+            Self::Temporal => "temporal",
+        })
+    }
+}
+
+/// One object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// Its kind.
+    pub kind: Kind,
+    /// When it is made.
+    pub phase: Phase,
+    /// Whose it is.
+    pub component: Component,
+    /// All of it.
+    pub body: Value,
+}
+
+impl Object {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        name_of(&self.body)
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`", self.kind.word(), self.name())
+    }
+}
+
+/// What objects are made from.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// What the user wants.
+    pub stack: &'a Stack,
+    /// Where.
+    pub namespace: &'a str,
+    /// The settings of the programs.
+    pub environment: &'a Environment,
+    /// Passwords and keys.
+    pub values: &'a Values,
+}
+
+/// All objects but Namespace and Secrets, in the order in which they are made.
+pub fn all(context: Context<'_>) -> Vec<Object> {
+    let mut objects = vec![policy(context, Component::Stack, &json!([from_stack()]))];
+    if context.environment.own.postgres {
+        objects.extend(postgres::objects(context));
+    }
+    if context.environment.own.rabbitmq {
+        objects.extend(rabbitmq::objects(context));
+    }
+    if context.environment.own.ipfs {
+        objects.extend(ipfs::objects(context));
+    }
+    if context.environment.own.cluster {
+        objects.extend(cluster::objects(context));
+    }
+    objects.extend(temporal::objects(context));
+    objects.sort_by_key(|object| object.phase);
+    objects
+}
+
+/// The labels by which Pods of a component are found. They never change: the API lets no selector be changed.
+pub fn selector(component: Component) -> Value {
+    json!({
+        "app.kubernetes.io/part-of": MANAGER,
+        "app.kubernetes.io/component": component.name(),
+    })
+}
+
+/// The labels of everything that we make.
+pub fn labels(component: Component) -> Value {
+    json!({
+        "app": component.app(),
+        "app.kubernetes.io/component": component.name(),
+        "app.kubernetes.io/managed-by": MANAGER,
+        "app.kubernetes.io/part-of": MANAGER,
+    })
+}
+
+/// The label selector for everything that we made.
+pub fn ours() -> String {
+    format!("app.kubernetes.io/managed-by={MANAGER},app.kubernetes.io/part-of={MANAGER}")
+}
+
+/// Did we make this object of the API?
+pub fn is_ours(object: &Value) -> bool {
+    let label = object.pointer("/metadata/labels/app.kubernetes.io~1managed-by");
+    label.and_then(Value::as_str) == Some(MANAGER)
+}
+
+/// An object of ours with a name and labels.
+pub(crate) fn object(kind: Kind, name: &str, component: Component, namespace: &str) -> Value {
+    let mut object = json!({
+        "apiVersion": kind.api_version(),
+        "kind": kind.word(),
+        "metadata": { "name": name, "labels": labels(component) },
+    });
+    if kind.is_namespaced() {
+        object["metadata"]["namespace"] = namespace.into();
+    }
+    object
+}
+
+/// The Namespace, for where there is none yet.
+pub fn namespace(name: &str) -> Value {
+    object(Kind::Namespace, name, Component::Stack, name)
+}
+
+/// A Secret without values.
+pub fn secret(name: &str, component: Component, namespace: &str) -> Value {
+    object(Kind::Secret, name, component, namespace)
+}
+
+/// A ConfigMap.
+fn config_map(
+    context: Context<'_>,
+    name: &str,
+    component: Component,
+    data: &std::collections::BTreeMap<String, String>,
+) -> Object {
+    let mut body = object(Kind::ConfigMap, name, component, context.namespace);
+    body["data"] = json!(data);
+    Object {
+        kind: Kind::ConfigMap,
+        phase: Phase::Settings,
+        component,
+        body,
+    }
+}
+
+/// How a Service gives out addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Face {
+    /// Those of the Pods, each under its own name, ready or not: they must find each other to become ready.
+    Headless,
+    /// One of its own.
+    Inside,
+    /// That, and from outside the cluster.
+    Typed(super::input::ServiceType),
+}
+
+/// A Service; each port has the name, the number and the protocol of a port that a container really has.
+fn service(
+    context: Context<'_>,
+    name: &str,
+    component: Component,
+    face: Face,
+    ports: &[(&str, u16, &str)],
+) -> Object {
+    let mut body = object(Kind::Service, name, component, context.namespace);
+    let ports: Vec<Value> = ports
+        .iter()
+        .map(|(name, port, protocol)| {
+            json!({ "name": name, "port": port, "targetPort": name, "protocol": protocol })
+        })
+        .collect();
+    body["spec"] = json!({ "selector": selector(component), "ports": ports });
+    match face {
+        Face::Headless => {
+            body["spec"]["clusterIP"] = "None".into();
+            body["spec"]["publishNotReadyAddresses"] = true.into();
+        }
+        Face::Inside => body["spec"]["type"] = "ClusterIP".into(),
+        Face::Typed(kind) => body["spec"]["type"] = kind.word().into(),
+    }
+    if let Some(opaque) = pod::opaque_ports(context, component) {
+        body["metadata"]["annotations"] = opaque;
+    }
+    Object {
+        kind: Kind::Service,
+        phase: Phase::Settings,
+        component,
+        body,
+    }
+}
+
+/// Pods of this stack in this namespace.
+fn from_stack() -> Value {
+    json!({
+        "from": [{ "podSelector": { "matchLabels": { "app.kubernetes.io/part-of": MANAGER } } }],
+    })
+}
+
+/// Who may connect to Pods of a component ([`Component::Stack`] means all). Rules only ever allow: without any,
+/// everybody may.
+fn policy(context: Context<'_>, component: Component, ingress: &Value) -> Object {
+    let mut body = object(
+        Kind::NetworkPolicy,
+        &component.name(),
+        component,
+        context.namespace,
+    );
+    let pods = match component {
+        Component::Stack => json!({ "app.kubernetes.io/part-of": MANAGER }),
+        other => selector(other),
+    };
+    body["spec"] = json!({
+        "podSelector": { "matchLabels": pods },
+        "policyTypes": ["Ingress"],
+        "ingress": ingress,
+    });
+    Object {
+        kind: Kind::NetworkPolicy,
+        phase: Phase::Settings,
+        component,
+        body,
+    }
+}
+
+impl Context<'_> {
+    /// Differs whenever one of these settings does; see [`secrets::fingerprint`].
+    fn fingerprints(
+        self,
+        config: &std::collections::BTreeMap<String, String>,
+        secrets: &[&str],
+    ) -> String {
+        let salt = secrets::known(self.values, STACK_SECRET, SALT_KEY);
+        let data = secrets.iter().filter_map(|name| self.values.get(name));
+        secrets::fingerprint(salt, config.iter(), data.flatten())
+    }
+}

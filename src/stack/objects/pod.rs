@@ -1,0 +1,251 @@
+//! What all Pods of the stack share: the mesh, the hash of their settings, and what they are not allowed.
+
+use serde_json::{Value, json};
+
+use super::{Component, Context, Kind, Object, Phase, labels, object, selector};
+use crate::stack::input::{Mesh, Resources};
+
+/// The annotation that changes with a Pod's settings.
+const SETTINGS: &str = "temporal-stack/settings";
+
+/// What one workload differs in from others.
+pub(super) struct Pods {
+    pub(super) component: Component,
+    pub(super) phase: Phase,
+    /// Differs whenever the Pods must be made anew.
+    pub(super) fingerprint: String,
+    /// User and group of the image's program; `None` for one that we do not know.
+    pub(super) user: Option<(u32, u32)>,
+    /// How long a Pod may take to end.
+    pub(super) grace: u32,
+    pub(super) containers: Vec<Value>,
+    pub(super) init_containers: Vec<Value>,
+    pub(super) volumes: Vec<Value>,
+}
+
+impl Pods {
+    /// The Pod template.
+    fn template(self, context: Context<'_>) -> Value {
+        let mut annotations = mesh(context, self.component);
+        annotations[SETTINGS] = self.fingerprint.into();
+        let mut security = json!({ "seccompProfile": { "type": "RuntimeDefault" } });
+        if let Some((user, group)) = self.user {
+            security["runAsNonRoot"] = true.into();
+            security["runAsUser"] = user.into();
+            security["runAsGroup"] = group.into();
+            security["fsGroup"] = group.into();
+            security["fsGroupChangePolicy"] = "OnRootMismatch".into();
+        }
+        let mut spec = json!({
+            // Services named like a program's settings would become settings of it
+            "enableServiceLinks": false,
+            "automountServiceAccountToken": false,
+            "terminationGracePeriodSeconds": self.grace,
+            "securityContext": security,
+            "topologySpreadConstraints": [{
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": { "matchLabels": selector(self.component) },
+            }],
+            "containers": self.containers,
+        });
+        if !self.init_containers.is_empty() {
+            spec["initContainers"] = self.init_containers.into();
+        }
+        if !self.volumes.is_empty() {
+            spec["volumes"] = self.volumes.into();
+        }
+        let pull = &context.stack.image_pull_secrets;
+        if !pull.is_empty() {
+            let names: Vec<Value> = pull.iter().map(|name| json!({ "name": name })).collect();
+            spec["imagePullSecrets"] = names.into();
+        }
+        json!({
+            "metadata": { "labels": labels(self.component), "annotations": annotations },
+            "spec": spec,
+        })
+    }
+
+    /// Pods with names and, for each claim (name and size), storage of their own.
+    pub(super) fn stateful_set(
+        self,
+        context: Context<'_>,
+        service: &str,
+        replicas: u32,
+        claims: &[(&str, &str)],
+    ) -> Object {
+        let (component, phase) = (self.component, self.phase);
+        let name = component.name();
+        let mut body = object(Kind::StatefulSet, &name, component, context.namespace);
+        let claims: Vec<Value> = claims
+            .iter()
+            .map(|(name, size)| claim(context, component, name, size))
+            .collect();
+        body["spec"] = json!({
+            "serviceName": service,
+            "replicas": replicas,
+            // they find each other by name, and each may need the others to become ready
+            "podManagementPolicy": "Parallel",
+            "selector": { "matchLabels": selector(component) },
+            "template": self.template(context),
+            "volumeClaimTemplates": claims,
+        });
+        Object {
+            kind: Kind::StatefulSet,
+            phase,
+            component,
+            body,
+        }
+    }
+
+    /// Pods that are all the same.
+    pub(super) fn deployment(self, context: Context<'_>, replicas: u32) -> Object {
+        let (component, phase) = (self.component, self.phase);
+        let name = component.name();
+        let mut body = object(Kind::Deployment, &name, component, context.namespace);
+        body["spec"] = json!({
+            "replicas": replicas,
+            "selector": { "matchLabels": selector(component) },
+            "template": self.template(context),
+        });
+        Object {
+            kind: Kind::Deployment,
+            phase,
+            component,
+            body,
+        }
+    }
+
+    /// A Pod that ends.
+    pub(super) fn job(self, context: Context<'_>, name: &str) -> Object {
+        let (component, phase) = (self.component, self.phase);
+        let mut body = object(Kind::Job, name, component, context.namespace);
+        let mut template = self.template(context);
+        template["spec"]["restartPolicy"] = "OnFailure".into();
+        body["spec"] = json!({
+            "backoffLimit": 10,
+            "activeDeadlineSeconds": 1800,
+            "template": template,
+        });
+        Object {
+            kind: Kind::Job,
+            phase,
+            component,
+            body,
+        }
+    }
+}
+
+fn claim(context: Context<'_>, component: Component, name: &str, size: &str) -> Value {
+    let mut claim = json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": { "name": name, "labels": labels(component) },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": { "requests": { "storage": size } },
+        },
+    });
+    if let Some(class) = &context.stack.storage_class {
+        claim["spec"]["storageClassName"] = class.as_str().into();
+    }
+    claim
+}
+
+/// A container that is allowed nothing special.
+pub(super) fn container(name: &str, image: &str, resources: &Resources) -> Value {
+    json!({
+        "name": name,
+        "image": image,
+        "resources": {
+            "requests": { "cpu": resources.cpu, "memory": resources.memory },
+            "limits": { "memory": resources.memory_limit },
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": { "drop": ["ALL"] },
+        },
+    })
+}
+
+/// The ports of a container.
+pub(super) fn ports(ports: &[(&str, u16, &str)]) -> Value {
+    ports
+        .iter()
+        .map(|(name, port, protocol)| {
+            json!({ "name": name, "containerPort": port, "protocol": protocol })
+        })
+        .collect()
+}
+
+/// Environment from a ConfigMap and, winning over it, from a Secret.
+pub(super) fn environment_from(config_map: &str, secret: &str) -> Value {
+    json!([{ "configMapRef": { "name": config_map } }, { "secretRef": { "name": secret } }])
+}
+
+/// The Pod's own name, as a variable.
+pub(super) fn pod_name() -> Value {
+    json!({ "name": "POD_NAME", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } })
+}
+
+/// Asks often while the Pod starts, and seldom later.
+pub(super) fn probes(container: &mut Value, ready: &Value) {
+    let with = |period: u32, failures: u32| {
+        let mut probe = ready.clone();
+        probe["periodSeconds"] = period.into();
+        probe["timeoutSeconds"] = 5.into();
+        probe["failureThreshold"] = failures.into();
+        probe
+    };
+    container["startupProbe"] = with(3, 100);
+    container["readinessProbe"] = with(10, 3);
+}
+
+/// The annotations by which Linkerd's injector decides.
+fn mesh(context: Context<'_>, component: Component) -> Value {
+    if context.stack.mesh == Mesh::Off {
+        // a namespace may ask for the proxy on its own
+        return json!({ "linkerd.io/inject": "disabled" });
+    }
+    let mut annotations = opaque_ports(context, component).unwrap_or_else(|| json!({}));
+    annotations["linkerd.io/inject"] = "enabled".into();
+    match component {
+        Component::Ipfs => {
+            // strangers of the swarm have no mesh, and bring their own encryption
+            annotations["config.linkerd.io/skip-inbound-ports"] = "4001".into();
+            annotations["config.linkerd.io/skip-outbound-ports"] = "4001".into();
+        }
+        Component::Migrate => {
+            // a proxy that is an ordinary container would keep the Job's Pod running for ever
+            annotations["config.linkerd.io/proxy-enable-native-sidecar"] = "true".into();
+        }
+        Component::Stack
+        | Component::Postgres
+        | Component::Rabbitmq
+        | Component::IpfsCluster
+        | Component::Krab
+        | Component::Api
+        | Component::Worker(_) => {}
+    }
+    annotations
+}
+
+/// Ports whose protocol the proxy must not guess: there the server speaks first, or both wait. The list takes
+/// the place of Linkerd's own, and stands on Pods and Services alike.
+pub(super) fn opaque_ports(context: Context<'_>, component: Component) -> Option<Value> {
+    const OPAQUE: &str = "3999,4001,4369,5432,5672,9096,25672";
+    let speaks = match component {
+        Component::Stack => false,
+        Component::Postgres
+        | Component::Rabbitmq
+        | Component::Ipfs
+        | Component::IpfsCluster
+        | Component::Migrate
+        | Component::Krab
+        | Component::Api
+        | Component::Worker(_) => true,
+    };
+    (speaks && context.stack.mesh == Mesh::Linkerd)
+        .then(|| json!({ "config.linkerd.io/opaque-ports": OPAQUE }))
+}

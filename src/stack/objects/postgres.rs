@@ -1,0 +1,50 @@
+//! `PostgreSQL`: one server with one claim. Two of them behind one Service, as the original had, would each hold
+//! half of the data.
+
+use serde_json::{Value, json};
+
+use super::pod::{Pods, container, environment_from, ports, probes};
+use super::{Component, Context, Face, Object, Phase, config_map, service};
+use crate::stack::wanted::{POSTGRES_CONFIG, POSTGRES_SECRETS};
+
+const COMPONENT: Component = Component::Postgres;
+const PORTS: [(&str, u16, &str); 1] = [("postgres", 5432, "TCP")];
+/// The user of the official image.
+const USER: (u32, u32) = (999, 999);
+
+/// The name of the Service, and the port.
+pub const ADDRESS: (&str, u16) = ("postgres", 5432);
+
+pub(super) fn objects(context: Context<'_>) -> Vec<Object> {
+    let settings = &context.environment.postgres;
+    vec![
+        config_map(context, POSTGRES_CONFIG, COMPONENT, settings),
+        service(context, ADDRESS.0, COMPONENT, Face::Inside, &PORTS),
+        stateful_set(context),
+    ]
+}
+
+fn stateful_set(context: Context<'_>) -> Object {
+    let part = &context.stack.postgres;
+    let mut server = container("postgres", &part.image, &part.resources);
+    server["envFrom"] = environment_from(POSTGRES_CONFIG, POSTGRES_SECRETS);
+    server["ports"] = ports(&PORTS);
+    server["volumeMounts"] =
+        json!([{ "name": "data", "mountPath": "/var/lib/postgresql/data" }]);
+    // while it makes a new database, a temporary server answers on its Unix socket only
+    let ready = json!({ "exec": { "command": [
+        "sh", "-c", "exec pg_isready -h 127.0.0.1 -U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\"",
+    ] } });
+    probes(&mut server, &ready);
+    let pods = Pods {
+        component: COMPONENT,
+        phase: Phase::Stores,
+        fingerprint: context.fingerprints(&context.environment.postgres, &[POSTGRES_SECRETS]),
+        user: Some(USER),
+        grace: 120,
+        containers: vec![server],
+        init_containers: Vec::<Value>::new(),
+        volumes: Vec::new(),
+    };
+    pods.stateful_set(context, ADDRESS.0, 1, &[("data", &part.storage)])
+}

@@ -1,0 +1,377 @@
+//! Passwords and keys: which ones there are, and what each becomes. A value that is in the cluster is kept, a
+//! missing one is made, and one that the user gives must not contradict what data were written with.
+//!
+//! Pure but for the randomness, which the caller hands in. No value can be printed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use ring::rand::SecureRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::objects::{self, Component};
+use crate::secret::Secret;
+
+/// The values of one Secret.
+pub type Data = BTreeMap<String, Secret<String>>;
+
+/// The values of all Secrets, by name.
+pub type Values = BTreeMap<&'static str, Data>;
+
+/// A Secret that the stack needs.
+pub struct Wanted {
+    /// Its name.
+    pub name: &'static str,
+    /// Whose it is.
+    pub component: Component,
+    /// Kubernetes' type, where it is not the plain one.
+    pub kind: Option<&'static str>,
+    /// Its keys, in an order in which each needs only earlier ones.
+    pub keys: Vec<(String, Source)>,
+}
+
+/// Where a value comes from.
+pub enum Source {
+    /// The user gives it.
+    Given(Secret<String>, Change),
+    /// It is made once, with the values before it at hand, and then kept.
+    Made(Box<Make>),
+    /// It follows from the values before it.
+    Derived(Box<Derive>),
+}
+
+/// Makes a value that is kept.
+pub type Make = dyn Fn(&Values, &dyn SecureRandom) -> Result<Secret<String>, Error>;
+/// Computes a value from others.
+pub type Derive = dyn Fn(&Values) -> Secret<String>;
+
+/// What it means when the user gives another value than the one in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The new one counts.
+    Replace,
+    /// Data were written with the old one. The text says what to do.
+    Refuse(&'static str),
+}
+
+/// A Secret as the cluster has it.
+#[derive(Clone, Debug)]
+pub struct Existing {
+    /// We made it.
+    pub ours: bool,
+    /// Its version.
+    pub resource_version: String,
+    /// Its values, decoded. A key whose bytes are no text is `None`.
+    pub data: BTreeMap<String, Option<Secret<String>>>,
+}
+
+impl Existing {
+    /// Reads an object of the API.
+    pub fn of(object: &Value) -> Self {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        let decode = |value: &Value| {
+            let bytes = BASE64.decode(value.as_str()?).ok()?;
+            String::from_utf8(bytes).ok().map(Secret::new)
+        };
+        let data = object.get("data").and_then(Value::as_object);
+        Self {
+            ours: objects::is_ours(object),
+            resource_version: text("/metadata/resourceVersion")
+                .unwrap_or_default()
+                .to_owned(),
+            data: data
+                .into_iter()
+                .flatten()
+                .map(|(key, value)| (key.clone(), decode(value)))
+                .collect(),
+        }
+    }
+}
+
+/// What has to be written so that a Secret is complete.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Make it. If somebody else was faster, everything has to be resolved again.
+    Create {
+        /// The whole object.
+        object: Secret<Value>,
+        /// Its name.
+        name: &'static str,
+    },
+    /// Put keys into it, if it is still the version that was read.
+    Update {
+        /// The change.
+        patch: Secret<Value>,
+        /// Its name.
+        name: &'static str,
+        /// The keys, for people.
+        keys: Vec<String>,
+    },
+}
+
+/// Why there is no value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The user gives another value than the one that data were written with.
+    #[error("Secret `{secret}` has another `{key}` than the settings: {remedy}")]
+    Contradiction {
+        /// The Secret.
+        secret: &'static str,
+        /// The key.
+        key: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A Secret that somebody else made lacks a key.
+    #[error(
+        "Secret `{secret}` was not made by temporal-stack and lacks the key `{key}`: add the key, or \
+         delete the Secret to have it made"
+    )]
+    Incomplete {
+        /// The Secret.
+        secret: &'static str,
+        /// The key.
+        key: String,
+    },
+    /// A value is not text.
+    #[error("Secret `{secret}` has a `{key}` that is no text: write one that is")]
+    NoText {
+        /// The Secret.
+        secret: &'static str,
+        /// The key.
+        key: String,
+    },
+    /// The system has no random numbers.
+    #[error("the system gives no random numbers")]
+    NoRandom,
+    /// A certificate could not be made.
+    #[error("make a certificate for the API: {0}")]
+    Certificate(String),
+}
+
+/// Resolves every value; the error lists all that stand in the way.
+pub fn resolve(
+    wanted: &[Wanted],
+    existing: &BTreeMap<String, Existing>,
+    namespace: &str,
+    random: &dyn SecureRandom,
+) -> Result<(Values, Vec<Write>), Vec<Error>> {
+    let mut values = Values::new();
+    let mut writes = Vec::new();
+    let mut errors = Vec::new();
+    for secret in wanted {
+        let found = existing.get(secret.name);
+        let mut changed = Data::new();
+        for (key, source) in &secret.keys {
+            match value(secret.name, key, source, found, &values, random) {
+                Ok((value, differs)) => {
+                    if differs {
+                        changed.insert(key.clone(), value.clone());
+                    }
+                    values
+                        .entry(secret.name)
+                        .or_default()
+                        .insert(key.clone(), value);
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        if !changed.is_empty() || found.is_none() {
+            writes.push(write(secret, found, &changed, namespace));
+        }
+    }
+    if errors.is_empty() {
+        Ok((values, writes))
+    } else {
+        Err(errors)
+    }
+}
+
+/// A key's value, and whether the cluster has another one or none.
+fn value(
+    secret: &'static str,
+    key: &str,
+    source: &Source,
+    found: Option<&Existing>,
+    values: &Values,
+    random: &dyn SecureRandom,
+) -> Result<(Secret<String>, bool), Error> {
+    let has = match found.and_then(|found| found.data.get(key)) {
+        Some(None) => {
+            return Err(Error::NoText {
+                secret,
+                key: key.to_owned(),
+            });
+        }
+        Some(Some(value)) => Some(value),
+        None => None,
+    };
+    let wants = match (source, has) {
+        (Source::Given(given, Change::Refuse(remedy)), Some(has)) if given != has => {
+            return Err(Error::Contradiction {
+                secret,
+                key: key.to_owned(),
+                remedy,
+            });
+        }
+        (Source::Given(given, _), _) => given.clone(),
+        (Source::Made(_), Some(has)) => has.clone(),
+        (Source::Made(make), None) => make(values, random)?,
+        (Source::Derived(derive), _) => derive(values),
+    };
+    let differs = has != Some(&wants);
+    if differs && found.is_some_and(|found| !found.ours) {
+        return Err(Error::Incomplete {
+            secret,
+            key: key.to_owned(),
+        });
+    }
+    Ok((wants, differs))
+}
+
+fn write(
+    secret: &Wanted,
+    found: Option<&Existing>,
+    changed: &Data,
+    namespace: &str,
+) -> Write {
+    let data: serde_json::Map<String, Value> = changed
+        .iter()
+        .map(|(key, value)| (key.clone(), BASE64.encode(value.expose()).into()))
+        .collect();
+    match found {
+        None => {
+            let mut object = objects::secret(secret.name, secret.component, namespace);
+            object["type"] = secret.kind.unwrap_or("Opaque").into();
+            object["data"] = data.into();
+            Write::Create {
+                object: Secret::new(object),
+                name: secret.name,
+            }
+        }
+        Some(found) => Write::Update {
+            patch: Secret::new(json!({
+                "metadata": { "name": secret.name, "resourceVersion": found.resource_version },
+                "data": data,
+            })),
+            name: secret.name,
+            keys: changed.keys().cloned().collect(),
+        },
+    }
+}
+
+/// A value that was resolved before.
+pub fn known<'a>(values: &'a Values, secret: &str, key: &str) -> &'a str {
+    values
+        .get(secret)
+        .and_then(|data| data.get(key))
+        .map_or("", |value| value.expose())
+}
+
+/// A password: 32 random bytes as hex digits, which need no quoting anywhere.
+pub fn random_hex() -> Source {
+    Source::Made(Box::new(|_, random| {
+        Ok(Secret::new(to_hex(&bytes::<32>(random)?)))
+    }))
+}
+
+fn bytes<const N: usize>(random: &dyn SecureRandom) -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    random.fill(&mut bytes).map_err(|_| Error::NoRandom)?;
+    Ok(bytes)
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        text.push_str(&format!("{byte:02x}"));
+        text
+    })
+}
+
+/// A libp2p private key as IPFS Cluster takes it in `CLUSTER_PRIVATEKEY`: base64 of a protobuf message with
+/// the type (ed25519) and the key, which is the seed and the public key.
+pub fn peer_key() -> Source {
+    Source::Made(Box::new(|_, random| {
+        let seed = bytes::<32>(random)?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| Error::NoRandom)?;
+        let message = [&[0x08, 0x01, 0x12, 0x40], &seed[..], pair.public_key().as_ref()].concat();
+        Ok(Secret::new(BASE64.encode(message)))
+    }))
+}
+
+/// The peer's name that goes with a [`peer_key`]: base58 of a multihash that holds the public key itself.
+/// Empty for a key of another form.
+pub fn peer_id(private_key: &str) -> String {
+    let message = BASE64.decode(private_key).unwrap_or_default();
+    match message.get(36..68) {
+        Some(public) if message.len() == 68 => {
+            let name = [&[0x00, 0x24, 0x08, 0x01, 0x12, 0x20], public].concat();
+            bs58::encode(name).into_string()
+        }
+        _ => String::new(),
+    }
+}
+
+/// A private key for the API's certificate.
+pub fn tls_key() -> Source {
+    Source::Made(Box::new(|_, _| {
+        let pair = KeyPair::generate().map_err(|error| Error::Certificate(error.to_string()))?;
+        Ok(Secret::new(pair.serialize_pem()))
+    }))
+}
+
+/// A certificate for the [`tls_key`] in another key of `secret`, signed by itself, for these names. It is kept
+/// for ever, so it does not end within the life of a cluster.
+pub fn certificate(secret: &'static str, key: &'static str, names: Vec<String>) -> Source {
+    Source::Made(Box::new(move |values, _| {
+        let failed = |error: rcgen::Error| Error::Certificate(error.to_string());
+        let pair = KeyPair::from_pem(known(values, secret, key)).map_err(failed)?;
+        let mut params = CertificateParams::new(names.clone()).map_err(failed)?;
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::CommonName, names.first().cloned().unwrap_or_default());
+        params.distinguished_name = subject;
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2099, 12, 31);
+        let certificate = params.self_signed(&pair).map_err(failed)?;
+        Ok(Secret::new(certificate.pem()))
+    }))
+}
+
+/// Differs whenever settings do, so that Pods are made anew: they read their environment only once. The salt,
+/// which is a secret itself, keeps short passwords from being guessed from it.
+pub fn fingerprint<'a>(
+    salt: &str,
+    config: impl Iterator<Item = (&'a String, &'a String)>,
+    secrets: impl Iterator<Item = (&'a String, &'a Secret<String>)>,
+) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    add(salt);
+    for (key, value) in config {
+        add(key);
+        add(value);
+    }
+    for (key, value) in secrets {
+        add(key);
+        add(value.expose());
+    }
+    to_hex(hash.finalize().get(..16).unwrap_or_default())
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Given(..) => "given",
+            Self::Made(_) => "made",
+            Self::Derived(_) => "derived",
+        })
+    }
+}

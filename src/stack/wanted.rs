@@ -1,0 +1,527 @@
+//! The user's settings, checked and completed: what each program will find in its environment, which
+//! Secrets there must be, and which parts of the stack are installed at all. Pure.
+
+use std::collections::BTreeMap;
+
+use super::input::{Stack, Worker};
+use super::objects::{Component, cluster, ipfs, postgres, rabbitmq, temporal};
+use super::secrets::{self, Change, Source, Values, known};
+use super::settings::{self, AmqpUrl, Checked, Finding, Program, Severity};
+use crate::secret::Secret;
+
+/// The document's ConfigMap with Temporal's settings.
+pub const TEMPORAL_CONFIG: &str = "temporal-config";
+/// The document's ConfigMap with IPFS Cluster's settings.
+pub const CLUSTER_CONFIG: &str = "ipfs-cluster-config";
+/// The document's ConfigMap with PostgreSQL's settings.
+pub const POSTGRES_CONFIG: &str = "postgres-config";
+/// The document's Secret with the Erlang cookie.
+pub const RABBITMQ_CONFIG: &str = "rabbitmq-config";
+/// Its key.
+pub const COOKIE_KEY: &str = "erlang-cookie";
+/// The ConfigMap with `RabbitMQ`'s own files.
+pub const RABBITMQ_SERVER: &str = "rabbitmq-server";
+/// The settings of Temporal that are secrets.
+pub const TEMPORAL_SECRETS: &str = "temporal-secrets";
+/// The settings of IPFS Cluster that are secrets.
+pub const CLUSTER_SECRETS: &str = "ipfs-cluster-secrets";
+/// The key and the name of the first IPFS Cluster peer.
+pub const FIRST_PEER: &str = "ipfs-cluster-first-peer";
+/// The password of PostgreSQL.
+pub const POSTGRES_SECRETS: &str = "postgres-secrets";
+/// The user of `RabbitMQ` and its password.
+pub const RABBITMQ_SECRETS: &str = "rabbitmq-secrets";
+/// The API's certificate.
+pub const API_TLS: &str = "temporal-api-tls";
+/// What only this program needs.
+pub const STACK_SECRET: &str = "temporal-stack";
+/// Its key, which goes into every hash of settings.
+pub const SALT_KEY: &str = "salt";
+
+/// The parts that the settings do not send elsewhere, and that are therefore installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// PostgreSQL.
+    pub postgres: bool,
+    /// `RabbitMQ`.
+    pub rabbitmq: bool,
+    /// The IPFS nodes.
+    pub ipfs: bool,
+    /// IPFS Cluster.
+    pub cluster: bool,
+}
+
+/// Where the API finds its certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificatePaths {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+}
+
+/// What the programs find in their environments, without secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// Of all of Temporal's programs.
+    pub temporal: BTreeMap<String, String>,
+    /// Of the IPFS Cluster peers.
+    pub cluster: BTreeMap<String, String>,
+    /// Of PostgreSQL.
+    pub postgres: BTreeMap<String, String>,
+    /// What is installed.
+    pub own: Own,
+    /// Which workers run.
+    pub workers: Vec<Worker>,
+    /// Set when the API serves TLS.
+    pub certificate: Option<CertificatePaths>,
+}
+
+/// Everything that can be known without a cluster.
+#[derive(Debug)]
+pub struct Wanted {
+    /// What the user wrote.
+    pub stack: Stack,
+    /// Where it is installed.
+    pub namespace: String,
+    /// The settings of the programs.
+    pub environment: Environment,
+    /// The Secrets that must be there.
+    pub secrets: Vec<secrets::Wanted>,
+    /// What the user should know of the settings; none of it is an error.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks and completes; the error holds all findings, at least one of which is an error.
+pub fn wanted(stack: Stack, namespace: &str) -> Result<Wanted, Vec<Finding>> {
+    let given = Settings::check(&stack);
+    let mut findings = given.findings();
+    let own = given.own();
+    let mut notes = Notes(Vec::new());
+    let environment = Environment {
+        temporal: given.temporal_environment(own, &mut notes),
+        cluster: given.cluster_environment(),
+        postgres: given.postgres_environment(),
+        own,
+        workers: given.workers(&stack, &mut notes),
+        certificate: given.certificate(),
+    };
+    findings.extend(notes.0);
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(findings);
+    }
+    let secrets = given.secrets(&stack, own, namespace);
+    Ok(Wanted {
+        stack,
+        namespace: namespace.to_owned(),
+        environment,
+        secrets,
+        findings,
+    })
+}
+
+/// Findings that come from completing.
+struct Notes(Vec<Finding>);
+
+impl Notes {
+    fn add(&mut self, severity: Severity, name: &str, problem: String) {
+        self.0.push(Finding {
+            severity,
+            program: Program::Temporal,
+            name: name.to_owned(),
+            problem,
+        });
+    }
+}
+
+/// The settings of all programs, checked.
+struct Settings {
+    temporal: Checked,
+    cluster: Checked,
+    postgres: Checked,
+}
+
+impl Settings {
+    fn check(stack: &Stack) -> Self {
+        Self {
+            temporal: settings::check(Program::Temporal, &stack.temporal.settings),
+            cluster: settings::check(Program::IpfsCluster, &stack.ipfs_cluster.settings),
+            postgres: settings::check(Program::Postgres, &stack.postgres.settings),
+        }
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let each = [&self.temporal, &self.cluster, &self.postgres];
+        let mut all: Vec<Finding> = each
+            .iter()
+            .flat_map(|checked| checked.findings.iter().cloned())
+            .collect();
+        all.extend(settings::agree(&self.temporal, &self.postgres));
+        all
+    }
+
+    fn temporal(&self, name: &str) -> Option<&str> {
+        value(&self.temporal, name)
+    }
+
+    /// A setting that is missing, or that names the machine itself as in the document's example, means ours.
+    fn own(&self) -> Own {
+        let is_own = |name| self.temporal(name).is_none_or(settings::is_own);
+        Own {
+            postgres: is_own("DATABASE_URL"),
+            rabbitmq: is_own("RABBITMQ_URL"),
+            ipfs: is_own("IPFS_API_CONNECTION_HOST"),
+            cluster: is_own("IPFS_CLUSTER_API_CONNECTION_HOST"),
+        }
+    }
+
+    fn user(&self) -> &str {
+        value(&self.postgres, "POSTGRES_USER")
+            .or_else(|| self.temporal("DATABASE_USERNAME"))
+            .unwrap_or("postgres")
+    }
+
+    fn broker(&self) -> Option<AmqpUrl> {
+        AmqpUrl::parse(self.temporal("RABBITMQ_URL")?).ok()
+    }
+
+    fn certificate(&self) -> Option<CertificatePaths> {
+        Some(CertificatePaths {
+            certificate: self
+                .temporal("API_CONNECTION_CERTIFICATES_CERTPATH")?
+                .to_owned(),
+            key: self
+                .temporal("API_CONNECTION_CERTIFICATES_KEYPATH")?
+                .to_owned(),
+        })
+    }
+
+    fn temporal_environment(&self, own: Own, notes: &mut Notes) -> BTreeMap<String, String> {
+        let mut plain = plain(Program::Temporal, &self.temporal);
+        plain.remove("RABBITMQ_URL");
+        // it would name a file, and then no variable is read; the command line says so anyway
+        plain.remove("CONFIG_DAG");
+        if own.postgres {
+            set(&mut plain, "DATABASE_URL", postgres::ADDRESS.0);
+            set(&mut plain, "DATABASE_PORT", postgres::ADDRESS.1);
+            set(&mut plain, "DATABASE_NAME", "temporal");
+            set(&mut plain, "DATABASE_USERNAME", self.user());
+        } else if self.temporal("DATABASE_PASSWORD").is_none() {
+            let problem = "is not set, but the database is not the stack's own; set it";
+            notes.add(Severity::Error, "DATABASE_PASSWORD", problem.to_owned());
+        }
+        for (ours, prefix, address) in [
+            (own.ipfs, "IPFS_API_CONNECTION", ipfs::ADDRESS),
+            (own.cluster, "IPFS_CLUSTER_API_CONNECTION", cluster::ADDRESS),
+        ] {
+            if ours {
+                set(&mut plain, &format!("{prefix}_HOST"), address.0);
+                set(&mut plain, &format!("{prefix}_PORT"), address.1);
+            }
+        }
+        let krab = format!("{}:{}", temporal::KRAB.0, temporal::KRAB.1);
+        for name in ["SERVICES_KRAB_URL", "SERVICES_KRAB_FALLBACK_URL"] {
+            if self.temporal(name).is_none_or(settings::is_own) {
+                set(&mut plain, name, &krab);
+            }
+        }
+        if self.temporal("IPFS_KEYSTORE_PATH").is_some() {
+            let problem = "is not used: the key store is on a claim of its own, where it outlives its Pod";
+            notes.add(Severity::Note, "IPFS_KEYSTORE_PATH", problem.to_owned());
+        }
+        let listen = "API_CONNECTION_LISTEN_ADDRESS";
+        if self.temporal(listen).is_some_and(settings::is_own) {
+            plain.remove(listen);
+        }
+        plain
+            .entry("LOG_DIR".to_owned())
+            .or_insert_with(|| temporal::LOG_DIR.to_owned());
+        plain
+    }
+
+    fn cluster_environment(&self) -> BTreeMap<String, String> {
+        let mut plain = plain(Program::IpfsCluster, &self.cluster);
+        for by_number in ["CLUSTER_PEERNAME", "CLUSTER_ID"] {
+            plain.remove(by_number);
+        }
+        let rest = format!("/ip4/0.0.0.0/tcp/{}", cluster::ADDRESS.1);
+        set(&mut plain, "CLUSTER_RESTAPI_HTTPLISTENMULTIADDRESS", rest);
+        // all of them are ours, and nobody else knows the secret
+        plain
+            .entry("CLUSTER_CRDT_TRUSTEDPEERS".to_owned())
+            .or_insert_with(|| "*".to_owned());
+        plain
+    }
+
+    fn postgres_environment(&self) -> BTreeMap<String, String> {
+        let mut plain = plain(Program::Postgres, &self.postgres);
+        set(&mut plain, "POSTGRES_DB", "temporal");
+        set(&mut plain, "POSTGRES_USER", self.user());
+        // below the claim, whose own directory is not empty on some storage
+        plain
+            .entry("PGDATA".to_owned())
+            .or_insert_with(|| "/var/lib/postgresql/data/pgdata".to_owned());
+        plain
+    }
+
+    /// The workers that were asked for, or all whose settings are there.
+    fn workers(&self, stack: &Stack, notes: &mut Notes) -> Vec<Worker> {
+        let lacks = |worker: &Worker| worker.needs().filter(|name| self.temporal(name).is_none());
+        if let Some(asked) = &stack.temporal.workers {
+            for worker in asked {
+                if let Some(name) = lacks(worker) {
+                    let problem = format!(
+                        "is not set, and the worker `{}` ends without it; set it, or leave the worker out \
+                         of `temporal.workers`",
+                        worker.name()
+                    );
+                    notes.add(Severity::Error, name, problem);
+                }
+            }
+            let mut workers = asked.clone();
+            workers.sort();
+            workers.dedup();
+            return workers;
+        }
+        let (complete, rest): (Vec<_>, Vec<_>) =
+            Worker::ALL.into_iter().partition(|worker| lacks(worker).is_none());
+        for worker in rest {
+            let problem = format!("is not set, so the worker `{}` is not installed", worker.name());
+            notes.add(Severity::Note, worker.needs().unwrap_or_default(), problem);
+        }
+        complete
+    }
+
+    fn secrets(&self, stack: &Stack, own: Own, namespace: &str) -> Vec<secrets::Wanted> {
+        let secret = |name, component, keys| secrets::Wanted {
+            name,
+            component,
+            kind: None,
+            keys,
+        };
+        let mut all = vec![secret(
+            STACK_SECRET,
+            Component::Stack,
+            vec![(SALT_KEY.to_owned(), secrets::random_hex())],
+        )];
+        if own.postgres {
+            let password = value(&self.postgres, "POSTGRES_PASSWORD")
+                .or_else(|| self.temporal("DATABASE_PASSWORD"));
+            let source = given_or_made(password, Change::Refuse(CHANGED_PASSWORD));
+            let keys = vec![("POSTGRES_PASSWORD".to_owned(), source)];
+            all.push(secret(POSTGRES_SECRETS, Component::Postgres, keys));
+        }
+        if own.rabbitmq {
+            let cookie = vec![(COOKIE_KEY.to_owned(), secrets::random_hex())];
+            all.push(secret(RABBITMQ_CONFIG, Component::Rabbitmq, cookie));
+            all.push(secret(
+                RABBITMQ_SECRETS,
+                Component::Rabbitmq,
+                self.rabbitmq_secrets(),
+            ));
+        }
+        if own.cluster {
+            all.push(secret(
+                CLUSTER_SECRETS,
+                Component::IpfsCluster,
+                self.cluster_secrets(),
+            ));
+            all.push(secret(FIRST_PEER, Component::IpfsCluster, self.first_peer()));
+        }
+        all.push(secret(
+            TEMPORAL_SECRETS,
+            Component::Api,
+            self.temporal_secrets(own),
+        ));
+        if self.certificate().is_some() && stack.temporal.tls_secret.is_none() {
+            let service = temporal::API.0;
+            let names = vec![
+                service.to_owned(),
+                format!("{service}.{namespace}"),
+                format!("{service}.{namespace}.svc"),
+                format!("{service}.{namespace}.svc.cluster.local"),
+                "localhost".to_owned(),
+            ];
+            let certificate = secrets::certificate(API_TLS, "tls.key", names);
+            all.push(secrets::Wanted {
+                name: API_TLS,
+                component: Component::Api,
+                kind: Some("kubernetes.io/tls"),
+                keys: vec![
+                    ("tls.key".to_owned(), secrets::tls_key()),
+                    ("tls.crt".to_owned(), certificate),
+                ],
+            });
+        }
+        all
+    }
+
+    fn rabbitmq_secrets(&self) -> Vec<(String, Source)> {
+        let login = self.broker().and_then(|url| url.credentials);
+        let user = login.as_ref().map_or("temporal", |(user, _)| user.as_str());
+        let password = login.as_ref().map(|(_, password)| password.expose().as_str());
+        let refuse = Change::Refuse(CHANGED_LOGIN);
+        let vhost = self.broker().map_or("/".to_owned(), |url| url.vhost);
+        vec![
+            (
+                "RABBITMQ_DEFAULT_VHOST".to_owned(),
+                Source::Given(vhost.into(), refuse),
+            ),
+            (
+                "RABBITMQ_DEFAULT_USER".to_owned(),
+                Source::Given(user.into(), refuse),
+            ),
+            (
+                "RABBITMQ_DEFAULT_PASS".to_owned(),
+                given_or_made(password, refuse),
+            ),
+        ]
+    }
+
+    fn cluster_secrets(&self) -> Vec<(String, Source)> {
+        let secret = value(&self.cluster, "CLUSTER_SECRET");
+        let mut keys = vec![(
+            "CLUSTER_SECRET".to_owned(),
+            given_or_made(secret, Change::Refuse(CHANGED_SECRET)),
+        )];
+        let made = ["CLUSTER_SECRET", "CLUSTER_PRIVATEKEY", "CLUSTER_ID"];
+        keys.extend(others(Program::IpfsCluster, &self.cluster, &made));
+        keys
+    }
+
+    fn first_peer(&self) -> Vec<(String, Source)> {
+        let given = |name| value(&self.cluster, name);
+        let refuse = Change::Refuse(CHANGED_PEER);
+        let key = given("CLUSTER_PRIVATEKEY").map_or_else(secrets::peer_key, |key| {
+            Source::Given(key.into(), refuse)
+        });
+        let id = given("CLUSTER_ID").map_or_else(
+            || {
+                Source::Derived(Box::new(|values: &Values| {
+                    secrets::peer_id(known(values, FIRST_PEER, "CLUSTER_PRIVATEKEY")).into()
+                }))
+            },
+            |id| Source::Given(id.into(), refuse),
+        );
+        vec![
+            ("CLUSTER_PRIVATEKEY".to_owned(), key),
+            ("CLUSTER_ID".to_owned(), id),
+        ]
+    }
+
+    fn temporal_secrets(&self, own: Own) -> Vec<(String, Source)> {
+        let mut keys = Vec::new();
+        let mut add = |name: &str, source| keys.push((name.to_owned(), source));
+        if own.postgres {
+            add("DATABASE_PASSWORD", derived(|values| {
+                known(values, POSTGRES_SECRETS, "POSTGRES_PASSWORD").to_owned()
+            }));
+        } else if let Some(password) = self.temporal("DATABASE_PASSWORD") {
+            add("DATABASE_PASSWORD", Source::Given(password.into(), Change::Replace));
+        }
+        if own.rabbitmq {
+            add("RABBITMQ_URL", derived(own_url));
+        } else if let Some(url) = self.temporal("RABBITMQ_URL") {
+            add("RABBITMQ_URL", Source::Given(url.into(), Change::Replace));
+        }
+        let made = [
+            ("API_JWT_KEY", Change::Replace),
+            ("SERVICES_KRAB_AUTH_KEY", Change::Replace),
+            (
+                "SERVICES_KRAB_KEYSTORE_PASSWORD",
+                Change::Refuse(CHANGED_KEYSTORE),
+            ),
+        ];
+        for (name, change) in made {
+            add(name, given_or_made(self.temporal(name), change));
+        }
+        for (name, of) in [
+            ("SERVICES_KRAB_FALLBACK_AUTH_KEY", "SERVICES_KRAB_AUTH_KEY"),
+            (
+                "SERVICES_KRAB_FALLBACK_KEYSTORE_PASSWORD",
+                "SERVICES_KRAB_KEYSTORE_PASSWORD",
+            ),
+        ] {
+            match self.temporal(name) {
+                Some(given) => add(name, Source::Given(given.into(), Change::Replace)),
+                None => add(name, derived(move |values| {
+                    known(values, TEMPORAL_SECRETS, of).to_owned()
+                })),
+            }
+        }
+        let known: Vec<String> = keys.iter().map(|(name, _)| name.clone()).collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        keys.extend(others(Program::Temporal, &self.temporal, &known));
+        keys
+    }
+}
+
+const CHANGED_PASSWORD: &str = "the database keeps the password that it was made with; change it there first \
+    (`ALTER ROLE … PASSWORD …`), then in the Secret, then apply again";
+const CHANGED_LOGIN: &str = "the broker keeps the user that it was made with; change it there first \
+    (`rabbitmqctl change_password …`), then in the Secret, then apply again";
+const CHANGED_SECRET: &str = "another secret would cut the peers off from each other while they restart; write the \
+    old one into the settings, or delete the key from the Secret to change it on all peers";
+const CHANGED_PEER: &str = "the first peer is known to the others by its key; write the old one into the settings";
+const CHANGED_KEYSTORE: &str = "the keys in the store are encrypted with the old password; write that one into the \
+    settings";
+
+/// A setting's value; an empty one is none.
+fn value<'a>(checked: &'a Checked, name: &str) -> Option<&'a str> {
+    let value = checked.values.get(name)?.expose();
+    (!value.is_empty()).then_some(value)
+}
+
+/// The settings that anybody may read.
+fn plain(program: Program, checked: &Checked) -> BTreeMap<String, String> {
+    checked
+        .values
+        .iter()
+        .filter(|(name, value)| !settings::is_secret(program, name) && !value.expose().is_empty())
+        .map(|(name, value)| (name.clone(), value.expose().clone()))
+        .collect()
+}
+
+/// The settings that are secrets, without those that are dealt with one by one.
+fn others(program: Program, checked: &Checked, without: &[&str]) -> Vec<(String, Source)> {
+    checked
+        .values
+        .iter()
+        .filter(|(name, value)| {
+            settings::is_secret(program, name)
+                && !value.expose().is_empty()
+                && !without.contains(&name.as_str())
+        })
+        .map(|(name, value)| (name.clone(), Source::Given(value.clone(), Change::Replace)))
+        .collect()
+}
+
+fn set(plain: &mut BTreeMap<String, String>, name: &str, value: impl ToString) {
+    plain.insert(name.to_owned(), value.to_string());
+}
+
+fn given_or_made(given: Option<&str>, change: Change) -> Source {
+    given.map_or_else(secrets::random_hex, |value| {
+        Source::Given(value.into(), change)
+    })
+}
+
+fn derived(derive: impl Fn(&Values) -> String + 'static) -> Source {
+    Source::Derived(Box::new(move |values| Secret::new(derive(values))))
+}
+
+/// The URL of our own broker, with the login in it.
+fn own_url(values: &Values) -> String {
+    let login = |key| known(values, RABBITMQ_SECRETS, key).to_owned();
+    let url = AmqpUrl {
+        tls: false,
+        credentials: Some((
+            login("RABBITMQ_DEFAULT_USER"),
+            login("RABBITMQ_DEFAULT_PASS").into(),
+        )),
+        host: rabbitmq::ADDRESS.0.to_owned(),
+        port: rabbitmq::ADDRESS.1,
+        vhost: login("RABBITMQ_DEFAULT_VHOST"),
+    };
+    url.to_url().expose().clone()
+}
