@@ -21,6 +21,8 @@ pub mod relations;
 pub mod secret;
 pub mod server;
 pub mod snapshot;
+#[cfg(feature = "stack")]
+pub mod stack;
 pub mod status;
 pub mod temporal;
 
