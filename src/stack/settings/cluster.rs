@@ -17,21 +17,26 @@ pub(super) static VARIABLES: &[Variable] = rows! {
     CLUSTER_PEERNAME: Text,
         "the Pod's name", "name of a peer in listings; the installer always writes the Pod's name";
     CLUSTER_SECRET: Hex32, secret,
-        "made once, and kept", "what peers of one cluster share, 64 hexadecimal digits; another one splits the cluster";
+        "made once, and kept",
+        "what peers of one cluster share, 64 hexadecimal digits; another one splits the cluster";
     CLUSTER_ID: Text,
         "made for each peer", "a peer's id, derived from its key; never the same for two peers";
     CLUSTER_PRIVATEKEY: Text, secret,
-        "made for each peer", "a peer's libp2p private key in base64; needs `CLUSTER_ID`, never the same for two peers";
+        "made for each peer",
+        "a peer's libp2p private key in base64; needs `CLUSTER_ID`, never the same for two peers";
     CLUSTER_LEAVEONSHUTDOWN: Bool,
         "`false`", "does a peer leave the cluster when it stops?";
     CLUSTER_FOLLOWERMODE: Bool,
         "`false`", "does a peer only follow what others pin?";
     CLUSTER_LISTENMULTIADDRESS: Multiaddresses,
-        "`/ip4/0.0.0.0/tcp/9096` and QUIC on the same port", "where a peer listens for other peers, with commas between";
+        "`/ip4/0.0.0.0/tcp/9096` and QUIC on the same port",
+        "where a peer listens for other peers, with commas between";
     CLUSTER_PEERADDRESSES: Multiaddresses,
-        "the installer's first peer", "other peers, as multiaddresses that end in `/p2p/` and an id; kept for good";
+        "the installer's first peer",
+        "other peers, as multiaddresses that end in `/p2p/` and an id; kept for good";
     CLUSTER_REPLICATIONFACTORMIN: Integer,
-        "`-1`", "smallest number of peers that must keep a pin; -1, for both factors, is every peer";
+        "`-1`",
+        "smallest number of peers that must keep a pin; -1, for both factors, is every peer";
     CLUSTER_REPLICATIONFACTORMAX: Integer,
         "`-1`", "largest number of peers that keep a pin; -1, for both factors, is every peer";
     CLUSTER_MONITORPINGINTERVAL: Duration,
@@ -43,11 +48,13 @@ pub(super) static VARIABLES: &[Variable] = rows! {
     CLUSTER_STATELESS_CONCURRENTPINS: Number,
         "10", "pins that a peer works on at the same time";
     CLUSTER_IPFSPROXY_LISTENMULTIADDRESS | API_IPFSPROXY_LISTENMULTIADDRESS: Multiaddresses,
-        "`/ip4/127.0.0.1/tcp/9095`", "where the proxy in front of the IPFS node's API listens; full control without a password";
+        "`/ip4/127.0.0.1/tcp/9095`",
+        "where the proxy in front of the IPFS node's API listens; full control without a password";
     CLUSTER_IPFSPROXY_NODEMULTIADDRESS | API_IPFSPROXY_NODEMULTIADDRESS: Multiaddress,
         "`/ip4/127.0.0.1/tcp/5001`", "the IPFS node's API behind that proxy";
     CLUSTER_RESTAPI_HTTPLISTENMULTIADDRESS | API_RESTAPI_HTTPLISTENMULTIADDRESS: Multiaddresses,
-        "`/ip4/0.0.0.0/tcp/9094`, from the installer", "where the REST API listens; full control without a password";
+        "`/ip4/0.0.0.0/tcp/9094`, from the installer",
+        "where the REST API listens; full control without a password";
     CLUSTER_RESTAPI_BASICAUTHCREDENTIALS | API_RESTAPI_BASICAUTHCREDENTIALS: Credentials, secret,
         "no password", "`user:password,…` for every route of the REST API but its health check";
     CLUSTER_IPFSHTTP_NODEMULTIADDRESS | IPFSCONNECTOR_IPFSHTTP_NODEMULTIADDRESS: Multiaddress,

@@ -12,13 +12,16 @@ pub(super) static VARIABLES: &[Variable] = rows! {
     POSTGRES_USER: Text,
         "`postgres`", "role that owns the database, a superuser";
     POSTGRES_PASSWORD: Text, secret,
-        "made once, and kept", "the role's password; another one later changes nothing in a database that is there";
+        "made once, and kept",
+        "the role's password; another one later changes nothing in a database that is there";
     PGDATA: Path,
-        "a folder inside the volume", "folder of the data; one below the volume's own works for every version";
+        "a folder inside the volume",
+        "folder of the data; one below the volume's own works for every version";
     POSTGRES_INITDB_ARGS: Text,
         "none", "arguments for `initdb`";
     POSTGRES_HOST_AUTH_METHOD: Choice(&["scram-sha-256", "md5", "password"]),
-        "`scram-sha-256`", "how clients prove who they are; `trust` would let in everyone without a password";
+        "`scram-sha-256`",
+        "how clients prove who they are; `trust` would let in everyone without a password";
 };
 
 /// Checks the settings of PostgreSQL's image.
