@@ -3,8 +3,6 @@
 //! Stricter than Temporal's client, which reads some mistakes (an `@` in a password) as something
 //! else. No problem quotes a part of the text, since any part may be the password.
 
-use std::fmt::Write as _;
-
 use super::host;
 use crate::secret::Secret;
 
@@ -58,20 +56,24 @@ impl AmqpUrl {
 
     /// The text again, with all that needs it percent-encoded.
     pub fn to_url(&self) -> Secret<String> {
-        let mut url = if self.tls { "amqps://" } else { "amqp://" }.to_owned();
-        if let Some((user, password)) = &self.credentials {
-            url += &format!("{}:{}@", encode(user), encode(password.expose()));
-        }
-        url += &if self.host.contains(':') {
-            format!("[{}]:{}/", self.host, self.port)
+        let scheme = if self.tls { "amqps" } else { "amqp" };
+        let userinfo = self
+            .credentials
+            .as_ref()
+            .map(|(user, password)| format!("{}:{}@", encode(user), encode(password.expose())));
+        let userinfo = userinfo.unwrap_or_default();
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
         } else {
-            format!("{}:{}/", self.host, self.port)
+            self.host.clone()
         };
         // an empty path is the vhost `/` to every client, `%2F` only to most
-        if self.vhost != "/" {
-            url += &encode(&self.vhost);
-        }
-        Secret::new(url)
+        let path = if self.vhost == "/" {
+            String::new()
+        } else {
+            encode(&self.vhost)
+        };
+        Secret::new(format!("{scheme}://{userinfo}{host}:{}/{path}", self.port))
     }
 }
 
@@ -146,15 +148,15 @@ fn hex(digit: u8) -> Option<u8> {
 
 /// More than the RFC asks for: what is not a letter, a digit or one of `-._~` is encoded.
 fn encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // writing to a String cannot fail
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-        encoded
-    })
+    text.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

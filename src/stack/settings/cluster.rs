@@ -8,28 +8,35 @@ use super::Kind::{
     Bool, Choice, Credentials, Duration, Hex32, Integer, List, Multiaddress, Multiaddresses,
     Number, Path, Text,
 };
-use super::{Checked, Draft, Given, Program, Severity, Variable, multiaddress, rows, unread};
+use super::{
+    Checked, Draft, Given, Program, Severity, Variable, multiaddress, nearest, rows, unread,
+};
 
 /// The variables with a meaning for this installer; the program has many more.
 pub(super) static VARIABLES: &[Variable] = rows! {
     CLUSTER_PEERNAME: Text,
         "the Pod's name", "name of a peer in listings; the installer always writes the Pod's name";
     CLUSTER_SECRET: Hex32, secret,
-        "made once, and kept", "what peers of one cluster share, 64 hexadecimal digits; another one splits the cluster";
+        "made once, and kept",
+        "what peers of one cluster share, 64 hexadecimal digits; another one splits the cluster";
     CLUSTER_ID: Text,
         "made for each peer", "a peer's id, derived from its key; never the same for two peers";
     CLUSTER_PRIVATEKEY: Text, secret,
-        "made for each peer", "a peer's libp2p private key in base64; needs `CLUSTER_ID`, never the same for two peers";
+        "made for each peer",
+        "a peer's libp2p private key in base64; needs `CLUSTER_ID`, never the same for two peers";
     CLUSTER_LEAVEONSHUTDOWN: Bool,
         "`false`", "does a peer leave the cluster when it stops?";
     CLUSTER_FOLLOWERMODE: Bool,
         "`false`", "does a peer only follow what others pin?";
     CLUSTER_LISTENMULTIADDRESS: Multiaddresses,
-        "`/ip4/0.0.0.0/tcp/9096` and QUIC on the same port", "where a peer listens for other peers, with commas between";
+        "`/ip4/0.0.0.0/tcp/9096` and QUIC on the same port",
+        "where a peer listens for other peers, with commas between";
     CLUSTER_PEERADDRESSES: Multiaddresses,
-        "the installer's first peer", "other peers, as multiaddresses that end in `/p2p/` and an id; kept for good";
+        "the installer's first peer",
+        "other peers, as multiaddresses that end in `/p2p/` and an id; kept for good";
     CLUSTER_REPLICATIONFACTORMIN: Integer,
-        "`-1`", "smallest number of peers that must keep a pin; -1, for both factors, is every peer";
+        "`-1`",
+        "smallest number of peers that must keep a pin; -1, for both factors, is every peer";
     CLUSTER_REPLICATIONFACTORMAX: Integer,
         "`-1`", "largest number of peers that keep a pin; -1, for both factors, is every peer";
     CLUSTER_MONITORPINGINTERVAL: Duration,
@@ -41,11 +48,13 @@ pub(super) static VARIABLES: &[Variable] = rows! {
     CLUSTER_STATELESS_CONCURRENTPINS: Number,
         "10", "pins that a peer works on at the same time";
     CLUSTER_IPFSPROXY_LISTENMULTIADDRESS | API_IPFSPROXY_LISTENMULTIADDRESS: Multiaddresses,
-        "`/ip4/127.0.0.1/tcp/9095`", "where the proxy in front of the IPFS node's API listens; full control without a password";
+        "`/ip4/127.0.0.1/tcp/9095`",
+        "where the proxy in front of the IPFS node's API listens; full control without a password";
     CLUSTER_IPFSPROXY_NODEMULTIADDRESS | API_IPFSPROXY_NODEMULTIADDRESS: Multiaddress,
         "`/ip4/127.0.0.1/tcp/5001`", "the IPFS node's API behind that proxy";
     CLUSTER_RESTAPI_HTTPLISTENMULTIADDRESS | API_RESTAPI_HTTPLISTENMULTIADDRESS: Multiaddresses,
-        "`/ip4/0.0.0.0/tcp/9094`, from the installer", "where the REST API listens; full control without a password";
+        "`/ip4/0.0.0.0/tcp/9094`, from the installer",
+        "where the REST API listens; full control without a password";
     CLUSTER_RESTAPI_BASICAUTHCREDENTIALS | API_RESTAPI_BASICAUTHCREDENTIALS: Credentials, secret,
         "no password", "`user:password,…` for every route of the REST API but its health check";
     CLUSTER_IPFSHTTP_NODEMULTIADDRESS | IPFSCONNECTOR_IPFSHTTP_NODEMULTIADDRESS: Multiaddress,
@@ -88,6 +97,7 @@ pub(super) fn check(given: &Given) -> Checked {
     for (name, value) in given {
         match read(name) {
             Name::Unread(problem) => draft.say(Severity::Warning, name, problem),
+            meant if value.expose().is_empty() => draft.say(Severity::Note, name, empty(&meant)),
             Name::Temporals => {
                 draft.say(
                     Severity::Note,
@@ -96,21 +106,15 @@ pub(super) fn check(given: &Given) -> Checked {
                 );
                 draft.put(name, name, value);
             }
-            Name::Known(variable) if value.expose().is_empty() => {
-                draft.say(Severity::Note, name, empty(variable));
-            }
-            Name::Unchecked(_) if value.expose().is_empty() => {
-                draft.say(Severity::Note, name, "is empty, and left out");
-            }
             Name::Known(variable) => {
                 if works(&mut draft, given, name, variable.name) {
                     draft.take(variable, name, value);
                 }
             }
-            Name::Unchecked(canonical) => {
-                if works(&mut draft, given, name, &canonical) {
-                    draft.say(Severity::Note, name, "is handed on as it is, unchecked");
-                    draft.put(&canonical, name, value);
+            Name::Unchecked(working) => {
+                if works(&mut draft, given, name, &working) {
+                    draft.say(Severity::Note, name, unchecked(&working));
+                    draft.put(&working, name, value);
                 }
             }
         }
@@ -198,16 +202,26 @@ fn keep_documents_names(draft: &mut Draft, given: &Given) {
     }
 }
 
-fn empty(variable: &Variable) -> String {
-    match variable.kind {
+/// Two edits make a mistyped name of a known one, three may make another name.
+fn unchecked(name: &str) -> String {
+    nearest(Program::IpfsCluster, name, 2).map_or_else(
+        || "is handed on as it is, unchecked".to_owned(),
+        |known| format!("is handed on as it is, unchecked; is `{known}` meant?"),
+    )
+}
+
+fn empty(meant: &Name) -> String {
+    let Name::Known(Variable { kind, default, .. }) = meant else {
+        return "is empty, and left out".to_owned();
+    };
+    match kind {
         Hex32 => "is empty, which would leave the cluster open to anyone; it is left out, and a secret is \
                   made once and kept"
             .to_owned(),
-        Bool | Number | Integer => format!(
-            "is empty, which would stop the program; it is left out, which means {}",
-            variable.default
-        ),
-        _ => format!("is empty; it is left out, which means {}", variable.default),
+        Bool | Number | Integer => {
+            format!("is empty, which would stop the program; it is left out, which means {default}")
+        }
+        _ => format!("is empty; it is left out, which means {default}"),
     }
 }
 
@@ -274,7 +288,7 @@ fn addresses(draft: &mut Draft) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{findings, given};
+    use super::super::tests::{Case, each_gives_one_finding, findings, given};
     use super::*;
 
     const P: Program = Program::IpfsCluster;
@@ -341,132 +355,134 @@ mod tests {
         assert_eq!(checked.values, wanted);
     }
 
+    /// One setting, one finding.
+    const CASES: &[Case] = &[
+        (
+            "CLUSTER_LISTENMULTIADDRESS",
+            "/ip4/127.0.0.1/tcp/9096",
+            Severity::Warning,
+            "no other peer",
+        ),
+        (
+            "CLUSTER_LISTENMULTIADDRESS",
+            "/ip4/0.0.0.0/sctp/9096",
+            Severity::Error,
+            "\"sctp\"",
+        ),
+        ("CLUSTER_LISTENMULTIADDRESS", "", Severity::Note, "left out"),
+        ("CLUSTER_SECRET", "", Severity::Note, "made once"),
+        (
+            "CLUSTER_SECRET",
+            "hunter2",
+            Severity::Error,
+            "64 hexadecimal digits",
+        ),
+        (
+            "CLUSTER_LEAVEONSHUTDOWN",
+            "",
+            Severity::Note,
+            "which means `false`",
+        ),
+        (
+            "CLUSTER_LEAVEONSHUTDOWN",
+            "no",
+            Severity::Error,
+            "`true` or `false`",
+        ),
+        (
+            "CLUSTER_REPLICATIONFACTORMAX",
+            "",
+            Severity::Note,
+            "which means `-1`",
+        ),
+        (
+            "CLUSTER_REPLICATIONFACTORMAX",
+            "2",
+            Severity::Error,
+            "both above 0",
+        ),
+        (
+            "CLUSTER_REPLICATIONFACTORMIN",
+            "0",
+            Severity::Error,
+            "both above 0",
+        ),
+        (
+            "CLUSTER_REPLICATIONFACTORMIN",
+            "two",
+            Severity::Error,
+            "not a number",
+        ),
+        ("CLUSTER_ID", PEER, Severity::Error, "`CLUSTER_PRIVATEKEY`"),
+        (
+            "CLUSTER_PRIVATEKEY",
+            "CAESQ",
+            Severity::Error,
+            "`CLUSTER_ID`",
+        ),
+        (
+            "CLUSTER_PEERNAME",
+            "cluster",
+            Severity::Note,
+            "Pod's own name",
+        ),
+        (
+            "CLUSTER_PEERADDRESSES",
+            "/dns4/a/tcp/1",
+            Severity::Error,
+            "`/p2p/`",
+        ),
+        ("CLUSTER_DISK_METRICTTL", "30s", Severity::Note, "unchecked"),
+        (
+            "CLUSTER_PEERNAM",
+            "a",
+            Severity::Note,
+            "is `CLUSTER_PEERNAME` meant?",
+        ),
+        ("IPFS_KEYSTORE_PATH", "", Severity::Note, "left out"),
+        ("CLUSTER_DISK_METRICTTL", "", Severity::Note, "left out"),
+        (
+            "CLUSTER_PEER_NAME",
+            "a",
+            Severity::Warning,
+            "write `CLUSTER_PEERNAME`",
+        ),
+        (
+            "cluster_peername",
+            "a",
+            Severity::Warning,
+            "write `CLUSTER_PEERNAME`",
+        ),
+        (
+            "IPFS_CLUSTER_CONSENSUS",
+            "paxos",
+            Severity::Error,
+            "`crdt` or `raft`",
+        ),
+        ("IPFS_KEYSTORE_PATH", "/tmp", Severity::Note, "Temporal's"),
+        (
+            "IPFS_CLUSTER_PATHS",
+            "/a",
+            Severity::Warning,
+            "`IPFS_CLUSTER_PATH`",
+        ),
+        (
+            "DATABASE_PORT",
+            "1",
+            Severity::Warning,
+            "write it in `temporal-config`",
+        ),
+        (
+            "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS",
+            "hunter2",
+            Severity::Error,
+            "`user:password`",
+        ),
+    ];
+
     #[test]
     fn one_setting_one_finding() {
-        let listen = "CLUSTER_LISTENMULTIADDRESS";
-        for (name, value, severity, words) in [
-            (
-                listen,
-                "/ip4/127.0.0.1/tcp/9096",
-                Severity::Warning,
-                "no other peer",
-            ),
-            (
-                listen,
-                "/ip4/0.0.0.0/sctp/9096",
-                Severity::Error,
-                "\"sctp\"",
-            ),
-            (listen, "", Severity::Note, "left out"),
-            ("CLUSTER_SECRET", "", Severity::Note, "made once"),
-            (
-                "CLUSTER_SECRET",
-                "hunter2",
-                Severity::Error,
-                "64 hexadecimal digits",
-            ),
-            (
-                "CLUSTER_LEAVEONSHUTDOWN",
-                "",
-                Severity::Note,
-                "which means `false`",
-            ),
-            (
-                "CLUSTER_LEAVEONSHUTDOWN",
-                "no",
-                Severity::Error,
-                "`true` or `false`",
-            ),
-            (
-                "CLUSTER_REPLICATIONFACTORMAX",
-                "",
-                Severity::Note,
-                "which means `-1`",
-            ),
-            (
-                "CLUSTER_REPLICATIONFACTORMAX",
-                "2",
-                Severity::Error,
-                "both above 0",
-            ),
-            (
-                "CLUSTER_REPLICATIONFACTORMIN",
-                "0",
-                Severity::Error,
-                "both above 0",
-            ),
-            (
-                "CLUSTER_REPLICATIONFACTORMIN",
-                "two",
-                Severity::Error,
-                "not a number",
-            ),
-            ("CLUSTER_ID", PEER, Severity::Error, "`CLUSTER_PRIVATEKEY`"),
-            (
-                "CLUSTER_PRIVATEKEY",
-                "CAESQ",
-                Severity::Error,
-                "`CLUSTER_ID`",
-            ),
-            (
-                "CLUSTER_PEERNAME",
-                "cluster",
-                Severity::Note,
-                "Pod's own name",
-            ),
-            (
-                "CLUSTER_PEERADDRESSES",
-                "/dns4/a/tcp/1",
-                Severity::Error,
-                "`/p2p/`",
-            ),
-            ("CLUSTER_DISK_METRICTTL", "30s", Severity::Note, "unchecked"),
-            ("CLUSTER_DISK_METRICTTL", "", Severity::Note, "left out"),
-            (
-                "CLUSTER_PEER_NAME",
-                "a",
-                Severity::Warning,
-                "write `CLUSTER_PEERNAME`",
-            ),
-            (
-                "cluster_peername",
-                "a",
-                Severity::Warning,
-                "write `CLUSTER_PEERNAME`",
-            ),
-            (
-                "IPFS_CLUSTER_CONSENSUS",
-                "paxos",
-                Severity::Error,
-                "`crdt` or `raft`",
-            ),
-            ("IPFS_KEYSTORE_PATH", "/tmp", Severity::Note, "Temporal's"),
-            (
-                "IPFS_CLUSTER_PATHS",
-                "/a",
-                Severity::Warning,
-                "`IPFS_CLUSTER_PATH`",
-            ),
-            (
-                "DATABASE_PORT",
-                "1",
-                Severity::Warning,
-                "write it in `temporal-config`",
-            ),
-            (
-                "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS",
-                "hunter2",
-                Severity::Error,
-                "`user:password`",
-            ),
-        ] {
-            let found = findings(P, &[(name, value)]);
-            let [finding] = found.as_slice() else {
-                panic!("{name}={value}: {found:?}");
-            };
-            assert_eq!(finding.severity, severity, "{finding}");
-            assert!(finding.problem.contains(words), "{finding}");
-        }
+        each_gives_one_finding(P, CASES);
     }
 
     #[test]

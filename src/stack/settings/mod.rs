@@ -69,7 +69,7 @@ pub struct Finding {
     pub severity: Severity,
     /// Whose setting it is.
     pub program: Program,
-    /// The setting's name as the user wrote it.
+    /// The setting's name: as the user wrote it, or canonical where it is about several settings.
     pub name: String,
     /// What is wrong and what to write instead. Never quotes a value.
     pub problem: String,
@@ -270,7 +270,7 @@ fn unread(program: Program, name: &str) -> String {
     let owner = Program::ALL
         .into_iter()
         .find(|other| known(*other, name).is_some());
-    let remedy = match (owner, nearest(program, name)) {
+    let remedy = match (owner, nearest(program, name, name.len() / 3)) {
         (Some(owner), _) => format!("write it in `{}`", owner.config_map()),
         (None, Some(nearest)) => format!("the nearest known name is `{nearest}`"),
         (None, None) => "leave it out".to_owned(),
@@ -278,15 +278,15 @@ fn unread(program: Program, name: &str) -> String {
     format!("is not read by the program; {remedy}")
 }
 
-/// The known spelling that takes the fewest edits, if it takes at most one in three letters.
-fn nearest(program: Program, name: &str) -> Option<&'static str> {
+/// The known spelling that takes the fewest edits, if it takes no more than `most`.
+fn nearest(program: Program, name: &str, most: usize) -> Option<&'static str> {
     let name = name.to_ascii_uppercase();
     variables(program)
         .iter()
         .flat_map(Variable::spellings)
-        .filter(|known| known.len().abs_diff(name.len()) <= name.len() / 3)
+        .filter(|known| known.len().abs_diff(name.len()) <= most)
         .map(|known| (distance(known, &name), known))
-        .filter(|(edits, _)| *edits <= name.len() / 3)
+        .filter(|(edits, _)| *edits <= most)
         .min()
         .map(|(_, known)| known)
 }

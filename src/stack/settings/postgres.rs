@@ -12,13 +12,16 @@ pub(super) static VARIABLES: &[Variable] = rows! {
     POSTGRES_USER: Text,
         "`postgres`", "role that owns the database, a superuser";
     POSTGRES_PASSWORD: Text, secret,
-        "made once, and kept", "the role's password; another one later changes nothing in a database that is there";
+        "made once, and kept",
+        "the role's password; another one later changes nothing in a database that is there";
     PGDATA: Path,
-        "a folder inside the volume", "folder of the data; one below the volume's own works for every version";
+        "a folder inside the volume",
+        "folder of the data; one below the volume's own works for every version";
     POSTGRES_INITDB_ARGS: Text,
         "none", "arguments for `initdb`";
     POSTGRES_HOST_AUTH_METHOD: Choice(&["scram-sha-256", "md5", "password"]),
-        "`scram-sha-256`", "how clients prove who they are; `trust` would let in everyone without a password";
+        "`scram-sha-256`",
+        "how clients prove who they are; `trust` would let in everyone without a password";
 };
 
 /// Checks the settings of PostgreSQL's image.
@@ -107,7 +110,7 @@ pub fn agree(temporal: &Checked, postgres: &Checked) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{findings, given};
+    use super::super::tests::{Case, each_gives_one_finding, findings, given};
     use super::*;
 
     const P: Program = Program::Postgres;
@@ -134,61 +137,57 @@ mod tests {
         assert_eq!(checked.values, given(&DOCUMENT));
     }
 
+    /// One setting, one finding.
+    const CASES: &[Case] = &[
+        (
+            "POSTGRES_DB",
+            "temporal2",
+            Severity::Error,
+            "write `temporal`",
+        ),
+        (
+            "POSTGRES_PASSWORD",
+            "",
+            Severity::Error,
+            "without a password",
+        ),
+        (
+            "POSTGRES_PASSWORD_FILE",
+            "/run/x",
+            Severity::Error,
+            "in `POSTGRES_PASSWORD`",
+        ),
+        (
+            "POSTGRES_HOST_AUTH_METHOD",
+            "trust",
+            Severity::Error,
+            "leave it out",
+        ),
+        (
+            "POSTGRES_HOST_AUTH_METHOD",
+            "peer",
+            Severity::Error,
+            "`scram-sha-256`",
+        ),
+        ("PGDATA", "data", Severity::Error, "begins with `/`"),
+        (
+            "POSTGRES_PASWORD",
+            "hunter2",
+            Severity::Warning,
+            "`POSTGRES_PASSWORD`",
+        ),
+        (
+            "DATABASE_PASSWORD",
+            "hunter2",
+            Severity::Warning,
+            "`temporal-config`",
+        ),
+        ("OTHER", "hunter2", Severity::Warning, "leave it out"),
+    ];
+
     #[test]
     fn one_setting_one_finding() {
-        for (name, value, severity, words) in [
-            (
-                "POSTGRES_DB",
-                "temporal2",
-                Severity::Error,
-                "write `temporal`",
-            ),
-            (
-                "POSTGRES_PASSWORD",
-                "",
-                Severity::Error,
-                "without a password",
-            ),
-            (
-                "POSTGRES_PASSWORD_FILE",
-                "/run/x",
-                Severity::Error,
-                "in `POSTGRES_PASSWORD`",
-            ),
-            (
-                "POSTGRES_HOST_AUTH_METHOD",
-                "trust",
-                Severity::Error,
-                "leave it out",
-            ),
-            (
-                "POSTGRES_HOST_AUTH_METHOD",
-                "peer",
-                Severity::Error,
-                "`scram-sha-256`",
-            ),
-            ("PGDATA", "data", Severity::Error, "begins with `/`"),
-            (
-                "POSTGRES_PASWORD",
-                "hunter2",
-                Severity::Warning,
-                "`POSTGRES_PASSWORD`",
-            ),
-            (
-                "DATABASE_PASSWORD",
-                "hunter2",
-                Severity::Warning,
-                "`temporal-config`",
-            ),
-            ("OTHER", "hunter2", Severity::Warning, "leave it out"),
-        ] {
-            let found = findings(P, &[(name, value)]);
-            let [finding] = found.as_slice() else {
-                panic!("{name}={value}: {found:?}");
-            };
-            assert_eq!(finding.severity, severity, "{finding}");
-            assert!(finding.problem.contains(words), "{finding}");
-        }
+        each_gives_one_finding(P, CASES);
     }
 
     #[test]

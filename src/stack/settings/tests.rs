@@ -15,6 +15,21 @@ pub(super) fn findings(program: Program, pairs: &[(&str, &str)]) -> Vec<Finding>
     check(program, &given(pairs)).findings
 }
 
+/// Name, value, how bad it is, and words of what is said.
+pub(super) type Case = (&'static str, &'static str, Severity, &'static str);
+
+pub(super) fn each_gives_one_finding(program: Program, cases: &[Case]) {
+    for (name, value, severity, words) in cases {
+        let found = findings(program, &[(*name, *value)]);
+        let [finding] = found.as_slice() else {
+            panic!("{name}={value}: {found:?}");
+        };
+        assert_eq!(finding.severity, *severity, "{finding}");
+        assert!(finding.problem.contains(words), "{finding}");
+        assert!(!finding.problem.contains("hunter2"), "{finding}");
+    }
+}
+
 #[test]
 fn a_finding_reads_as_one_line() {
     let found = findings(Program::Temporal, &[("KRAB_URL", "krab:1")]);

@@ -45,7 +45,8 @@ pub(in crate::stack::settings) static VARIABLES: &[Variable] = rows! {
     AWS_SECRET: Text, secret,
         "no use of AWS", "secret of that AWS access key";
     SENDGRID_API_KEY | SENDGRID_APIKEY: Text, secret,
-        "no e-mail is sent, and the e-mail worker fails", "key for SendGrid, which sends the e-mail";
+        "no e-mail is sent, and the e-mail worker fails",
+        "key for SendGrid, which sends the e-mail";
     SENDGRID_EMAIL_ADDRESS | SENDGRID_EMAILADDRESS: Text,
         "no e-mail is sent, and the e-mail worker fails", "sender's address of that e-mail";
     SENDGRID_EMAIL_NAME | SENDGRID_EMAILNAME: Text,
@@ -55,13 +56,15 @@ pub(in crate::stack::settings) static VARIABLES: &[Variable] = rows! {
     STRIPE_SECRET_KEY | STRIPE_SECRETKEY: Text, secret,
         "no card payments", "secret key for Stripe";
     RECAPTCHA_KEY: Text, secret,
-        "no check that a person signs up", "key for reCAPTCHA; the program reads it apart from the settings";
+        "no check that a person signs up",
+        "key for reCAPTCHA; the program reads it apart from the settings";
     CMC_API: Text, secret,
         "no prices of coins", "key for CoinMarketCap; the program reads it apart from the settings";
 
     // database
     DATABASE_NAME: Text,
-        "`temporal`", "name of the database; the program reads no other than `temporal`, whatever this says";
+        "`temporal`",
+        "name of the database; the program reads no other than `temporal`, whatever this says";
     DATABASE_URL: Host,
         "the stack's own PostgreSQL", "host of PostgreSQL, a name or an address and not a URL";
     DATABASE_PORT: Port,
@@ -104,10 +107,11 @@ pub(in crate::stack::settings) static VARIABLES: &[Variable] = rows! {
         "no TLS", "private key of that certificate";
     SERVICES_KRAB_AUTH_KEY | SERVICES_KRAB_AUTHKEY: Text, secret,
         "an empty word", "word that krab wants to hear from its clients";
-    SERVICES_KRAB_LOG_FILE | SERVICES_KRAB_LOGFILE: Path,
-        "none", "log file of krab";
+    SERVICES_KRAB_LOG_FILE | SERVICES_KRAB_LOGFILE: Text,
+        "none", "log file of krab; a path that is not from the root begins at `/daemon`";
     SERVICES_KRAB_KEYSTORE_PASSWORD | SERVICES_KRAB_KEYSTOREPASSWORD: Text, secret,
-        "an empty password", "password with which krab encrypts its keys; with another one they cannot be read";
+        "an empty password",
+        "password with which krab encrypts its keys; with another one they cannot be read";
     SERVICES_KRAB_FALLBACK_URL | SERVICES_KRABFALLBACK_URL: Address,
         "the stack's own krab", "`host:port` of the second krab; with one krab, the same as for it";
     SERVICES_KRAB_FALLBACK_TLS_CERT_PATH | SERVICES_KRABFALLBACK_TLS_CERTPATH: Path,
@@ -116,10 +120,12 @@ pub(in crate::stack::settings) static VARIABLES: &[Variable] = rows! {
         "no TLS", "private key of that certificate";
     SERVICES_KRAB_FALLBACK_AUTH_KEY | SERVICES_KRABFALLBACK_AUTHKEY: Text, secret,
         "an empty word", "word that the second krab wants to hear from its clients";
-    SERVICES_KRAB_FALLBACK_LOG_FILE | SERVICES_KRABFALLBACK_LOGFILE: Path,
-        "none", "log file of the second krab";
+    SERVICES_KRAB_FALLBACK_LOG_FILE | SERVICES_KRABFALLBACK_LOGFILE: Text,
+        "none", "log file of the second krab; likewise";
     SERVICES_KRAB_FALLBACK_KEYSTORE_PASSWORD | SERVICES_KRABFALLBACK_KEYSTOREPASSWORD: Text, secret,
-        "an empty password", "password with which the second krab encrypts its keys; with another one they cannot be read";
+        "an empty password",
+        "password with which the second krab encrypts its keys; with another one they cannot be \
+         read";
 
     // lens, a search engine
     SERVICES_LENS_URL: Address,
@@ -153,9 +159,11 @@ pub(in crate::stack::settings) static VARIABLES: &[Variable] = rows! {
 
     // RTNS, which publishes IPNS records
     SERVICES_RTNS_MULTI_ADDRESSES | SERVICES_RTNS_MULTIADDRESSES: Multiaddresses,
-        "none: the `ipns-entry` worker needs one", "where the `ipns-entry` worker listens, with commas between them";
+        "none: the `ipns-entry` worker needs one",
+        "where the `ipns-entry` worker listens, with commas between them";
     SERVICES_RTNS_KEY_NAME | SERVICES_RTNS_KEYNAME: Text,
-        "none: the `ipns-entry` worker needs one", "name of its own key in krab, which must be there";
+        "none: the `ipns-entry` worker needs one",
+        "name of its own key in krab, which must be there";
     SERVICES_RTNS_DATASTORE_PATH | SERVICES_RTNS_DATASTOREPATH: Path,
         "none: the `ipns-entry` worker needs one", "folder of its records, to be kept";
 

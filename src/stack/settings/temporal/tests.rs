@@ -1,4 +1,4 @@
-use super::super::tests::{findings, given};
+use super::super::tests::{Case, each_gives_one_finding, findings, given};
 use super::*;
 
 const P: Program = Program::Temporal;
@@ -47,136 +47,175 @@ fn the_documents_settings_are_kept_under_its_names() {
     );
 }
 
+/// One setting, one finding.
+const CASES: &[Case] = &[
+    (
+        "CONFIG_DAG",
+        "/temporal/config.json",
+        Severity::Error,
+        "leave it empty",
+    ),
+    (
+        "CONFIG_DAG",
+        "config.json",
+        Severity::Error,
+        "begins with `/`",
+    ),
+    (
+        "DATABASE_NAME",
+        "other",
+        Severity::Error,
+        "write `temporal`",
+    ),
+    (
+        "DATABASE_URL",
+        "postgres://a:hunter2@db/temporal",
+        Severity::Error,
+        "write the host alone",
+    ),
+    (
+        "DATABASE_URL",
+        "db:5432",
+        Severity::Error,
+        "in its own variable",
+    ),
+    ("DATABASE_URL", "", Severity::Note, "counts as not set"),
+    (
+        "DATABASE_URL",
+        "localhost:5432",
+        Severity::Note,
+        "own PostgreSQL",
+    ),
+    (
+        "DATABASE_PORT",
+        "postgres",
+        Severity::Error,
+        "from 1 to 65535",
+    ),
+    ("DATABASE_PASSWORD", "", Severity::Note, "counts as not set"),
+    (
+        "DATABASE_PASSWORD",
+        "password123",
+        Severity::Warning,
+        "public example",
+    ),
+    (
+        "RABBITMQ_URL",
+        "amqp://a:hunter2@b@mq/",
+        Severity::Error,
+        "percent-encoded",
+    ),
+    (
+        "RABBITMQ_URL",
+        "mq:5672",
+        Severity::Error,
+        "`amqp://user:password@host:5672/`",
+    ),
+    (
+        "RABBIT_MQ_URL",
+        "amqp://localhost",
+        Severity::Note,
+        "own RabbitMQ",
+    ),
+    (
+        "SERVICES_KRAB_URL",
+        "127.0.0.1:10000",
+        Severity::Note,
+        "own krab",
+    ),
+    ("SERVICES_KRAB_URL", "krab", Severity::Error, "`host:port`"),
+    (
+        "SERVICES_LENS_OPTIONS_ENGINE_QUEUE_RATE",
+        "fast",
+        Severity::Error,
+        "digits alone",
+    ),
+    ("V3_API_JWT_TIMEOUT", "24h", Severity::Error, "digits alone"),
+    (
+        "API_CONNECTION_LIMIT",
+        "many",
+        Severity::Error,
+        "digits alone",
+    ),
+    (
+        "API_CONNECTION_LISTEN_ADDRESS",
+        "127.0.0.1",
+        Severity::Warning,
+        "leave it out",
+    ),
+    (
+        "API_CONNECTION_CERTIFICATES_CERT_PATH",
+        "/a",
+        Severity::Error,
+        "KEYPATH` as well",
+    ),
+    (
+        "RABBITMQ_TLSCONFIG_CERTFILE",
+        "/a",
+        Severity::Error,
+        "CA_CERT_FILE` as well",
+    ),
+    (
+        "API_PROMETHEUS_IP",
+        "::",
+        Severity::Warning,
+        "write `API_CONNECTION_PROMETHEUS_IP`",
+    ),
+    ("API_ADMIN_USER", "al", Severity::Warning, "leave it out"),
+    (
+        "KRAB_URL",
+        "krab:1",
+        Severity::Warning,
+        "write `SERVICES_KRAB_URL`",
+    ),
+    (
+        "KRAB_TLS_CERTPATH",
+        "/a",
+        Severity::Warning,
+        "write `SERVICES_KRAB_TLS_CERT_PATH`",
+    ),
+    (
+        "krab_authkey",
+        "hunter2",
+        Severity::Warning,
+        "write `SERVICES_KRAB_AUTH_KEY`",
+    ),
+    (
+        "SERVICES_RTNS_MULTI_ADDRESS",
+        "/ip4/0.0.0.0/tcp/3999",
+        Severity::Warning,
+        "MULTI_ADDRESSES`",
+    ),
+    (
+        "IPFSCLUSTER_API_CONNECTION_HOST",
+        "a",
+        Severity::Error,
+        "write `IPFS_CLUSTER_API_CONNECTION_HOST`",
+    ),
+    ("Database_Url", "a", Severity::Error, "write `DATABASE_URL`"),
+    (
+        "DATABASE_PASWORD",
+        "hunter2",
+        Severity::Warning,
+        "`DATABASE_PASSWORD`",
+    ),
+    (
+        "POSTGRES_PASSWORD",
+        "hunter2",
+        Severity::Warning,
+        "write it in `postgres-config`",
+    ),
+    (
+        "SOMETHING_ELSE_ENTIRELY",
+        "hunter2",
+        Severity::Warning,
+        "leave it out",
+    ),
+];
+
 #[test]
 fn one_setting_one_finding() {
-    let (error, warning, note) = (Severity::Error, Severity::Warning, Severity::Note);
-    for (name, value, severity, words) in [
-        (
-            "CONFIG_DAG",
-            "/temporal/config.json",
-            error,
-            "leave it empty",
-        ),
-        ("CONFIG_DAG", "config.json", error, "begins with `/`"),
-        ("DATABASE_NAME", "other", error, "write `temporal`"),
-        (
-            "DATABASE_URL",
-            "postgres://a:hunter2@db/temporal",
-            error,
-            "write the host alone",
-        ),
-        ("DATABASE_URL", "db:5432", error, "in its own variable"),
-        ("DATABASE_URL", "", note, "counts as not set"),
-        ("DATABASE_URL", "localhost:5432", note, "own PostgreSQL"),
-        ("DATABASE_PORT", "postgres", error, "from 1 to 65535"),
-        ("DATABASE_PASSWORD", "", note, "counts as not set"),
-        (
-            "DATABASE_PASSWORD",
-            "password123",
-            warning,
-            "public example",
-        ),
-        (
-            "RABBITMQ_URL",
-            "amqp://a:hunter2@b@mq/",
-            error,
-            "percent-encoded",
-        ),
-        (
-            "RABBITMQ_URL",
-            "mq:5672",
-            error,
-            "`amqp://user:password@host:5672/`",
-        ),
-        ("RABBIT_MQ_URL", "amqp://localhost", note, "own RabbitMQ"),
-        ("SERVICES_KRAB_URL", "127.0.0.1:10000", note, "own krab"),
-        ("SERVICES_KRAB_URL", "krab", error, "`host:port`"),
-        (
-            "SERVICES_LENS_OPTIONS_ENGINE_QUEUE_RATE",
-            "fast",
-            error,
-            "digits alone",
-        ),
-        ("V3_API_JWT_TIMEOUT", "24h", error, "digits alone"),
-        ("API_CONNECTION_LIMIT", "many", error, "digits alone"),
-        (
-            "API_CONNECTION_LISTEN_ADDRESS",
-            "127.0.0.1",
-            warning,
-            "leave it out",
-        ),
-        (
-            "API_CONNECTION_CERTIFICATES_CERT_PATH",
-            "/a",
-            error,
-            "KEYPATH` as well",
-        ),
-        (
-            "RABBITMQ_TLSCONFIG_CERTFILE",
-            "/a",
-            error,
-            "CA_CERT_FILE` as well",
-        ),
-        (
-            "API_PROMETHEUS_IP",
-            "::",
-            warning,
-            "write `API_CONNECTION_PROMETHEUS_IP`",
-        ),
-        ("API_ADMIN_USER", "al", warning, "is not read"),
-        ("KRAB_URL", "krab:1", warning, "write `SERVICES_KRAB_URL`"),
-        (
-            "KRAB_TLS_CERTPATH",
-            "/a",
-            warning,
-            "write `SERVICES_KRAB_TLS_CERT_PATH`",
-        ),
-        (
-            "krab_authkey",
-            "hunter2",
-            warning,
-            "write `SERVICES_KRAB_AUTH_KEY`",
-        ),
-        (
-            "SERVICES_RTNS_MULTI_ADDRESS",
-            "/ip4/0.0.0.0/tcp/3999",
-            warning,
-            "MULTI_ADDRESSES`",
-        ),
-        (
-            "IPFSCLUSTER_API_CONNECTION_HOST",
-            "a",
-            error,
-            "write `IPFS_CLUSTER_API_CONNECTION_HOST`",
-        ),
-        ("Database_Url", "a", error, "write `DATABASE_URL`"),
-        (
-            "DATABASE_PASWORD",
-            "hunter2",
-            warning,
-            "`DATABASE_PASSWORD`",
-        ),
-        (
-            "POSTGRES_PASSWORD",
-            "hunter2",
-            warning,
-            "write it in `postgres-config`",
-        ),
-        (
-            "SOMETHING_ELSE_ENTIRELY",
-            "hunter2",
-            warning,
-            "leave it out",
-        ),
-    ] {
-        let found = findings(P, &[(name, value)]);
-        let [finding] = found.as_slice() else {
-            panic!("{name}={value}: {found:?}");
-        };
-        assert_eq!(finding.severity, severity, "{finding}");
-        assert!(finding.problem.contains(words), "{finding}");
-        assert!(!finding.problem.contains("hunter2"), "{finding}");
-    }
+    each_gives_one_finding(P, CASES);
 }
 
 #[test]
