@@ -24,6 +24,7 @@ pub type Data = BTreeMap<String, Secret<String>>;
 pub type Values = BTreeMap<&'static str, Data>;
 
 /// A Secret that the stack needs.
+#[derive(Debug)]
 pub struct Wanted {
     /// Its name.
     pub name: &'static str,

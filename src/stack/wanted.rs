@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::input::{Stack, Worker};
 use super::objects::{Component, cluster, ipfs, postgres, rabbitmq, temporal};
 use super::secrets::{self, Change, Source, Values, known};
-use super::settings::{self, AmqpUrl, Checked, Finding, Program, Severity};
+use super::settings::amqp::AmqpUrl;
+use super::settings::{self, Checked, Finding, Program, Severity};
 use crate::secret::Secret;
 
 /// The document's ConfigMap with Temporal's settings.
@@ -233,9 +234,15 @@ impl Settings {
         if self.temporal(listen).is_some_and(settings::is_own) {
             plain.remove(listen);
         }
-        plain
-            .entry("LOG_DIR".to_owned())
-            .or_insert_with(|| temporal::LOG_DIR.to_owned());
+        for (name, default) in [
+            ("LOG_DIR", temporal::LOG_DIR),
+            // read as a number with every upload, which fails without one
+            ("API_SIZE_LIMIT_IN_GIGA_BYTES", "10"),
+        ] {
+            plain
+                .entry(name.to_owned())
+                .or_insert_with(|| default.to_owned());
+        }
         plain
     }
 
