@@ -91,12 +91,9 @@ impl Kind {
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Self::Job => ("batch", "v1", "Job", "jobs"),
             Self::Pod => ("", "v1", "Pod", "pods"),
-            Self::PersistentVolumeClaim => (
-                "",
-                "v1",
-                "PersistentVolumeClaim",
-                "persistentvolumeclaims",
-            ),
+            Self::PersistentVolumeClaim => {
+                ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+            }
             Self::StorageClass => ("storage.k8s.io", "v1", "StorageClass", "storageclasses"),
             Self::Node => ("", "v1", "Node", "nodes"),
             Self::MutatingWebhookConfiguration => (
@@ -145,7 +142,9 @@ impl Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no cluster to speak to.
-    #[error("read the kubeconfig; name one with `--kubeconfig`, and a context in it with `--context`")]
+    #[error(
+        "read the kubeconfig; name one with `--kubeconfig`, and a context in it with `--context`"
+    )]
     Configure(#[source] kube::config::KubeconfigError),
     /// What the kubeconfig says cannot be used for a connection.
     #[error("use what the kubeconfig says")]
@@ -271,7 +270,12 @@ impl Kubernetes {
     }
 
     /// May we do that to objects of this kind (in this namespace)?
-    pub async fn may(&self, verb: &str, kind: Kind, namespace: Option<&str>) -> Result<bool, Error> {
+    pub async fn may(
+        &self,
+        verb: &str,
+        kind: Kind,
+        namespace: Option<&str>,
+    ) -> Result<bool, Error> {
         let (group, _, _, plural) = kind.names();
         let review = SelfSubjectAccessReview {
             spec: SelfSubjectAccessReviewSpec {
@@ -294,7 +298,12 @@ impl Kubernetes {
     }
 
     /// An object, if it is there.
-    pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
+    pub async fn get(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Value>, Error> {
         let api = self.api(kind, namespace);
         let attempt = format!("get {} `{name}`", kind.word());
         let found = repeat(&attempt, || api.get_opt(name)).await?;
@@ -302,7 +311,12 @@ impl Kubernetes {
     }
 
     /// The objects with these labels (all of them with an empty text), sorted by name.
-    pub async fn list(&self, kind: Kind, namespace: &str, labels: &str) -> Result<Vec<Value>, Error> {
+    pub async fn list(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        labels: &str,
+    ) -> Result<Vec<Value>, Error> {
         let api = self.api(kind, namespace);
         let parameters = ListParams::default().labels(labels);
         let attempt = format!("list {}", kind.names().3);

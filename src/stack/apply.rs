@@ -117,7 +117,9 @@ impl Run<'_> {
             return Ok(());
         }
         let object = objects::namespace(name);
-        let made = self.kubernetes.create(Kind::Namespace, "", &object, MANAGER);
+        let made = self
+            .kubernetes
+            .create(Kind::Namespace, "", &object, MANAGER);
         if made.await?.is_some() {
             self.summary.created += 1;
             progress.done(&format!("created Namespace `{name}`"));
@@ -147,24 +149,18 @@ impl Run<'_> {
     async fn write(&mut self, write: &Write, progress: &mut dyn Progress) -> Result<(), Error> {
         match write {
             Write::Create { object, name } => {
-                let made = self.kubernetes.create(
-                    Kind::Secret,
-                    self.namespace,
-                    object.expose(),
-                    MANAGER,
-                );
+                let made =
+                    self.kubernetes
+                        .create(Kind::Secret, self.namespace, object.expose(), MANAGER);
                 if made.await?.is_some() {
                     self.summary.created += 1;
                     progress.done(&format!("created Secret `{name}`"));
                 }
             }
             Write::Update { patch, name, keys } => {
-                let changed = self.kubernetes.merge(
-                    Kind::Secret,
-                    self.namespace,
-                    patch.expose(),
-                    MANAGER,
-                );
+                let changed =
+                    self.kubernetes
+                        .merge(Kind::Secret, self.namespace, patch.expose(), MANAGER);
                 match changed.await {
                     Ok(_) => {
                         self.summary.changed += 1;
@@ -244,7 +240,9 @@ impl Run<'_> {
             dry_run: false,
             force: self.options.force,
         };
-        let applied = self.kubernetes.apply(kind, self.namespace, &object.body, how);
+        let applied = self
+            .kubernetes
+            .apply(kind, self.namespace, &object.body, how);
         let applied = applied.await.map_err(|error| match error {
             ApiError::Conflict { .. } => Error::Object(plan::explained(&error)),
             error => Error::Api(error),

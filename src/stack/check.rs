@@ -129,20 +129,24 @@ async fn nodes(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Error
         return Ok(());
     }
     let nodes = kubernetes.list(Kind::Node, "", "").await?;
-    let conditions = |node: &Value| {
-        let conditions = node.pointer("/status/conditions");
-        conditions.and_then(Value::as_array).cloned().unwrap_or_default()
+    let words = |node: &Value| {
+        let conditions = node.pointer("/status/conditions")?.as_array()?;
+        let word = |it: &Value, key: &str| it.get(key).and_then(Value::as_str).map(str::to_owned);
+        let ready = conditions
+            .iter()
+            .find(|it| word(it, "type").as_deref() == Some("Ready"))?;
+        Some((
+            word(ready, "status")?,
+            word(ready, "message").unwrap_or_default(),
+        ))
     };
-    let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
-    if nodes.iter().any(|node| conditions(node).iter().any(ready)) {
+    let words: Vec<(String, String)> = nodes.iter().filter_map(words).collect();
+    if words.iter().any(|(status, _)| status == "True") {
         return Ok(());
     }
-    let why = nodes
-        .iter()
-        .flat_map(conditions)
-        .filter(|condition| condition["type"] == "Ready")
-        .find_map(|condition| condition["message"].as_str().map(str::to_owned))
-        .unwrap_or_else(|| "there is none".to_owned());
+    let why = words
+        .first()
+        .map_or("there is none", |(_, message)| message.as_str());
     let remedy = if why.to_lowercase().contains("cni") {
         "install a network plugin (CNI)"
     } else {
@@ -173,15 +177,25 @@ async fn secrets(
     wanted: &Wanted,
     report: &mut Report,
 ) -> Result<(), Error> {
-    if !kubernetes.may("get", Kind::Secret, Some(&wanted.namespace)).await? {
+    if !kubernetes
+        .may("get", Kind::Secret, Some(&wanted.namespace))
+        .await?
+    {
         return Ok(());
     }
     let pull = wanted.stack.image_pull_secrets.iter();
-    let named = pull
-        .map(|name| ("imagePullSecrets", name))
-        .chain(wanted.stack.temporal.tls_secret.iter().map(|name| ("temporal.tlsSecret", name)));
+    let named = pull.map(|name| ("imagePullSecrets", name)).chain(
+        wanted
+            .stack
+            .temporal
+            .tls_secret
+            .iter()
+            .map(|name| ("temporal.tlsSecret", name)),
+    );
     for (field, name) in named {
-        let found = kubernetes.get(Kind::Secret, &wanted.namespace, name).await?;
+        let found = kubernetes
+            .get(Kind::Secret, &wanted.namespace, name)
+            .await?;
         if found.is_none() {
             report.failures.push(format!(
                 "Secret `{name}`, which `{field}` names, is not in namespace `{}`: make it, or correct the name",

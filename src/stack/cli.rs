@@ -295,7 +295,11 @@ fn render(source: &Source, namespace: Option<String>) -> Outcome {
     let no_values = Values::new();
     for secret in &wanted.secrets {
         let keys: Vec<&str> = secret.keys.iter().map(|(key, _)| key.as_str()).collect();
-        println!("# Secret `{}` ({}) is made by `temporal-stack apply`", secret.name, keys.join(", "));
+        println!(
+            "# Secret `{}` ({}) is made by `temporal-stack apply`",
+            secret.name,
+            keys.join(", ")
+        );
     }
     let context = Context {
         stack: &wanted.stack,
@@ -310,10 +314,7 @@ fn render(source: &Source, namespace: Option<String>) -> Outcome {
 }
 
 /// What `plan` and `apply` begin with: files, settings, cluster.
-async fn prepared(
-    to: &Cluster,
-    source: &Source,
-) -> Result<(Kubernetes, Wanted), Box<dyn Error>> {
+async fn prepared(to: &Cluster, source: &Source) -> Result<(Kubernetes, Wanted), Box<dyn Error>> {
     let stack = stack(source)?;
     let (kubernetes, namespace) = to.connect(stack.namespace.as_deref()).await?;
     let wanted = completed(stack, &namespace)?;
@@ -372,7 +373,7 @@ async fn address(kubernetes: &Kubernetes, wanted: &Wanted) -> Result<String, Box
         "http"
     };
     let namespace = &wanted.namespace;
-    let mut text = format!(
+    let inside = format!(
         "the API answers inside the cluster at {scheme}://{service}.{namespace}:{port}/v2/systems/check"
     );
     let found = kubernetes.get(Kind::Service, namespace, service).await?;
@@ -380,10 +381,10 @@ async fn address(kubernetes: &Kubernetes, wanted: &Wanted) -> Result<String, Box
         let first = service.pointer("/status/loadBalancer/ingress/0")?;
         first.get("hostname").or_else(|| first.get("ip"))?.as_str()
     });
-    if let Some(outside) = outside {
-        text.push_str(&format!(", and outside at {scheme}://{outside}:{port}/"));
-    }
-    Ok(text)
+    Ok(match outside {
+        Some(outside) => format!("{inside}, and outside at {scheme}://{outside}:{port}/"),
+        None => inside,
+    })
 }
 
 async fn show_status(to: &Cluster, json: bool) -> Outcome {

@@ -379,7 +379,7 @@ impl Stack {
         let mut replicas = |field: &str, count: u32, odd: bool| {
             if count == 0 {
                 problems.push(format!("`{field}`: is 0; write at least 1"));
-            } else if odd && count % 2 == 0 {
+            } else if odd && count.is_multiple_of(2) {
                 problems.push(format!(
                     "`{field}`: is {count}; write 1, or an odd number such as 3: of an even number no \
                      majority is left when half of them is cut off"
@@ -461,14 +461,16 @@ impl Stack {
 
 /// A Kubernetes quantity above zero: digits, perhaps with a fraction, and a unit.
 fn is_quantity(text: &str) -> bool {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = text.get(digits.len()..).unwrap_or_default();
     const UNITS: [&str; 15] = [
         "", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "u",
     ];
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default();
     let number: Result<f64, _> = digits.parse();
     UNITS.contains(&unit)
-        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
         && number.is_ok_and(|number| number > 0.0)
 }
 
@@ -528,7 +530,9 @@ fn config_map(file: &File) -> Result<ConfigMap, Problem> {
             raw.kind, raw.api_version
         )));
     }
-    let known = CONFIG_MAPS.iter().find(|(name, _)| *name == raw.metadata.name);
+    let known = CONFIG_MAPS
+        .iter()
+        .find(|(name, _)| *name == raw.metadata.name);
     let Some((_, program)) = known else {
         return Err(problem(format!(
             "`metadata.name` is \"{}\"; it must be `temporal-config`, `ipfs-cluster-config` or \

@@ -1,5 +1,5 @@
-//! `temporal-stack`, the other Temporal: `RTrade`'s IPFS pinning API with IPFS, IPFS Cluster, `PostgreSQL` and
-//! `RabbitMQ`, installed into a Kubernetes cluster. It shares its name with Temporal Server and nothing else;
+//! `temporal-stack`, the other Temporal: RTrade's IPFS pinning API with IPFS, IPFS Cluster, PostgreSQL and
+//! RabbitMQ, installed into a Kubernetes cluster. It shares its name with Temporal Server and nothing else;
 //! with the charm it shares the Kubernetes client.
 //!
 //! ```text

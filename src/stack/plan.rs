@@ -162,7 +162,9 @@ async fn compare(
     object: &Object,
     force: bool,
 ) -> Result<Action, Error> {
-    let live = kubernetes.get(object.kind, namespace, object.name()).await?;
+    let live = kubernetes
+        .get(object.kind, namespace, object.name())
+        .await?;
     if let Some(why) = live.as_ref().and_then(|live| immutable(object, live)) {
         return Ok(Action::Refuse(why));
     }
@@ -171,7 +173,9 @@ async fn compare(
         dry_run: true,
         force,
     };
-    let outcome = kubernetes.apply(object.kind, namespace, &object.body, how).await;
+    let outcome = kubernetes
+        .apply(object.kind, namespace, &object.body, how)
+        .await;
     Ok(match (outcome, live) {
         (Ok(_), None) => Action::Create,
         (Ok(then), Some(now)) => {
@@ -192,9 +196,9 @@ async fn compare(
 /// A refusal with its remedy.
 pub(super) fn explained(error: &ApiError) -> String {
     match error {
-        ApiError::Conflict { message, .. } => format!(
-            "{message}; undo that change, or take the fields over with `--force-conflicts`"
-        ),
+        ApiError::Conflict { message, .. } => {
+            format!("{message}; undo that change, or take the fields over with `--force-conflicts`")
+        }
         other => other.to_string(),
     }
 }
@@ -268,8 +272,11 @@ pub(super) fn differences(now: &Value, then: &Value) -> Vec<String> {
         if let Some(object) = object.as_object_mut() {
             object.remove("status");
         }
-        if let Some(metadata) = object.pointer_mut("/metadata").and_then(Value::as_object_mut) {
-            KEPT.iter().for_each(|key| drop(metadata.remove(*key)));
+        if let Some(metadata) = object
+            .pointer_mut("/metadata")
+            .and_then(Value::as_object_mut)
+        {
+            metadata.retain(|key, _| !KEPT.contains(&key.as_str()));
         }
         object
     };

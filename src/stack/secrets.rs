@@ -4,7 +4,7 @@
 //! Pure but for the randomness, which the caller hands in. No value can be printed.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -235,21 +235,15 @@ fn value(
     Ok((wants, differs))
 }
 
-fn write(
-    secret: &Wanted,
-    found: Option<&Existing>,
-    changed: &Data,
-    namespace: &str,
-) -> Write {
+fn write(secret: &Wanted, found: Option<&Existing>, changed: &Data, namespace: &str) -> Write {
     let data: serde_json::Map<String, Value> = changed
         .iter()
         .map(|(key, value)| (key.clone(), BASE64.encode(value.expose()).into()))
         .collect();
     match found {
         None => {
-            let mut object = objects::secret(secret.name, secret.component, namespace);
-            object["type"] = secret.kind.unwrap_or("Opaque").into();
-            object["data"] = data.into();
+            let kind = secret.kind.unwrap_or("Opaque");
+            let object = objects::secret(secret.name, secret.component, namespace, kind, data);
             Write::Create {
                 object: Secret::new(object),
                 name: secret.name,
@@ -287,9 +281,11 @@ fn bytes<const N: usize>(random: &dyn SecureRandom) -> Result<[u8; N], Error> {
     Ok(bytes)
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+/// Two digits for each byte.
+pub(super) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        text.push_str(&format!("{byte:02x}"));
+        // writing to a string cannot fail
+        _ = write!(text, "{byte:02x}");
         text
     })
 }
@@ -300,7 +296,12 @@ pub fn peer_key() -> Source {
     Source::Made(Box::new(|_, random| {
         let seed = bytes::<32>(random)?;
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| Error::NoRandom)?;
-        let message = [&[0x08, 0x01, 0x12, 0x40], &seed[..], pair.public_key().as_ref()].concat();
+        let message = [
+            &[0x08, 0x01, 0x12, 0x40],
+            &seed[..],
+            pair.public_key().as_ref(),
+        ]
+        .concat();
         Ok(Secret::new(BASE64.encode(message)))
     }))
 }
@@ -334,7 +335,10 @@ pub fn certificate(secret: &'static str, key: &'static str, names: Vec<String>) 
         let pair = KeyPair::from_pem(known(values, secret, key)).map_err(failed)?;
         let mut params = CertificateParams::new(names.clone()).map_err(failed)?;
         let mut subject = DistinguishedName::new();
-        subject.push(DnType::CommonName, names.first().cloned().unwrap_or_default());
+        subject.push(
+            DnType::CommonName,
+            names.first().cloned().unwrap_or_default(),
+        );
         params.distinguished_name = subject;
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(2099, 12, 31);

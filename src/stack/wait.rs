@@ -92,7 +92,8 @@ pub async fn until_gone(
         let what = format!("{} {} to go", left.len(), kind.names().3);
         progress.waits(&what, most - count, most);
         if Instant::now() + PAUSE > deadline {
-            let named = |object: &Value| format!("{} `{}` is still there", kind.word(), name_of(object));
+            let named =
+                |object: &Value| format!("{} `{}` is still there", kind.word(), name_of(object));
             let found = left.iter().map(named).collect();
             return Err(Error::Late { limit, found });
         }
@@ -155,7 +156,10 @@ pub async fn troubles(
         .pointer("/metadata/labels/app.kubernetes.io~1component")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let labels = format!("{},app.kubernetes.io/component={component}", objects::ours());
+    let labels = format!(
+        "{},app.kubernetes.io/component={component}",
+        objects::ours()
+    );
     let pods = kubernetes.list(Kind::Pod, namespace, &labels).await?;
     Ok(pods.iter().filter_map(trouble).collect())
 }

@@ -20,7 +20,7 @@ pub const POSTGRES_CONFIG: &str = "postgres-config";
 pub const RABBITMQ_CONFIG: &str = "rabbitmq-config";
 /// Its key.
 pub const COOKIE_KEY: &str = "erlang-cookie";
-/// The ConfigMap with `RabbitMQ`'s own files.
+/// The ConfigMap with RabbitMQ's own files.
 pub const RABBITMQ_SERVER: &str = "rabbitmq-server";
 /// The settings of Temporal that are secrets.
 pub const TEMPORAL_SECRETS: &str = "temporal-secrets";
@@ -30,7 +30,7 @@ pub const CLUSTER_SECRETS: &str = "ipfs-cluster-secrets";
 pub const FIRST_PEER: &str = "ipfs-cluster-first-peer";
 /// The password of PostgreSQL.
 pub const POSTGRES_SECRETS: &str = "postgres-secrets";
-/// The user of `RabbitMQ` and its password.
+/// The user of RabbitMQ and its password.
 pub const RABBITMQ_SECRETS: &str = "rabbitmq-secrets";
 /// The API's certificate.
 pub const API_TLS: &str = "temporal-api-tls";
@@ -41,10 +41,11 @@ pub const SALT_KEY: &str = "salt";
 
 /// The parts that the settings do not send elsewhere, and that are therefore installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each stands for a part")]
 pub struct Own {
     /// PostgreSQL.
     pub postgres: bool,
-    /// `RabbitMQ`.
+    /// RabbitMQ.
     pub rabbitmq: bool,
     /// The IPFS nodes.
     pub ipfs: bool,
@@ -108,7 +109,10 @@ pub fn wanted(stack: Stack, namespace: &str) -> Result<Wanted, Vec<Finding>> {
         certificate: given.certificate(),
     };
     findings.extend(notes.0);
-    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+    if findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
+    {
         return Err(findings);
     }
     let secrets = given.secrets(&stack, own, namespace);
@@ -204,7 +208,7 @@ impl Settings {
         plain.remove("CONFIG_DAG");
         if own.postgres {
             set(&mut plain, "DATABASE_URL", postgres::ADDRESS.0);
-            set(&mut plain, "DATABASE_PORT", postgres::ADDRESS.1);
+            set(&mut plain, "DATABASE_PORT", &postgres::ADDRESS.1);
             set(&mut plain, "DATABASE_NAME", "temporal");
             set(&mut plain, "DATABASE_USERNAME", self.user());
         } else if self.temporal("DATABASE_PASSWORD").is_none() {
@@ -217,7 +221,7 @@ impl Settings {
         ] {
             if ours {
                 set(&mut plain, &format!("{prefix}_HOST"), address.0);
-                set(&mut plain, &format!("{prefix}_PORT"), address.1);
+                set(&mut plain, &format!("{prefix}_PORT"), &address.1);
             }
         }
         let krab = format!("{}:{}", temporal::KRAB.0, temporal::KRAB.1);
@@ -227,7 +231,8 @@ impl Settings {
             }
         }
         if self.temporal("IPFS_KEYSTORE_PATH").is_some() {
-            let problem = "is not used: the key store is on a claim of its own, where it outlives its Pod";
+            let problem =
+                "is not used: the key store is on a claim of its own, where it outlives its Pod";
             notes.add(Severity::Note, "IPFS_KEYSTORE_PATH", problem.to_owned());
         }
         let listen = "API_CONNECTION_LISTEN_ADDRESS";
@@ -252,7 +257,7 @@ impl Settings {
             plain.remove(by_number);
         }
         let rest = format!("/ip4/0.0.0.0/tcp/{}", cluster::ADDRESS.1);
-        set(&mut plain, "CLUSTER_RESTAPI_HTTPLISTENMULTIADDRESS", rest);
+        set(&mut plain, "CLUSTER_RESTAPI_HTTPLISTENMULTIADDRESS", &rest);
         // all of them are ours, and nobody else knows the secret
         plain
             .entry("CLUSTER_CRDT_TRUSTEDPEERS".to_owned())
@@ -290,10 +295,14 @@ impl Settings {
             workers.dedup();
             return workers;
         }
-        let (complete, rest): (Vec<_>, Vec<_>) =
-            Worker::ALL.into_iter().partition(|worker| lacks(worker).is_none());
+        let (complete, rest): (Vec<_>, Vec<_>) = Worker::ALL
+            .into_iter()
+            .partition(|worker| lacks(worker).is_none());
         for worker in rest {
-            let problem = format!("is not set, so the worker `{}` is not installed", worker.name());
+            let problem = format!(
+                "is not set, so the worker `{}` is not installed",
+                worker.name()
+            );
             notes.add(Severity::Note, worker.needs().unwrap_or_default(), problem);
         }
         complete
@@ -333,7 +342,11 @@ impl Settings {
                 Component::IpfsCluster,
                 self.cluster_secrets(),
             ));
-            all.push(secret(FIRST_PEER, Component::IpfsCluster, self.first_peer()));
+            all.push(secret(
+                FIRST_PEER,
+                Component::IpfsCluster,
+                self.first_peer(),
+            ));
         }
         all.push(secret(
             TEMPORAL_SECRETS,
@@ -366,7 +379,9 @@ impl Settings {
     fn rabbitmq_secrets(&self) -> Vec<(String, Source)> {
         let login = self.broker().and_then(|url| url.credentials);
         let user = login.as_ref().map_or("temporal", |(user, _)| user.as_str());
-        let password = login.as_ref().map(|(_, password)| password.expose().as_str());
+        let password = login
+            .as_ref()
+            .map(|(_, password)| password.expose().as_str());
         let refuse = Change::Refuse(CHANGED_LOGIN);
         let vhost = self.broker().map_or("/".to_owned(), |url| url.vhost);
         vec![
@@ -399,9 +414,8 @@ impl Settings {
     fn first_peer(&self) -> Vec<(String, Source)> {
         let given = |name| value(&self.cluster, name);
         let refuse = Change::Refuse(CHANGED_PEER);
-        let key = given("CLUSTER_PRIVATEKEY").map_or_else(secrets::peer_key, |key| {
-            Source::Given(key.into(), refuse)
-        });
+        let key = given("CLUSTER_PRIVATEKEY")
+            .map_or_else(secrets::peer_key, |key| Source::Given(key.into(), refuse));
         let id = given("CLUSTER_ID").map_or_else(
             || {
                 Source::Derived(Box::new(|values: &Values| {
@@ -420,11 +434,15 @@ impl Settings {
         let mut keys = Vec::new();
         let mut add = |name: &str, source| keys.push((name.to_owned(), source));
         if own.postgres {
-            add("DATABASE_PASSWORD", derived(|values| {
-                known(values, POSTGRES_SECRETS, "POSTGRES_PASSWORD").to_owned()
-            }));
+            add(
+                "DATABASE_PASSWORD",
+                derived(|values| known(values, POSTGRES_SECRETS, "POSTGRES_PASSWORD").to_owned()),
+            );
         } else if let Some(password) = self.temporal("DATABASE_PASSWORD") {
-            add("DATABASE_PASSWORD", Source::Given(password.into(), Change::Replace));
+            add(
+                "DATABASE_PASSWORD",
+                Source::Given(password.into(), Change::Replace),
+            );
         }
         if own.rabbitmq {
             add("RABBITMQ_URL", derived(own_url));
@@ -451,9 +469,10 @@ impl Settings {
         ] {
             match self.temporal(name) {
                 Some(given) => add(name, Source::Given(given.into(), Change::Replace)),
-                None => add(name, derived(move |values| {
-                    known(values, TEMPORAL_SECRETS, of).to_owned()
-                })),
+                None => add(
+                    name,
+                    derived(move |values| known(values, TEMPORAL_SECRETS, of).to_owned()),
+                ),
             }
         }
         let known: Vec<String> = keys.iter().map(|(name, _)| name.clone()).collect();
@@ -469,7 +488,8 @@ const CHANGED_LOGIN: &str = "the broker keeps the user that it was made with; ch
     (`rabbitmqctl change_password …`), then in the Secret, then apply again";
 const CHANGED_SECRET: &str = "another secret would cut the peers off from each other while they restart; write the \
     old one into the settings, or delete the key from the Secret to change it on all peers";
-const CHANGED_PEER: &str = "the first peer is known to the others by its key; write the old one into the settings";
+const CHANGED_PEER: &str =
+    "the first peer is known to the others by its key; write the old one into the settings";
 const CHANGED_KEYSTORE: &str = "the keys in the store are encrypted with the old password; write that one into the \
     settings";
 
@@ -503,7 +523,7 @@ fn others(program: Program, checked: &Checked, without: &[&str]) -> Vec<(String,
         .collect()
 }
 
-fn set(plain: &mut BTreeMap<String, String>, name: &str, value: impl ToString) {
+fn set(plain: &mut BTreeMap<String, String>, name: &str, value: &(impl ToString + ?Sized)) {
     plain.insert(name.to_owned(), value.to_string());
 }
 

@@ -72,7 +72,10 @@ pub fn script(context: Context<'_>) -> String {
         "export CLUSTER_PEERNAME=\"$POD_NAME\"".to_owned(),
     ];
     if context.environment.own.ipfs {
-        let node = format!("/dns4/ipfs-$number.{}.{namespace}.svc/tcp/5001", ipfs::NODES);
+        let node = format!(
+            "/dns4/ipfs-$number.{}.{namespace}.svc/tcp/5001",
+            ipfs::NODES
+        );
         lines.push(format!("export CLUSTER_IPFSHTTP_NODEMULTIADDRESS={node}"));
         lines.push(format!("export CLUSTER_IPFSPROXY_NODEMULTIADDRESS={node}"));
     }

@@ -3,6 +3,11 @@
 //! They are written as JSON, which reads like the manifests that people know; the server checks every field
 //! of them strictly. One file for each part of the stack; here is what they share.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "writes into JSON objects that were made a few lines above"
+)]
+
 pub mod cluster;
 pub mod ipfs;
 pub mod pod;
@@ -221,9 +226,18 @@ pub fn namespace(name: &str) -> Value {
     object(Kind::Namespace, name, Component::Stack, name)
 }
 
-/// A Secret without values.
-pub fn secret(name: &str, component: Component, namespace: &str) -> Value {
-    object(Kind::Secret, name, component, namespace)
+/// A Secret with these values, encoded, and of this type.
+pub fn secret(
+    name: &str,
+    component: Component,
+    namespace: &str,
+    kind: &str,
+    data: serde_json::Map<String, Value>,
+) -> Value {
+    let mut secret = object(Kind::Secret, name, component, namespace);
+    secret["type"] = kind.into();
+    secret["data"] = data.into();
+    secret
 }
 
 /// A ConfigMap.

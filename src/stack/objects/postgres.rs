@@ -1,4 +1,4 @@
-//! `PostgreSQL`: one server with one claim. Two of them behind one Service, as the original had, would each hold
+//! PostgreSQL: one server with one claim. Two of them behind one Service, as the original had, would each hold
 //! half of the data.
 
 use serde_json::{Value, json};
@@ -29,8 +29,7 @@ fn stateful_set(context: Context<'_>) -> Object {
     let mut server = container("postgres", &part.image, &part.resources);
     server["envFrom"] = environment_from(POSTGRES_CONFIG, POSTGRES_SECRETS);
     server["ports"] = ports(&PORTS);
-    server["volumeMounts"] =
-        json!([{ "name": "data", "mountPath": "/var/lib/postgresql/data" }]);
+    server["volumeMounts"] = json!([{ "name": "data", "mountPath": "/var/lib/postgresql/data" }]);
     // while it makes a new database, a temporary server answers on its Unix socket only
     let ready = json!({ "exec": { "command": [
         "sh", "-c", "exec pg_isready -h 127.0.0.1 -U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\"",

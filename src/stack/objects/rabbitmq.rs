@@ -1,4 +1,4 @@
-//! `RabbitMQ`: one node, or an odd number of them whose queues are replicated.
+//! RabbitMQ: one node, or an odd number of them whose queues are replicated.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -143,10 +143,17 @@ fn stateful_set(context: Context<'_>) -> Object {
             } }),
         ],
     };
-    pods.stateful_set(context, ADDRESS.0, part.replicas, &[("data", &part.storage)])
+    pods.stateful_set(
+        context,
+        ADDRESS.0,
+        part.replicas,
+        &[("data", &part.storage)],
+    )
 }
 
 /// A mounted Secret has another owner or mode than Erlang asks for.
 fn cookie_script() -> String {
-    format!("umask 077 && cat /cookie/{COOKIE_KEY} > {COOKIE_FILE}.new && mv {COOKIE_FILE}.new {COOKIE_FILE}")
+    format!(
+        "umask 077 && cat /cookie/{COOKIE_KEY} > {COOKIE_FILE}.new && mv {COOKIE_FILE}.new {COOKIE_FILE}"
+    )
 }

@@ -2,11 +2,12 @@
 //! that a worker which lacks its settings cannot take the API with it.
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::pod::{Pods, container, environment_from, ports, probes};
 use super::{Component, Context, Face, Object, Phase, config_map, policy, service};
-use crate::kubernetes::Kind;
 use crate::stack::input::Worker;
+use crate::stack::secrets;
 use crate::stack::wanted::{API_TLS, TEMPORAL_CONFIG, TEMPORAL_SECRETS};
 
 /// Where the API is: Service and port.
@@ -76,15 +77,12 @@ fn migration(context: Context<'_>) -> Object {
     let mut job = pods.job(context, "");
     let name = format!("temporal-migrate-{}", short_hash(&job.body));
     job.body["metadata"]["name"] = name.into();
-    debug_assert!(job.kind == Kind::Job);
     job
 }
 
 fn short_hash(body: &Value) -> String {
-    use sha2::{Digest as _, Sha256};
     let hash = Sha256::digest(body.to_string());
-    let mut bytes = hash.iter().take(5);
-    bytes.by_ref().map(|byte| format!("{byte:02x}")).collect()
+    secrets::to_hex(hash.get(..5).unwrap_or_default())
 }
 
 fn key_store(context: Context<'_>) -> Object {
@@ -95,7 +93,10 @@ fn key_store(context: Context<'_>) -> Object {
         { "name": "IPFS_KEYSTORE_PATH", "value": "/krab/keystore" },
     ]);
     program["ports"] = ports(&[("krab", KRAB.1, "TCP")]);
-    mount(&mut program, &json!({ "name": "keys", "mountPath": "/krab" }));
+    mount(
+        &mut program,
+        &json!({ "name": "keys", "mountPath": "/krab" }),
+    );
     probes(&mut program, &json!({ "tcpSocket": { "port": "krab" } }));
     let pods = pods(context, Component::Krab, Phase::KeyStore, program);
     let storage = &context.stack.temporal.storage;
@@ -126,10 +127,8 @@ fn api_deployment(context: Context<'_>) -> Object {
             "name": "tls",
             "secret": { "secretName": secret.unwrap_or(API_TLS) },
         }));
-        pods.fingerprint = context.fingerprints(
-            &context.environment.temporal,
-            &[TEMPORAL_SECRETS, API_TLS],
-        );
+        pods.fingerprint =
+            context.fingerprints(&context.environment.temporal, &[TEMPORAL_SECRETS, API_TLS]);
     }
     pods.deployment(context, context.stack.temporal.replicas)
 }
