@@ -3,6 +3,7 @@
 pub mod cloud;
 pub mod counterparts;
 pub mod juju;
+pub mod kubernetes;
 pub mod pack;
 pub mod parts;
 pub mod processes;

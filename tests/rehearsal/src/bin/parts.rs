@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use rehearsal::chain;
-use rehearsal::parts::{PEBBLE_VERSIONS, Part, TEMPORAL_VERSIONS, prepare};
+use rehearsal::parts::{KUBERNETES_VERSIONS, PEBBLE_VERSIONS, Part, TEMPORAL_VERSIONS, prepare};
 
 fn main() -> ExitCode {
     let found = [
@@ -15,7 +15,13 @@ fn main() -> ExitCode {
     ];
     let pebbles = PEBBLE_VERSIONS.map(|version| Part::Pebble(version.to_owned()));
     let temporals = TEMPORAL_VERSIONS.map(|version| Part::Temporal(version.to_owned()));
-    let all: Vec<_> = found.into_iter().chain(pebbles).chain(temporals).collect();
+    let clusters = KUBERNETES_VERSIONS.map(|version| Part::Kubernetes(version.to_owned()));
+    let all: Vec<_> = found
+        .into_iter()
+        .chain(pebbles)
+        .chain(temporals)
+        .chain(clusters)
+        .collect();
     match prepare(&all) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,6 +1,6 @@
 //! Where the real programs of a rehearsal come from: Go modules and Python wheels, all pinned.
 //!
-//! Pebble and Temporal are built once by the Go of the Python environment, from the modules below
+//! Pebble, Temporal and Kubernetes are built once by the Go of the Python environment, from the modules below
 //! `parts/`, into a cache outside the tree; everything else is found in the Python environment that
 //! tox made. Called by the rehearsal, the tests and CI, before any pod exists: it blocks, for
 //! minutes on the first time. It never writes into the source tree and never picks a version itself.
@@ -22,6 +22,9 @@ pub const PEBBLE_VERSIONS: [&str; 3] = ["1.4.0", "1.19.2", "1.26.0"];
 
 /// The Temporal versions that are pinned, oldest first; the newest is the default of a rehearsal.
 pub const TEMPORAL_VERSIONS: [&str; 3] = ["1.17.4", "1.23.1", "1.32.2"];
+
+/// The Kubernetes versions that are pinned, each a control plane with the etcd it was released for.
+pub const KUBERNETES_VERSIONS: [&str; 1] = ["1.34.4"];
 
 /// Why a part could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +116,21 @@ pub struct Temporal {
     pub schema: PathBuf,
 }
 
+/// The programs of a Kubernetes control plane of one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// The tag they were built from, and what the API server calls itself.
+    pub version: String,
+    /// The program `kube-apiserver`.
+    pub apiserver: PathBuf,
+    /// The program `kube-controller-manager`.
+    pub controller_manager: PathBuf,
+    /// The program `kube-scheduler`.
+    pub scheduler: PathBuf,
+    /// The program `etcd`.
+    pub etcd: PathBuf,
+}
+
 /// One thing to have ready before a rehearsal starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
@@ -120,6 +138,8 @@ pub enum Part {
     Pebble(String),
     /// Temporal Server, its schema tool and schemas, in a pinned version.
     Temporal(String),
+    /// A Kubernetes control plane in a pinned version.
+    Kubernetes(String),
     /// PostgreSQL.
     Postgresql,
     /// The `temporal` command line.
@@ -169,6 +189,19 @@ impl Parts {
         })
     }
 
+    /// A Kubernetes control plane of a pinned version, built when it is not there yet.
+    pub fn kubernetes(&self, version: &str) -> Result<Kubernetes, PartsError> {
+        let version = pinned("kubernetes", version, &KUBERNETES_VERSIONS)?;
+        let entry = self.built(&go::Recipe::kubernetes(version))?;
+        Ok(Kubernetes {
+            version: version.to_owned(),
+            apiserver: entry.join("kube-apiserver"),
+            controller_manager: entry.join("kube-controller-manager"),
+            scheduler: entry.join("kube-scheduler"),
+            etcd: entry.join("etcd"),
+        })
+    }
+
     /// The installation directory of PostgreSQL, with `bin`, `lib` and `share`.
     ///
     /// Its programs find their libraries relative to themselves, outside this directory, so a
@@ -203,6 +236,7 @@ impl Parts {
             match part {
                 Part::Pebble(version) => self.pebble(version).map(drop),
                 Part::Temporal(version) => self.temporal(version).map(drop),
+                Part::Kubernetes(version) => self.kubernetes(version).map(drop),
                 Part::Postgresql => self.postgresql().map(drop),
                 Part::TemporalCli => self.temporal_cli().map(drop),
                 Part::Nginx => self.nginx().map(drop),
@@ -280,6 +314,9 @@ mod tests {
         }
         for version in TEMPORAL_VERSIONS {
             go::Recipe::temporal(version).entry().unwrap();
+        }
+        for version in KUBERNETES_VERSIONS {
+            go::Recipe::kubernetes(version).entry().unwrap();
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use rehearsal::parts::{PEBBLE_VERSIONS, Parts, TEMPORAL_VERSIONS};
+use rehearsal::parts::{KUBERNETES_VERSIONS, PEBBLE_VERSIONS, Parts, TEMPORAL_VERSIONS};
 
 fn says(program: &Path, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().unwrap();
@@ -48,6 +48,23 @@ fn every_pinned_temporal_says_its_version_and_brings_its_schema() {
                 .join("versioned/v1.0");
             assert!(first.join("manifest.json").is_file(), "{first:?}");
         }
+    }
+}
+
+#[test]
+fn every_pinned_kubernetes_says_its_version() {
+    let parts = Parts::locate().unwrap();
+    for version in KUBERNETES_VERSIONS {
+        let kubernetes = parts.kubernetes(version).unwrap();
+        for program in [
+            kubernetes.apiserver,
+            kubernetes.controller_manager,
+            kubernetes.scheduler,
+        ] {
+            let said = says(&program, &["--version"]);
+            assert_eq!(said.trim(), format!("Kubernetes v{version}"));
+        }
+        assert!(says(&kubernetes.etcd, &["--version"]).contains("etcd Version: 3.6.4"));
     }
 }
 
