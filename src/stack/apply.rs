@@ -81,8 +81,7 @@ pub async fn apply(
         options,
         summary: Summary::default(),
     };
-    run.namespace(progress).await?;
-    let values = run.secrets(wanted, progress).await?;
+    let values = run.before(wanted, progress).await?;
     let objects = all(plan::context(wanted, &values));
     run.refuse(&objects).await?;
     for phase in Phase::ALL {
@@ -106,7 +105,19 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn namespace(&mut self, progress: &mut dyn Progress) -> Result<(), Error> {
+    /// Namespace and Secrets.
+    async fn before(
+        &mut self,
+        wanted: &Wanted,
+        progress: &mut dyn Progress,
+    ) -> Result<Values, Error> {
+        let made = self.namespace(progress).await?;
+        let values = self.secrets(wanted, progress).await?;
+        self.summary.created += u32::from(made);
+        Ok(values)
+    }
+
+    async fn namespace(&self, progress: &mut dyn Progress) -> Result<bool, Error> {
         let name = self.namespace;
         if self
             .kubernetes
@@ -114,17 +125,17 @@ impl Run<'_> {
             .await?
             .is_some()
         {
-            return Ok(());
+            return Ok(false);
         }
         let object = objects::namespace(name);
         let made = self
             .kubernetes
             .create(Kind::Namespace, "", &object, MANAGER);
-        if made.await?.is_some() {
-            self.summary.created += 1;
+        let made = made.await?.is_some();
+        if made {
             progress.done(&format!("created Namespace `{name}`"));
         }
-        Ok(())
+        Ok(made)
     }
 
     /// Writes what is missing. Whoever else writes at the same time counts: then everything is read again.
@@ -133,10 +144,12 @@ impl Run<'_> {
         wanted: &Wanted,
         progress: &mut dyn Progress,
     ) -> Result<Values, Error> {
+        let all = u32::try_from(wanted.secrets.len()).unwrap_or_default();
         for _ in 0..TRIES {
             let (values, writes) = plan::resolved(self.kubernetes, wanted).await?;
             if writes.is_empty() {
-                self.summary.kept += u32::try_from(wanted.secrets.len()).unwrap_or_default();
+                let written = self.summary.created + self.summary.changed;
+                self.summary.kept += all.saturating_sub(written);
                 return Ok(values);
             }
             for write in &writes {

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::delete;
 use super::input::Mesh;
-use super::wanted::Wanted;
+use super::secrets::Existing;
+use super::wanted::{COOKIE_KEY, RABBITMQ_CONFIG, Wanted};
 use crate::kubernetes::{Error, Kind, Kubernetes, name_of};
 
 /// The oldest API server: from it on, a proxy in a Job's Pod ends with the Job.
@@ -183,6 +184,12 @@ async fn secrets(
     {
         return Ok(());
     }
+    if let Some(object) = kubernetes
+        .get(Kind::Secret, &wanted.namespace, RABBITMQ_CONFIG)
+        .await?
+    {
+        report.warnings.extend(cookie(&object));
+    }
     let pull = wanted.stack.image_pull_secrets.iter();
     let named = pull.map(|name| ("imagePullSecrets", name)).chain(
         wanted
@@ -204,4 +211,25 @@ async fn secrets(
         }
     }
     Ok(())
+}
+
+/// The cookie is the key to the broker; what is there is kept, whatever it is.
+fn cookie(secret: &Value) -> Option<String> {
+    /// The example of the original documentation, which everybody can read.
+    const EXAMPLE: &str = "c-is-for-cookie-thats-good-enough-for-me";
+    let existing = Existing::of(secret);
+    let cookie = existing.data.get(COOKIE_KEY)?.as_ref()?.expose().trim();
+    let usable =
+        (20..=255).contains(&cookie.len()) && cookie.bytes().all(|byte| byte.is_ascii_graphic());
+    let problem = if cookie == EXAMPLE {
+        "is the public example of the documentation"
+    } else if usable {
+        return None;
+    } else {
+        "is not 20 to 255 printable characters"
+    };
+    Some(format!(
+        "`{COOKIE_KEY}` of Secret `{RABBITMQ_CONFIG}` {problem}: delete the Secret before the first start, and one \
+         is made"
+    ))
 }

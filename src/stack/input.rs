@@ -191,7 +191,7 @@ pub struct Ipfs {
 impl Default for Ipfs {
     fn default() -> Self {
         Self {
-            image: "ipfs/kubo:v0.36.0".to_owned(),
+            image: "ipfs/kubo:v0.43.1".to_owned(),
             replicas: 3,
             swarm_service_type: None,
             storage: "100Gi".to_owned(),

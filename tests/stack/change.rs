@@ -1,0 +1,191 @@
+//! What is installed changes: settings, parts, and what others have done to it.
+
+use serde_json::{Value, json};
+use temporal_k8s::kubernetes::{Apply, Kind};
+
+use crate::world::{Place, World, document};
+
+/// The hash of the settings that a workload's Pods have.
+async fn fingerprint(place: &Place<'_>, kind: Kind, name: &str) -> Value {
+    let object = place.get(kind, name).await;
+    let annotations = &object["spec"]["template"]["metadata"]["annotations"];
+    annotations["temporal-stack/settings"].clone()
+}
+
+const POSTGRES: (Kind, &str) = (Kind::StatefulSet, "postgres");
+const API: (Kind, &str) = (Kind::Deployment, "temporal-api");
+const CLUSTER: (Kind, &str) = (Kind::StatefulSet, "ipfs-cluster");
+
+#[tokio::test]
+async fn changed_settings_roll_the_pods_that_read_them_and_no_others() {
+    let place = World::shared().await.place("changed").await;
+    place.apply(&[]).done();
+    let of = async |(kind, name)| fingerprint(&place, kind, name).await;
+    let before = (of(POSTGRES).await, of(API).await, of(CLUSTER).await);
+    let file = place.file("temporal: {settings: {API_CONNECTION_LIMIT: \"100\"}}\n");
+    let planned = place.run_with_document(&["plan", "-f", &file]);
+    assert!(
+        planned
+            .out
+            .contains("change  ConfigMap `temporal-config`: data.API_CONNECTION_LIMIT"),
+        "{}",
+        planned.out
+    );
+    assert!(
+        planned.out.contains("keep    StatefulSet `postgres`"),
+        "{}",
+        planned.out
+    );
+    // the plan itself has done nothing
+    assert_eq!(of(API).await, before.1);
+    let said = place.apply(&["-f", &file]).done();
+    assert!(
+        said.err.contains("changed Deployment `temporal-api`"),
+        "{}",
+        said.err
+    );
+    assert_eq!(of(POSTGRES).await, before.0);
+    assert_ne!(of(API).await, before.1);
+    assert_eq!(of(CLUSTER).await, before.2);
+    // a secret is a setting too
+    let file = place.file(
+        "temporal: {settings: {API_CONNECTION_LIMIT: \"100\", STRIPE_SECRET_KEY: a-secret-of-stripe}}\n",
+    );
+    let before = of(API).await;
+    let said = place.apply(&["-f", &file]).done();
+    assert!(
+        said.err
+            .contains("changed Secret `temporal-secrets`: STRIPE_SECRET_KEY"),
+        "{}",
+        said.err
+    );
+    assert!(!said.err.contains("a-secret-of-stripe"));
+    assert_ne!(of(API).await, before);
+}
+
+#[tokio::test]
+async fn parts_that_are_not_wanted_any_more_go_and_data_stay() {
+    let place = World::shared().await.place("fewer").await;
+    place.apply(&[]).done();
+    let file = place.file(
+        "temporal:\n\
+         \x20 workers: [pin]\n\
+         \x20 settings: {IPFS_API_CONNECTION_HOST: ipfs.example.com, IPFS_API_CONNECTION_PORT: \"5001\"}\n",
+    );
+    let said = place.run(&["apply", "-f", &file]).done();
+    assert!(
+        said.err
+            .contains("removed Deployment `temporal-queue-cluster`"),
+        "{}",
+        said.err
+    );
+    assert!(
+        said.err.contains("removed StatefulSet `ipfs`"),
+        "{}",
+        said.err
+    );
+    assert_eq!(place.find(Kind::Service, "ipfs-api").await, None);
+    place.get(Kind::Deployment, "temporal-queue-pin").await;
+    place.get(Kind::PersistentVolumeClaim, "data-ipfs-0").await;
+    let config = place.get(Kind::ConfigMap, "temporal-config").await;
+    assert_eq!(
+        config["data"]["IPFS_API_CONNECTION_HOST"],
+        "ipfs.example.com"
+    );
+}
+
+#[tokio::test]
+async fn what_others_have_changed_is_told_and_taken_over_only_on_demand() {
+    let place = World::shared().await.place("conflicts").await;
+    place.apply(&[]).done();
+    let scaled = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": "temporal-api" },
+        "spec": { "replicas": 2 },
+    });
+    let how = Apply {
+        manager: "somebody",
+        dry_run: false,
+        force: true,
+    };
+    place
+        .kubernetes
+        .apply(Kind::Deployment, "conflicts", &scaled, how)
+        .await
+        .unwrap();
+    let words = ["somebody", ".spec.replicas", "--force-conflicts"];
+    place.run_with_document(&["plan"]).refused(&words);
+    place.apply(&[]).refused(&words);
+    let replicas =
+        async || place.get(Kind::Deployment, "temporal-api").await["spec"]["replicas"].clone();
+    assert_eq!(replicas().await, 2);
+    place.apply(&["--force-conflicts"]).done();
+    assert_eq!(replicas().await, 1);
+}
+
+#[tokio::test]
+async fn what_kubernetes_lets_nobody_change_is_explained_before_anything_is_changed() {
+    let place = World::shared().await.place("immutable").await;
+    place.apply(&[]).done();
+    let before = place.versions().await;
+    for (text, words) in [
+        (
+            "postgres: {storage: 20Gi}\nipfs: {storage: 1Ti}\n",
+            &[
+                "postgres",
+                "`data` is \"10Gi\"",
+                "\"20Gi\"",
+                "`ipfs`",
+                "--cascade=orphan",
+            ][..],
+        ),
+        (
+            "storageClass: rook-ceph-block\n",
+            &["StorageClass of claim", "\"rook-ceph-block\""],
+        ),
+    ] {
+        let file = place.file(text);
+        place
+            .apply(&["-f", &file])
+            .refused(&["nothing was changed"])
+            .refused(words);
+        place
+            .run_with_document(&["plan", "-f", &file])
+            .refused(words);
+    }
+    assert_eq!(place.versions().await, before);
+}
+
+#[tokio::test]
+async fn values_that_data_were_written_with_are_not_replaced() {
+    let place = World::shared().await.place("kept").await;
+    place.apply(&[]).done();
+    let before = place.secrets().await;
+    let hex = "0123456789abcdef".repeat(4);
+    let file = place.file(&format!(
+        "ipfsCluster: {{settings: {{CLUSTER_SECRET: \"{hex}\"}}}}\n\
+         postgres: {{settings: {{POSTGRES_PASSWORD: another-one}}}}\n\
+         temporal: {{settings: {{DATABASE_PASSWORD: another-one}}}}\n"
+    ));
+    let said = place.run(&["apply", "-f", &file]).refused(&[
+        "`postgres-secrets`",
+        "ALTER ROLE",
+        "`ipfs-cluster-secrets`",
+        "`CLUSTER_SECRET`",
+    ]);
+    assert!(
+        !said.err.contains("another-one") && !said.err.contains(&hex),
+        "{}",
+        said.err
+    );
+    assert_eq!(place.secrets().await, before);
+}
+
+impl Place<'_> {
+    /// Any command that takes the document's ConfigMaps.
+    fn run_with_document(&self, arguments: &[&str]) -> crate::world::Said {
+        let mut command = self.command(arguments);
+        command.arg("--from-configmaps").args(document());
+        command.output().expect("the program runs").into()
+    }
+}

@@ -1,0 +1,171 @@
+//! Pods that fail, API servers that go away, programs that are killed or started twice.
+
+use std::time::{Duration, Instant};
+
+use rehearsal::kubernetes::Fate;
+use temporal_k8s::kubernetes::Kind;
+
+use crate::world::{Place, Said, World};
+
+/// Enough for a look or two at what does not become ready.
+const SOON: [&str; 2] = ["--timeout", "4s"];
+
+/// A part of the stack fails; what is said of it, and that a second `apply` ends well when it fails no more.
+async fn fails(place: &Place<'_>, component: &str, fate: Fate, words: &[&str]) {
+    place.decide(component, fate);
+    place.apply(&SOON).refused(words);
+    place.run(&["status"]).refused(&[component]);
+    place.decide(component, Fate::Ready);
+    place.apply(&[]).done();
+    place.run(&["delete", "--delete-data"]).done();
+}
+
+/// One after the other: what becomes of Pods is decided for all namespaces, so it has a cluster of its own.
+#[tokio::test]
+async fn pods_that_fail_are_named_and_a_second_apply_goes_on() {
+    let world = World::start("stack-fates").await;
+    for (number, (component, fate, words)) in [
+        (
+            "ipfs-cluster",
+            Fate::NeverReady,
+            &[
+                "stores: not ready after 4 s",
+                "StatefulSet `ipfs-cluster`",
+                "0 of 3 Pods",
+            ][..],
+        ),
+        (
+            "postgres",
+            Fate::Crashes,
+            &["Pod `postgres-0`", "CrashLoopBackOff"],
+        ),
+        (
+            "rabbitmq",
+            Fate::ImagePull,
+            &["Pod `rabbitmq-0`", "ImagePullBackOff"],
+        ),
+        (
+            "temporal-migrate",
+            Fate::NeverReady,
+            &["migration: not ready", "has not completed"],
+        ),
+        (
+            "temporal-krab",
+            Fate::NeverReady,
+            &["key store: not ready", "temporal-krab"],
+        ),
+        (
+            "temporal-api",
+            Fate::Crashes,
+            &["temporal: not ready", "Deployment `temporal-api`"],
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let place = world.place(&format!("fate-{number}")).await;
+        fails(&place, component, fate, words).await;
+    }
+    // while the tables are missing, nothing that needs them is started
+    let place = world.place("no-tables").await;
+    place.decide("temporal-migrate", Fate::NeverReady);
+    place.apply(&SOON).refused(&["migration"]);
+    assert_eq!(place.find(Kind::Deployment, "temporal-api").await, None);
+    assert_eq!(place.find(Kind::StatefulSet, "temporal-krab").await, None);
+}
+
+#[tokio::test]
+async fn an_api_server_that_goes_away_in_the_middle_is_waited_for() {
+    let world = World::start("stack-restarts").await;
+    let place = world.place("restarts").await;
+    let running = place.applying(&[]);
+    for pause in [700, 2500] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        world.cluster.stop_api().expect("it stops");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.cluster.start_api().expect("it starts");
+    }
+    Said::from(running.wait_with_output().expect("it ends")).done();
+    let again = place.apply(&[]).done();
+    assert!(again.out.contains("created 0, changed 0,"), "{}", again.out);
+}
+
+#[tokio::test]
+async fn two_at_once_end_in_one_stack() {
+    let place = World::shared().await.place("twice").await;
+    let both = [place.applying(&[]), place.applying(&[])];
+    for running in both {
+        Said::from(running.wait_with_output().expect("it ends")).done();
+    }
+    let before = place.versions().await;
+    let again = place.apply(&[]).done();
+    assert!(again.out.contains("created 0, changed 0,"), "{}", again.out);
+    assert_eq!(place.versions().await, before);
+}
+
+/// Where the next kill comes: spread over the time that one run takes.
+fn moment(number: u32, whole: Duration) -> Duration {
+    // a low-discrepancy sequence: no two kills at the same place, and no luck involved
+    let part = (f64::from(number) * 0.618_033_988_75).fract();
+    whole.mul_f64(part)
+}
+
+#[tokio::test]
+async fn killed_at_any_point_it_is_taken_up_again_and_keeps_its_secrets() {
+    const KILLS: u32 = 50;
+    const ROUND: u32 = 10;
+    let place = World::shared().await.place("killed").await;
+    let begin = Instant::now();
+    place.apply(&[]).done();
+    let whole = begin.elapsed();
+    let secrets = place.secrets().await;
+    let mut killed = 0;
+    for number in 0..KILLS {
+        if number % ROUND == 0 {
+            // everything is to be made again, but for the data
+            place.run(&["delete"]).done();
+        }
+        let mut running = place.applying(&[]);
+        tokio::time::sleep(moment(number, whole.min(Duration::from_secs(6)))).await;
+        running.kill().expect("it is killed");
+        killed += u32::from(!running.wait().expect("it has ended").success());
+        assert_eq!(place.secrets().await, secrets, "after kill {number}");
+    }
+    assert!(killed > KILLS / 2, "only {killed} came before the end");
+    place.apply(&[]).done();
+    let again = place.apply(&[]).done();
+    assert!(again.out.contains("created 0, changed 0,"), "{}", again.out);
+    assert_eq!(place.secrets().await, secrets);
+
+    // and when it has only just begun, with nothing there at all
+    for number in 0..5 {
+        place.run(&["delete", "--delete-data"]).done();
+        gone(&place).await;
+        let mut running = place.applying(&[]);
+        tokio::time::sleep(Duration::from_millis(100 + 150 * number)).await;
+        running.kill().expect("it is killed");
+        running.wait().expect("it has ended");
+        let made = place.secrets().await;
+        place.apply(&[]).done();
+        let after = place.secrets().await;
+        for (name, data) in made {
+            assert_eq!(after[&name], data, "Secret `{name}` was made anew");
+        }
+    }
+}
+
+/// A namespace takes its time to go.
+async fn gone(place: &Place<'_>) {
+    let begin = Instant::now();
+    while place
+        .find(Kind::Namespace, &place.namespace)
+        .await
+        .is_some()
+    {
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "the namespace stays"
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,19 @@
+//! `temporal-stack`, the program, against a real Kubernetes API with its controllers and scheduler; the node and
+//! its storage are pretended, since no images can be pulled. Needs the Python environment of
+//! `tox -e integration`.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests touch the world"
+)]
+
+#[cfg(test)]
+mod change;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod install;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod world;
