@@ -34,7 +34,7 @@ pub use access::User;
 use certificates::Certificates;
 pub use node::{NODE, Node};
 pub use pod::{COMPONENT, Fate};
-use program::{Program, Starter, arguments, free_port};
+use program::{Program, Starter, arguments, free_ports};
 pub use volumes::{PROVISIONER, Provisioner};
 
 use crate::parts::{KUBERNETES_VERSIONS, Parts, PartsError};
@@ -67,8 +67,8 @@ pub enum ClusterError {
     /// A certificate or key could not be made.
     #[error("make the cluster's certificates")]
     Certificates(#[from] rcgen::Error),
-    /// No port of the range is free.
-    #[error("no free port on {HOST}")]
+    /// The range has too few free ports.
+    #[error("too few free ports on {HOST}")]
     NoPort,
     /// A program or thread could not be started or ended.
     #[error("{attempt} `{name}`")]
@@ -160,7 +160,7 @@ impl Cluster {
         let directory = directory
             .canonicalize()
             .map_err(ClusterError::file("find", directory))?;
-        let [store, peers, port] = [free_port()?, free_port()?, free_port()?];
+        let [store, peers, port] = free_ports()?;
         let certificates = Certificates::make(&directory)?;
         let access = Access::lay(&directory, port, &certificates)?;
         let starter = Starter::new()?;
@@ -252,7 +252,7 @@ impl Cluster {
     }
 }
 
-/// A client with a bound on each answer, so that nobody waits for a server that is gone.
+/// A client that reports what went wrong the first time: whoever wants to try again does so himself.
 async fn client(kubeconfig: &Path) -> Result<Client, ClusterError> {
     let wrong = |source| ClusterError::Kubeconfig {
         path: kubeconfig.to_owned(),
@@ -263,7 +263,6 @@ async fn client(kubeconfig: &Path) -> Result<Client, ClusterError> {
         Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
             .await
             .map_err(wrong)?;
-    // Whoever wants to try again does so by himself.
     config.default_retry = false;
     Client::try_from(config).map_err(ClusterError::refused("make a client"))
 }
@@ -293,7 +292,6 @@ fn wait(
     programs: &mut [&mut Program],
     ask: impl AsyncFn(Client) -> Result<(), kube::Error> + Sync,
 ) -> Result<(), ClusterError> {
-    let ask = &ask;
     background::block_on(awaited, async || {
         let client = client(access.kubeconfig()).await?;
         let begin = Instant::now();

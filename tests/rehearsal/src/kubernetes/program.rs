@@ -17,13 +17,19 @@ const TAIL: usize = 20;
 /// server which is away must not get the server's port for its own end.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
-/// A port that nobody listens on.
-pub(super) fn free_port() -> Result<u16, ClusterError> {
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    std::iter::repeat_with(|| fastrand::u16(PORTS))
+/// Ports that nobody listens on, each another one.
+pub(super) fn free_ports<const N: usize>() -> Result<[u16; N], ClusterError> {
+    // All are held until the last is found.
+    let held: Vec<_> = std::iter::repeat_with(|| fastrand::u16(PORTS))
         .take(PORTS.len())
-        .find(is_free)
-        .ok_or(ClusterError::NoPort)
+        .filter_map(|port| {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+            Some((port, listener))
+        })
+        .take(N)
+        .collect();
+    let ports: Vec<_> = held.iter().map(|(port, _)| *port).collect();
+    ports.try_into().map_err(|_too_few| ClusterError::NoPort)
 }
 
 /// Makes a directory that only its owner can enter; it may be there already.
@@ -206,6 +212,75 @@ impl Drop for Program {
     fn drop(&mut self) {
         if let Err(error) = self.stop() {
             eprintln!("{}", crate::chain(&error));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn shell(starter: &Starter, script: &str, directory: &Path) -> Program {
+        let arguments = vec!["-c".to_owned(), script.to_owned()];
+        Program::start(starter, "shell", Path::new("/bin/sh"), arguments, directory).unwrap()
+    }
+
+    fn ended(program: &mut Program) -> ClusterError {
+        let begin = Instant::now();
+        loop {
+            if let Err(error) = program.runs() {
+                return error;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(30), "it goes on");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn a_program_that_ends_by_itself_is_named_with_its_last_lines() {
+        let place = tempfile::tempdir().unwrap();
+        let starter = Starter::new().unwrap();
+        let script = "seq 1 30; echo 'no room' >&2; exit 3";
+        let mut program = shell(&starter, script, place.path());
+        let told = ended(&mut program).to_string();
+        assert!(
+            told.starts_with("`shell` ended with exit status: 3"),
+            "{told}"
+        );
+        assert!(told.ends_with("\n30\nno room"), "{told}");
+        assert!(!told.contains("\n11\n"), "{told}");
+    }
+
+    /// Ends it, that is, as the kernel does when the whole process ends.
+    #[test]
+    fn the_end_of_the_starter_ends_its_programs() {
+        let place = tempfile::tempdir().unwrap();
+        let starter = Starter::new().unwrap();
+        let script = "echo started; exec sleep 60";
+        let mut program = shell(&starter, script, place.path());
+        while program.tail() != "started" {
+            program.runs().unwrap();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(starter);
+        let told = ended(&mut program).to_string();
+        assert!(told.contains("SIGKILL"), "{told}");
+    }
+
+    #[test]
+    fn a_stopped_program_starts_again_and_keeps_its_log() {
+        let place = tempfile::tempdir().unwrap();
+        let starter = Starter::new().unwrap();
+        let mut program = shell(&starter, "echo started; exec sleep 60", place.path());
+        for times in 1..=2 {
+            while program.tail().lines().count() < times {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            program.stop().unwrap();
+            program.runs().unwrap();
+            program.start_again(&starter).unwrap();
         }
     }
 }

@@ -19,7 +19,8 @@ use super::progress::Progress;
 /// The Go that builds everything: new enough for the newest Temporal, and it still builds 1.17.4.
 pub(super) const GO_VERSION: &str = "1.27.3";
 
-/// The newest Temporal takes under five minutes on two cores; beyond this a download hangs.
+/// The newest Temporal and Kubernetes take some five minutes each on two idle cores, and thrice that
+/// on busy ones; beyond this a download hangs.
 const BUILD_LIMIT: Duration = Duration::from_mins(40);
 
 /// How many of the last lines of a failed build an error shows.
@@ -215,7 +216,7 @@ impl Recipe {
                 || format!("no end within {} minutes", BUILD_LIMIT.as_secs() / 60),
                 |status| status.to_string(),
             ),
-            remedy: "the first build needs a Go module proxy and some 4 GB of disk; \
+            remedy: "the first build needs a Go module proxy and some 8 GB of disk; \
                      what was done so far is kept, so a second try goes on from there",
             output: tail.join("\n"),
         })

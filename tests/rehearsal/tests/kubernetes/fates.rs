@@ -12,7 +12,7 @@ fn phase(pod: &Pod) -> Option<&str> {
     pod.status.as_ref()?.phase.as_deref()
 }
 
-fn is_ready(pod: &Pod) -> Option<bool> {
+pub(super) fn is_ready(pod: &Pod) -> Option<bool> {
     let conditions = pod.status.as_ref()?.conditions.iter().flatten();
     let ready = conditions.into_iter().find(|it| it.type_ == "Ready")?;
     Some(ready.status == "True")

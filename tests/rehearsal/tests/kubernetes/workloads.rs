@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams};
-use rehearsal::kubernetes::NODE;
+use kube::api::{Api, DeleteParams, PostParams};
+use rehearsal::kubernetes::{NODE, PROVISIONER};
+use serde_json::json;
 
+use super::fates::is_ready;
 use super::world::{Space, World, deployment, eventually, job, stateful_set};
 
 pub(super) async fn available(space: &Space, app: &str, replicas: i32) {
@@ -85,6 +88,49 @@ async fn a_stateful_set_gets_volumes_that_stay_until_their_claims_go() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_class_that_waits_for_a_pod_gives_a_volume_when_there_is_one() {
+    let space = World::shared().await.space("waiting").await;
+    let class = serde_json::from_value(json!({
+        "metadata": { "name": "waiting" },
+        "provisioner": PROVISIONER,
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }));
+    let classes: Api<StorageClass> = Api::all(space.client.clone());
+    classes
+        .create(&PostParams::default(), &class.unwrap())
+        .await
+        .unwrap();
+    let mut set = stateful_set("store", 1);
+    set["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"] = "waiting".into();
+    let mut early = set["spec"]["volumeClaimTemplates"][0].clone();
+    early["metadata"]["name"] = "early".into();
+    let _: PersistentVolumeClaim = space.create(early).await;
+    let _: StatefulSet = space.create(set).await;
+    let claims = space.api::<PersistentVolumeClaim>();
+    let phase = async |name: &str| claims.get(name).await.unwrap().status.unwrap().phase;
+    space.pod("store", |pod| is_ready(pod) == Some(true)).await;
+    assert_eq!(phase("data-store-0").await.as_deref(), Some("Bound"));
+    assert_eq!(phase("early").await.as_deref(), Some("Pending"));
+}
+
+#[tokio::test]
+async fn a_namespace_goes_with_all_that_is_in_it() {
+    let space = World::shared().await.space("leaving").await;
+    let _: StatefulSet = space.create(stateful_set("store", 1)).await;
+    space.pod("store", |pod| is_ready(pod) == Some(true)).await;
+    let namespaces: Api<Namespace> = Api::all(space.client.clone());
+    namespaces
+        .delete("leaving", &DeleteParams::default())
+        .await
+        .unwrap();
+    eventually("the namespace's end", async || {
+        let namespace = namespaces.get_opt("leaving").await.unwrap();
+        namespace.is_none().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
