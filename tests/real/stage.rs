@@ -29,14 +29,16 @@ impl RealStage {
 /// A failure needs the last words of Pebble and of the servers.
 impl Drop for RealStage {
     fn drop(&mut self) {
-        const LINES: usize = 12;
+        const LINES: usize = 30;
+        // our own looks from outside
+        const LOOK: &str = "[pebble] GET ";
         if !std::thread::panicking() {
             return;
         }
         for unit in self.0.juju.model().unit_names() {
             let log = self.0.node.container_log(&unit, CONTAINER);
             let log = log.unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
+            let lines: Vec<&str> = log.lines().filter(|line| !line.contains(LOOK)).collect();
             let last = lines.len().saturating_sub(LINES);
             for line in lines.iter().skip(last) {
                 println!("  {unit}: {line}");

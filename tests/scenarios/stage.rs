@@ -133,8 +133,9 @@ pub(crate) fn recover(stage: &mut dyn Stage) {
     assert_soon_active(stage);
 }
 
-/// All is well: at once, if the databases are new or fake. A real server whose databases were in use a moment
-/// ago looks for the members of before first, longer than a hook waits for it, and the timer finds it later.
+/// All is well: at once, if the servers are fake. A real one may look for the other members of its ring, or for
+/// those of before where its databases were in use a moment ago, for longer than a hook waits for it; then the
+/// timer finds it later.
 pub(crate) fn assert_soon_active(stage: &mut dyn Stage) {
     let begin = Instant::now();
     let all_active = |stage: &mut dyn Stage| {
