@@ -1,4 +1,4 @@
-//! `parts`: builds and finds every real part that the tests need, with its progress on stderr.
+//! `parts`: builds, unpacks and finds every real part that the tests need, with its progress on stderr.
 //! Called by tox before the tests, which would hide it.
 
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use rehearsal::chain;
 use rehearsal::parts::{PEBBLE_VERSIONS, Part, TEMPORAL_VERSIONS, prepare};
 
 fn main() -> ExitCode {
+    let stack = [Part::RabbitMq, Part::Kubo, Part::IpfsCluster];
     let found = [
         Part::Postgresql,
         Part::TemporalCli,
@@ -15,7 +16,12 @@ fn main() -> ExitCode {
     ];
     let pebbles = PEBBLE_VERSIONS.map(|version| Part::Pebble(version.to_owned()));
     let temporals = TEMPORAL_VERSIONS.map(|version| Part::Temporal(version.to_owned()));
-    let all: Vec<_> = found.into_iter().chain(pebbles).chain(temporals).collect();
+    let all: Vec<_> = found
+        .into_iter()
+        .chain(pebbles)
+        .chain(temporals)
+        .chain(stack)
+        .collect();
     match prepare(&all) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
