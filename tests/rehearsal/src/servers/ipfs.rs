@@ -100,6 +100,11 @@ impl Ipfs {
         Ok(running)
     }
 
+    /// Runs `ipfs` with other arguments on the same node, to its end.
+    pub fn tool(&self, arguments: &[&str]) -> Result<Output, IpfsError> {
+        Ok(finish(&self.with(arguments), "ipfs", LIMIT)?)
+    }
+
     fn with(&self, arguments: &[&str]) -> Start {
         let program = self.program.as_os_str();
         let mut start = Start::new(

@@ -128,6 +128,11 @@ impl RabbitMq {
         self.root.join("home/.erlang.cookie")
     }
 
+    /// The file with what the server prints once it has been run.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log/server")
+    }
+
     /// How to start epmd in the foreground. Without it the server and its tools find no node; it
     /// has to be there before them, else one of them leaves one behind.
     pub fn epmd(&self) -> Start {
@@ -141,13 +146,12 @@ impl RabbitMq {
 
     /// Starts it here and waits until it is up with all its plugins, at most `limit`.
     pub fn run(&self, limit: Duration) -> Result<RunningRabbitMq, RabbitMqError> {
-        let log = |name| self.root.join("log").join(name);
-        let mut epmd = Running::start(&self.epmd(), "epmd", &log("epmd"))?;
+        let mut epmd = Running::start(&self.epmd(), "epmd", &self.root.join("log/epmd"))?;
         let what = format!("it listens on port {}", self.ports.epmd);
         epmd.until(&what, EPMD_LIMIT, || {
             TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.epmd)).is_ok()
         })?;
-        let mut server = Running::start(&self.start(), "rabbitmq-server", &log("server"))?;
+        let mut server = Running::start(&self.start(), "rabbitmq-server", &self.log())?;
         server.prints("Server startup complete", limit)?;
         Ok(RunningRabbitMq {
             server,
