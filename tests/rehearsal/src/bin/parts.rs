@@ -1,4 +1,4 @@
-//! `parts`: builds and finds every real part that the tests need, with its progress on stderr.
+//! `parts`: builds, unpacks and finds every real part that the tests need, with its progress on stderr.
 //! Called by tox before the tests, which would hide it.
 
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use rehearsal::chain;
 use rehearsal::parts::{KUBERNETES_VERSIONS, PEBBLE_VERSIONS, Part, TEMPORAL_VERSIONS, prepare};
 
 fn main() -> ExitCode {
+    let stack = [Part::RabbitMq, Part::Kubo, Part::IpfsCluster];
     let found = [
         Part::Postgresql,
         Part::TemporalCli,
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         .chain(pebbles)
         .chain(temporals)
         .chain(clusters)
+        .chain(stack)
         .collect();
     match prepare(&all) {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,29 +2,23 @@
 //!
 //! The module directories are only read (`-mod=readonly`), so the tree stays as it is.
 
-use std::collections::VecDeque;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
-use super::PartsError;
 use super::files::copy_tree;
 use super::progress::Progress;
+use super::run::run;
+use super::{IPFS_CLUSTER_VERSION, KUBO_VERSION, PartsError};
 
 /// The Go that builds everything: new enough for the newest Temporal, and it still builds 1.17.4.
 pub(super) const GO_VERSION: &str = "1.27.3";
 
-/// The newest Temporal and Kubernetes take some five minutes each on two idle cores, and thrice that
-/// on busy ones; beyond this a download hangs.
-const BUILD_LIMIT: Duration = Duration::from_mins(40);
-
-/// How many of the last lines of a failed build an error shows.
-const TAIL: usize = 20;
+/// What to know about a build that failed.
+const REMEDY: &str = "the first build needs a Go module proxy and some 10 GB of disk; \
+                      what was done so far is kept, so a second try goes on from there";
 
 /// One set of flags for all keeps the build cache shared; what differs is for the linker.
 const FLAGS: [&str; 4] = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-v"];
@@ -96,6 +90,29 @@ impl Recipe {
         }
     }
 
+    pub(super) fn kubo() -> Self {
+        Self {
+            title: format!("kubo {KUBO_VERSION}"),
+            module: module(&format!("kubo-{KUBO_VERSION}")),
+            programs: &[("github.com/ipfs/kubo/cmd/ipfs", "ipfs")],
+            data: None,
+            linker: UNCHECKED.to_owned(),
+        }
+    }
+
+    pub(super) fn ipfs_cluster() -> Self {
+        Self {
+            title: format!("ipfs-cluster {IPFS_CLUSTER_VERSION}"),
+            module: module(&format!("ipfs-cluster-{IPFS_CLUSTER_VERSION}")),
+            programs: &[(
+                "github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service",
+                "ipfs-cluster-service",
+            )],
+            data: None,
+            linker: UNCHECKED.to_owned(),
+        }
+    }
+
     pub(super) fn title(&self) -> &str {
         &self.title
     }
@@ -128,7 +145,7 @@ impl Recipe {
         let mut build = self.go(go, cache);
         build.arg("build").args(self.flags()).arg("-o").arg(&out);
         build.args(self.programs.iter().map(|(package, _)| package));
-        self.run(build, &mut progress)?;
+        run(&self.title, build, REMEDY, &mut progress)?;
         for (package, name) in self.programs {
             let built = out.join(program_of(package));
             let program = staging.join(name);
@@ -138,7 +155,8 @@ impl Recipe {
         if let Some((module, directory, name)) = self.data {
             let mut list = self.go(go, cache);
             list.args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module]);
-            let found = PathBuf::from(self.run(list, &mut progress)?.trim_end());
+            let printed = run(&self.title, list, REMEDY, &mut progress)?;
+            let found = PathBuf::from(printed.trim_end());
             copy_tree(&found.join(directory), &staging.join(name), 0o755)?;
         }
         progress.done();
@@ -157,7 +175,7 @@ impl Recipe {
     /// A `go` command that depends on the pins alone, not on what the user set for other projects.
     fn go(&self, go: &Path, cache: &Path) -> Command {
         let mut command = Command::new(go);
-        command.current_dir(&self.module).stdin(Stdio::null());
+        command.current_dir(&self.module);
         for name in [
             "GOROOT",
             "GOOS",
@@ -185,81 +203,6 @@ impl Recipe {
         }
         command
     }
-
-    /// Runs to the end, showing stderr as progress; gives stdout.
-    fn run(&self, mut command: Command, progress: &mut Progress) -> Result<String, PartsError> {
-        let shown = shown(&command);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|source| PartsError::Start {
-                part: self.title.clone(),
-                command: shown.clone(),
-                source,
-            })?;
-        let (status, tail) = follow(&mut child, progress)
-            .map_err(PartsError::file("follow the build in", &self.module))?;
-        let mut printed = String::new();
-        if let Some(mut stdout) = child.stdout.take() {
-            stdout
-                .read_to_string(&mut printed)
-                .map_err(PartsError::file("read what go printed in", &self.module))?;
-        }
-        if status.is_some_and(|status| status.success()) {
-            return Ok(printed);
-        }
-        Err(PartsError::Failed {
-            part: self.title.clone(),
-            command: shown,
-            status: status.map_or_else(
-                || format!("no end within {} minutes", BUILD_LIMIT.as_secs() / 60),
-                |status| status.to_string(),
-            ),
-            remedy: "the first build needs a Go module proxy and some 8 GB of disk; \
-                     what was done so far is kept, so a second try goes on from there",
-            output: tail.join("\n"),
-        })
-    }
-}
-
-/// Follows stderr to its end; gives the exit status, or none for a child that was stopped because
-/// it took too long, and the last lines.
-fn follow(
-    child: &mut Child,
-    progress: &mut Progress,
-) -> io::Result<(Option<ExitStatus>, Vec<String>)> {
-    let started = Instant::now();
-    let (lines, printed) = mpsc::channel();
-    if let Some(stderr) = child.stderr.take() {
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if lines.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-    }
-    let mut tail = VecDeque::new();
-    loop {
-        match printed.recv_timeout(Duration::from_secs(1)) {
-            Ok(line) => {
-                progress.line(&line);
-                tail.push_back(line);
-                tail.drain(..tail.len().saturating_sub(TAIL));
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                return Ok((Some(child.wait()?), tail.into()));
-            }
-        }
-        progress.tick();
-        if started.elapsed() > BUILD_LIMIT {
-            child.kill()?;
-            child.wait()?;
-            return Ok((None, tail.into()));
-        }
-    }
 }
 
 fn module(name: &str) -> PathBuf {
@@ -278,15 +221,6 @@ fn program_of(package: &str) -> &str {
         .rsplit('/')
         .find(|part| !is_version(part))
         .unwrap_or(package)
-}
-
-/// The command line as a person would type it.
-fn shown(command: &Command) -> String {
-    std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 #[cfg(test)]

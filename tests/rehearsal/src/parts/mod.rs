@@ -1,14 +1,18 @@
-//! Where the real programs of a rehearsal come from: Go modules and Python wheels, all pinned.
+//! Where the real programs of a rehearsal come from: Go modules and Python wheels, all pinned, and
+//! for RabbitMQ the packages of the system.
 //!
-//! Pebble, Temporal and Kubernetes are built once by the Go of the Python environment, from the modules below
-//! `parts/`, into a cache outside the tree; everything else is found in the Python environment that
-//! tox made. Called by the rehearsal, the tests and CI, before any pod exists: it blocks, for
+//! Pebble, Temporal, Kubernetes, kubo and IPFS Cluster are built once by the Go of the Python environment,
+//! from the modules below `parts/`, into a cache outside the tree; RabbitMQ is unpacked beside them;
+//! everything else is found in the Python environment that tox made. Called by the rehearsal, the tests
+//! and CI, before any pod exists: it blocks, for
 //! minutes on the first time. It never writes into the source tree and never picks a version itself.
 
+mod debian;
 mod files;
 mod go;
 mod progress;
 mod python;
+mod run;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,6 +29,12 @@ pub const TEMPORAL_VERSIONS: [&str; 3] = ["1.17.4", "1.23.1", "1.32.2"];
 
 /// The Kubernetes versions that are pinned, each a control plane with the etcd it was released for.
 pub const KUBERNETES_VERSIONS: [&str; 1] = ["1.34.4"];
+
+/// The pinned version of kubo, the IPFS node.
+pub const KUBO_VERSION: &str = "0.43.1";
+
+/// The pinned version of IPFS Cluster.
+pub const IPFS_CLUSTER_VERSION: &str = "1.1.6";
 
 /// Why a part could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +63,18 @@ pub enum PartsError {
         package: &'static str,
         /// The interpreter that was asked.
         interpreter: String,
+    },
+    /// The system is not one whose packages carry a part.
+    #[error(
+        "{part}: `{program}` is missing; the packages of Debian or Ubuntu carry this part, and there `apt-get install {package}` brings `{program}`"
+    )]
+    NoPackages {
+        /// The program that the packages carry.
+        part: &'static str,
+        /// The program that fetches or unpacks them.
+        program: &'static str,
+        /// The package that has it.
+        package: &'static str,
     },
     /// A program could not be started at all.
     #[error(
@@ -148,6 +170,12 @@ pub enum Part {
     Nginx,
     /// An interpreter with Temporal's Python SDK.
     Python,
+    /// kubo, the IPFS node.
+    Kubo,
+    /// IPFS Cluster.
+    IpfsCluster,
+    /// RabbitMQ with its Erlang.
+    RabbitMq,
 }
 
 /// The parts of this machine: the cache of built ones and the Python environment of the others.
@@ -225,6 +253,25 @@ impl Parts {
         self.python()?.interpreter()
     }
 
+    /// The program `ipfs` of kubo, built when it is not there yet.
+    pub fn kubo(&self) -> Result<PathBuf, PartsError> {
+        Ok(self.built(&go::Recipe::kubo())?.join("ipfs"))
+    }
+
+    /// The program `ipfs-cluster-service`, built when it is not there yet.
+    pub fn ipfs_cluster(&self) -> Result<PathBuf, PartsError> {
+        let entry = self.built(&go::Recipe::ipfs_cluster())?;
+        Ok(entry.join("ipfs-cluster-service"))
+    }
+
+    /// A directory with RabbitMQ in `rabbitmq` (its scripts are in `sbin` there) and Erlang's `erl`
+    /// and `epmd` in `bin`, which belongs on their PATH; unpacked when it is not there yet.
+    pub fn rabbitmq(&self) -> Result<PathBuf, PartsError> {
+        let entry = self.cache.join("parts").join(debian::entry());
+        files::once(&entry, "rabbitmq", debian::unpack)?;
+        Ok(entry)
+    }
+
     /// The root of the Python environment that carries the ready-made parts.
     pub fn environment(&self) -> Result<PathBuf, PartsError> {
         Ok(self.python()?.prefix().to_owned())
@@ -241,6 +288,9 @@ impl Parts {
                 Part::TemporalCli => self.temporal_cli().map(drop),
                 Part::Nginx => self.nginx().map(drop),
                 Part::Python => self.interpreter().map(drop),
+                Part::Kubo => self.kubo().map(drop),
+                Part::IpfsCluster => self.ipfs_cluster().map(drop),
+                Part::RabbitMq => self.rabbitmq().map(drop),
             }?;
         }
         Ok(())
@@ -318,5 +368,7 @@ mod tests {
         for version in KUBERNETES_VERSIONS {
             go::Recipe::kubernetes(version).entry().unwrap();
         }
+        go::Recipe::kubo().entry().unwrap();
+        go::Recipe::ipfs_cluster().entry().unwrap();
     }
 }

@@ -2,8 +2,13 @@
 //! to start them, how to ask them. Called by the counterparts and by tests; starts nothing that
 //! stays by itself, and knows nothing of networks or mounts.
 
+pub mod http;
+pub mod ipfs;
+pub mod ipfs_cluster;
 pub mod nginx;
 pub mod postgresql;
+pub mod rabbitmq;
+pub mod running;
 pub mod temporal;
 
 use std::ffi::OsString;

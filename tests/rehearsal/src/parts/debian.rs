@@ -1,0 +1,231 @@
+//! RabbitMQ and the Erlang that it needs, from the packages of the Debian-like system that the
+//! tests run on.
+//!
+//! The system's own apt resolves and verifies them with its own sources and keys, but in private
+//! directories: nothing on the host is installed or changed, and no rights are needed. What the
+//! host lacks beside them (a library, say) comes along. The version is the distribution's.
+
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::PartsError;
+use super::progress::Progress;
+use super::run::run;
+
+/// Raise it when the layout of the cache entry changes.
+const LAYOUT: u32 = 1;
+
+const REMEDY: &str = "apt needs its sources within reach; `apt-get update` shows whether they are";
+
+/// What is taken from packages even where the host has it: the installed files may be anywhere.
+const FRESH: [&str; 3] = ["erlang", "esl-erlang", "rabbitmq-server"];
+
+/// The packages' own `erl` looks below `/usr` only, and `ERL_ROOTDIR` does not change that.
+const ERL: &str = r#"#!/bin/sh
+root=$(dirname "$(dirname "$(readlink -f "$0")")")
+ROOTDIR=$root/tree/usr/lib/erlang
+BINDIR=$(echo "$ROOTDIR"/erts-*/bin)
+EMU=beam
+PROGNAME=erl
+for libraries in "$root"/tree/usr/lib/*-linux-gnu* "$root"/tree/lib/*-linux-gnu*; do
+    [ -d "$libraries" ] && LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+done
+export ROOTDIR BINDIR EMU PROGNAME LD_LIBRARY_PATH
+exec "$BINDIR/erlexec" "$@"
+"#;
+
+/// The name in the cache: another release of the system makes another entry.
+pub(super) fn entry() -> String {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    format!("rabbitmq-{}-{LAYOUT}", system(&release))
+}
+
+fn system(release: &str) -> String {
+    let field = |name: &str| {
+        let line = release
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        let value = line.unwrap_or("unknown").trim_matches('"');
+        value.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-")
+    };
+    format!("{}-{}", field("ID"), field("VERSION_ID"))
+}
+
+/// Fetches the packages and lays them out in `staging`: the unpacked files below `tree`, Erlang's
+/// programs in `bin`, and RabbitMQ's own directory as `rabbitmq`.
+pub(super) fn unpack(staging: &Path) -> Result<(), PartsError> {
+    let part = "rabbitmq";
+    for (program, package) in [("apt-get", "apt"), ("dpkg-deb", "dpkg")] {
+        let tried = Command::new(program).arg("--version").output();
+        if tried.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            return Err(PartsError::NoPackages {
+                part,
+                program,
+                package,
+            });
+        }
+    }
+    let mut progress = Progress::start(part);
+    let place = staging.join(".apt");
+    let configuration = configure(&place)?;
+    for arguments in [
+        &["update"][..],
+        &[
+            "install",
+            "--fix-broken",
+            "--download-only",
+            "--yes",
+            "rabbitmq-server",
+        ],
+    ] {
+        let mut apt = Command::new("apt-get");
+        apt.arg("--config-file").arg(&configuration).arg("-qq");
+        apt.args(arguments).env("LC_ALL", "C");
+        run(part, apt, REMEDY, &mut progress)?;
+    }
+    let tree = staging.join("tree");
+    let archives = place.join("cache/archives");
+    for package in listed(&archives)? {
+        if package.extension().is_some_and(|it| it == "deb") {
+            let mut dpkg = Command::new("dpkg-deb");
+            dpkg.arg("--extract").arg(&package).arg(&tree);
+            run(part, dpkg, REMEDY, &mut progress)?;
+        }
+    }
+    fs::remove_dir_all(&place).map_err(PartsError::file("remove", &place))?;
+    lay_out(staging)?;
+    progress.done();
+    Ok(())
+}
+
+/// Writes the configuration that keeps apt in `place`, and what it is to believe is installed.
+fn configure(place: &Path) -> Result<PathBuf, PartsError> {
+    for directory in ["state/lists/partial", "cache/archives/partial"] {
+        let directory = place.join(directory);
+        fs::create_dir_all(&directory).map_err(PartsError::file("create", &directory))?;
+    }
+    let installed = fs::read_to_string("/var/lib/dpkg/status").unwrap_or_default();
+    let root = place.display();
+    // Hooks are for the host: they may empty its caches.
+    let text = format!(
+        "\
+Dir::State \"{root}/state\";
+Dir::State::lists \"lists\";
+Dir::State::status \"{root}/status\";
+Dir::Cache \"{root}/cache\";
+Dir::Cache::archives \"archives\";
+APT::Sandbox::User \"root\";
+APT::Install-Recommends \"false\";
+Acquire::Languages \"none\";
+Acquire::Retries \"3\";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear DPkg::Pre-Invoke;
+#clear DPkg::Post-Invoke;
+#clear DPkg::Pre-Install-Pkgs;
+"
+    );
+    let configuration = place.join("apt.conf");
+    for (path, text) in [
+        (&place.join("status"), &without_fresh(&installed)),
+        (&configuration, &text),
+    ] {
+        fs::write(path, text).map_err(PartsError::file("write", path))?;
+    }
+    Ok(configuration)
+}
+
+/// The list of installed packages without those that are to be fetched in any case.
+fn without_fresh(installed: &str) -> String {
+    let fresh = |paragraph: &&str| {
+        let name = paragraph
+            .lines()
+            .find_map(|it| it.strip_prefix("Package: "));
+        name.is_some_and(|name| FRESH.iter().any(|it| name.starts_with(it)))
+    };
+    let kept: Vec<_> = installed
+        .split("\n\n")
+        .filter(|paragraph| !fresh(paragraph))
+        .collect();
+    kept.join("\n\n")
+}
+
+/// Gives the programs names that do not depend on versions. Links are relative: the staging
+/// directory gets another name.
+fn lay_out(staging: &Path) -> Result<(), PartsError> {
+    let runtime = only(&staging.join("tree/usr/lib/erlang"), "erts-")?;
+    let server = only(
+        &staging.join("tree/usr/lib/rabbitmq/lib"),
+        "rabbitmq_server-",
+    )?;
+    let bin = staging.join("bin");
+    fs::create_dir(&bin).map_err(PartsError::file("create", &bin))?;
+    let erl = bin.join("erl");
+    fs::write(&erl, ERL).map_err(PartsError::file("write", &erl))?;
+    fs::set_permissions(&erl, Permissions::from_mode(0o755))
+        .map_err(PartsError::file("make executable", &erl))?;
+    for (target, link) in [
+        (
+            format!("../tree/usr/lib/erlang/{runtime}/bin/epmd"),
+            bin.join("epmd"),
+        ),
+        (
+            format!("tree/usr/lib/rabbitmq/lib/{server}"),
+            staging.join("rabbitmq"),
+        ),
+    ] {
+        symlink(target, &link).map_err(PartsError::file("make the link", &link))?;
+    }
+    Ok(())
+}
+
+/// The name of the entry of `directory` that starts with `prefix`.
+fn only(directory: &Path, prefix: &str) -> Result<String, PartsError> {
+    let names = listed(directory)?
+        .into_iter()
+        .filter_map(|path| path.file_name()?.to_str().map(str::to_owned));
+    names
+        .into_iter()
+        .find(|name| name.starts_with(prefix))
+        .ok_or_else(|| ErrorKind::NotFound.into())
+        .map_err(PartsError::file("find the program below", directory))
+}
+
+fn listed(directory: &Path) -> Result<Vec<PathBuf>, PartsError> {
+    let read = || -> io::Result<Vec<_>> {
+        fs::read_dir(directory)?
+            .map(|entry| Ok(entry?.path()))
+            .collect()
+    };
+    read().map_err(PartsError::file("read the directory", directory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_release_of_the_system_is_another_entry() {
+        let release = "PRETTY_NAME=\"Debian\"\nVERSION_ID=\"12\"\nID=debian\nID_LIKE=x\n";
+        assert_eq!(system(release), "debian-12");
+        assert_eq!(
+            system("ID=\"ubuntu\"\nVERSION_ID=\"24.04\""),
+            "ubuntu-24.04"
+        );
+        assert_eq!(system("ID=../x"), "..-x-unknown");
+    }
+
+    #[test]
+    fn an_installed_erlang_is_not_believed() {
+        let installed = "Package: socat\nStatus: x\n\nPackage: erlang-base\nStatus: x\n\n\
+                         Package: rabbitmq-server\n\nPackage: zlib1g\n";
+        assert_eq!(
+            without_fresh(installed),
+            "Package: socat\nStatus: x\n\nPackage: zlib1g\n"
+        );
+    }
+}

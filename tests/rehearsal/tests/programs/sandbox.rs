@@ -1,0 +1,81 @@
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rehearsal::cloud::{self, Node};
+use rehearsal::parts::{Part, Parts};
+use rehearsal::servers::ipfs_cluster::IpfsClusterPorts;
+
+const WORK: &str = "REHEARSAL_TEST_WORK";
+
+/// How long a server may take to be up on a busy machine.
+pub(super) const UP: Duration = Duration::from_mins(2);
+
+/// Runs `test` in a process of its own inside a sandbox, where the loopback is the whole network.
+pub(super) fn sandboxed(name: &str, needed: &[Part], test: impl FnOnce(&Parts, &Path)) {
+    let parts = Parts::locate().unwrap();
+    if cloud::inside().unwrap() {
+        let work = PathBuf::from(std::env::var_os(WORK).unwrap());
+        let entered = cloud::enter(std::slice::from_ref(&work)).unwrap();
+        assert_eq!(entered, cloud::Entered::Inside);
+        // It brings the loopback up and answers for names.
+        let _node = Node::new(work.join("node"), BTreeMap::new()).unwrap();
+        test(&parts, &work);
+        std::fs::write(work.join("ran"), "").unwrap();
+        return;
+    }
+    cloud::allowed().unwrap();
+    // Inside, the cache is read-only.
+    parts.prepare(needed).unwrap();
+    let work = tempfile::tempdir().unwrap();
+    let status = cloud::command(std::env::current_exe().unwrap())
+        .unwrap()
+        .args([name, "--exact", "--nocapture"])
+        .env(WORK, work.path())
+        .env("TMPDIR", work.path())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert!(
+        work.path().join("ran").exists(),
+        "no test is named `{name}`"
+    );
+}
+
+pub(super) fn listens(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// The usual ports, as if it were the only peer.
+pub(super) const USUAL: IpfsClusterPorts = IpfsClusterPorts {
+    swarm: 9096,
+    rest: 9094,
+    proxy: 9095,
+    pinning: 9097,
+    ipfs: 5001,
+};
+
+pub(super) fn variables(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    variables.iter().map(owned).collect()
+}
+
+pub(super) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = (0..3).fold(0_u32, |bits, i| {
+            bits << 8 | chunk.get(i).map_or(0, |&byte| u32::from(byte))
+        });
+        for digit in 0..4 {
+            let value = bits >> (18 - 6 * digit) & 63;
+            text.push(if digit <= chunk.len() {
+                char::from(DIGITS[value as usize])
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}
