@@ -4,8 +4,8 @@ use rehearsal::juju::record::{ActionOutcome, ActionStatus};
 use serde_json::Map;
 
 use super::stage::{
-    APP, CONFIG, Stage, UNIT, assert_all_active, assert_soon_active, assert_status, deploy_calmly,
-    recover, rests, settle, status, units, update_status,
+    APP, CONFIG, Stage, UNIT, assert_soon_active, assert_status, deploy_calmly, recover, rests,
+    settle, status, units, update_status,
 };
 
 /// A new boot id means that files, plan and service are gone.
