@@ -589,3 +589,142 @@ fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Given, D::Error> 
         .map(|(name, value)| (name, Secret::new(value.unwrap_or_default())))
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> File {
+        File {
+            name: "f.yaml".to_owned(),
+            text: text.into(),
+        }
+    }
+
+    fn problems(text: &str) -> String {
+        let problems = read(Some(&file(text)), &[]).unwrap_err();
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    }
+
+    fn config_map(name: &str, data: &str) -> File {
+        file(&format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default}}\ndata: {data}\n"
+        ))
+    }
+
+    #[test]
+    fn nothing_is_a_whole_stack() {
+        assert_eq!(read(None, &[]), Ok(Stack::default()));
+        for text in ["", "\n", "{}", "temporal: {}\n"] {
+            assert_eq!(
+                read(Some(&file(text)), &[]),
+                Ok(Stack::default()),
+                "{text:?}"
+            );
+        }
+        assert_eq!(Stack::default().problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_told_by_field() {
+        for (text, said) in [
+            ("ipsf: {}", "ipsf"),
+            ("mesh: istio", "istio"),
+            ("temporal: {workers: [mail]}", "mail"),
+            ("temporal: {replicas: 0}", "`temporal.replicas`: is 0"),
+            (
+                "rabbitmq: {replicas: 4}",
+                "`rabbitmq.replicas`: is 4; write 1, or an odd number",
+            ),
+            (
+                "ipfs: {storage: lots}",
+                "`ipfs.storage`: \"lots\" is no quantity",
+            ),
+            ("ipfs: {storage: -1Gi}", "`ipfs.storage`"),
+            ("ipfs: {storage: 0Gi}", "`ipfs.storage`"),
+            ("ipfs: {storage: 10GiB}", "`ipfs.storage`"),
+            (
+                "postgres: {resources: {cpu: fast, memory: 1Gi, memoryLimit: 1Gi}}",
+                "`postgres.resources.cpu`",
+            ),
+            ("postgres: {image: ''}", "`postgres.image`"),
+            ("namespace: My_Space", "`namespace`: \"My_Space\""),
+            ("storageClass: -x", "`storageClass`"),
+        ] {
+            let problems = problems(text);
+            assert!(
+                problems.starts_with("f.yaml: ") && problems.contains(said),
+                "{text}: {problems}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_yaml_is_told_without_its_text() {
+        let problems = problems("temporal: {settings: {DATABASE_PASSWORD: hunter2}\n");
+        assert!(
+            problems.contains("f.yaml") && !problems.contains("hunter2"),
+            "{problems}"
+        );
+        let problems = self::problems("temporal: {settings: {DATABASE_PASSWORD: [hunter2]}}\n");
+        assert!(!problems.contains("hunter2"), "{problems}");
+    }
+
+    #[test]
+    fn config_maps_are_settings_by_their_names() {
+        let maps = [
+            config_map("temporal-config", "{DATABASE_URL: db.example.com}"),
+            config_map("ipfs-cluster-config", "{CLUSTER_LEAVEONSHUTDOWN: false}"),
+            config_map("postgres-config", "{POSTGRES_USER: }"),
+        ];
+        let stack = read(None, &maps).unwrap();
+        assert_eq!(stack.namespace.as_deref(), Some("default"));
+        assert_eq!(
+            stack.temporal.settings["DATABASE_URL"].expose(),
+            "db.example.com"
+        );
+        assert_eq!(
+            stack.ipfs_cluster.settings["CLUSTER_LEAVEONSHUTDOWN"].expose(),
+            "false"
+        );
+        assert_eq!(stack.postgres.settings["POSTGRES_USER"].expose(), "");
+    }
+
+    #[test]
+    fn a_space_in_front_of_the_first_line_does_no_harm() {
+        let map = config_map("temporal-config", "{A: b}");
+        let spaced = file(&format!(" {}", map.text.expose()));
+        assert_eq!(read(None, &[spaced]), read(None, &[map]));
+    }
+
+    #[test]
+    fn config_maps_that_do_not_fit_are_refused() {
+        for (map, said) in [
+            (config_map("other", "{}"), "`metadata.name` is \"other\""),
+            (
+                file("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n"),
+                "is a Secret of v1",
+            ),
+            (file("kind: ConfigMap\n"), "f.yaml"),
+            (file(": :\n - ["), "f.yaml"),
+        ] {
+            let problems = read(None, std::slice::from_ref(&map)).unwrap_err();
+            assert!(problems[0].to_string().contains(said), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_setting_in_two_places_must_be_the_same() {
+        let stack = file("namespace: here\ntemporal: {settings: {A: hunter2}}\n");
+        let map = config_map("temporal-config", "{A: hunter3, B: x}");
+        let problems = read(Some(&stack), &[map]).unwrap_err();
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(
+            said[0].contains("`metadata.namespace` is \"default\"") && said[0].contains("\"here\"")
+        );
+        assert!(said[1].contains("`A` has another value elsewhere"));
+        assert!(!said.join("").contains("hunter"));
+    }
+}

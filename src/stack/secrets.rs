@@ -380,3 +380,178 @@ impl fmt::Debug for Source {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ring::rand::SystemRandom;
+
+    use super::*;
+
+    fn wanted(keys: Vec<(&str, Source)>) -> Vec<Wanted> {
+        vec![Wanted {
+            name: "s",
+            component: Component::Stack,
+            kind: None,
+            keys: keys
+                .into_iter()
+                .map(|(key, source)| (key.to_owned(), source))
+                .collect(),
+        }]
+    }
+
+    fn existing(ours: bool, data: &[(&str, &str)]) -> BTreeMap<String, Existing> {
+        let data = data
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), Some((*value).into())))
+            .collect();
+        let secret = Existing {
+            ours,
+            resource_version: "7".to_owned(),
+            data,
+        };
+        BTreeMap::from([("s".to_owned(), secret)])
+    }
+
+    fn resolved(
+        keys: Vec<(&str, Source)>,
+        existing: &BTreeMap<String, Existing>,
+    ) -> Result<(Values, Vec<Write>), Vec<Error>> {
+        resolve(&wanted(keys), existing, "n", &SystemRandom::new())
+    }
+
+    fn given(value: &str, change: Change) -> Source {
+        Source::Given(value.into(), change)
+    }
+
+    #[test]
+    fn what_is_there_is_kept_and_what_is_missing_is_made_once() {
+        let (made, writes) = resolved(vec![("k", random_hex())], &BTreeMap::new()).unwrap();
+        assert!(matches!(&writes[..], [Write::Create { name: "s", .. }]));
+        let value = known(&made, "s", "k");
+        assert_eq!(value.len(), 64);
+        let there = existing(true, &[("k", value)]);
+        let (again, writes) = resolved(vec![("k", random_hex())], &there).unwrap();
+        assert_eq!(known(&again, "s", "k"), value);
+        assert!(writes.is_empty(), "{writes:?}");
+    }
+
+    #[test]
+    fn a_missing_key_is_added_to_the_version_that_was_read() {
+        let there = existing(true, &[("old", "x")]);
+        let keys = vec![("old", random_hex()), ("new", given("y", Change::Replace))];
+        let (_, writes) = resolved(keys, &there).unwrap();
+        let [Write::Update { patch, keys, .. }] = &writes[..] else {
+            panic!("{writes:?}");
+        };
+        assert_eq!(keys, &["new"]);
+        assert_eq!(patch.expose()["metadata"]["resourceVersion"], "7");
+        assert_eq!(patch.expose()["data"], json!({ "new": "eQ==" }));
+    }
+
+    #[test]
+    fn a_given_value_replaces_or_is_refused() {
+        let there = || existing(true, &[("k", "old")]);
+        let (values, writes) =
+            resolved(vec![("k", given("new", Change::Replace))], &there()).unwrap();
+        assert_eq!((known(&values, "s", "k"), writes.len()), ("new", 1));
+        let refused = resolved(
+            vec![("k", given("new", Change::Refuse("do that")))],
+            &there(),
+        );
+        let said = refused.unwrap_err()[0].to_string();
+        assert!(
+            said.contains("`s`") && said.contains("`k`") && said.contains("do that"),
+            "{said}"
+        );
+        assert!(!said.contains("new") && !said.contains("old"), "{said}");
+        let same = resolved(vec![("k", given("old", Change::Refuse("")))], &there());
+        assert!(same.unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn a_secret_of_somebody_else_is_never_written() {
+        let there = existing(false, &[("k", "theirs")]);
+        let (values, writes) = resolved(vec![("k", random_hex())], &there).unwrap();
+        assert_eq!(known(&values, "s", "k"), "theirs");
+        assert!(writes.is_empty());
+        for keys in [
+            vec![("k", random_hex()), ("more", random_hex())],
+            vec![("k", given("ours", Change::Replace))],
+        ] {
+            let said = resolved(keys, &there).unwrap_err()[0].to_string();
+            assert!(said.contains("was not made by temporal-stack"), "{said}");
+        }
+    }
+
+    #[test]
+    fn derived_values_follow_those_before_them() {
+        let twice = Source::Derived(Box::new(|values: &Values| {
+            known(values, "s", "a").repeat(2).into()
+        }));
+        let there = existing(true, &[("a", "x"), ("b", "stale")]);
+        let (values, writes) = resolved(vec![("a", random_hex()), ("b", twice)], &there).unwrap();
+        assert_eq!(known(&values, "s", "b"), "xx");
+        assert_eq!(writes.len(), 1);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_told() {
+        let object = json!({
+            "metadata": { "resourceVersion": "1" },
+            "data": { "k": "gIGC", "fine": "eA==" },
+        });
+        let found = Existing::of(&object);
+        assert!(!found.ours);
+        assert_eq!(found.data["fine"], Some("x".into()));
+        let there = BTreeMap::from([("s".to_owned(), found)]);
+        let said = resolved(vec![("k", random_hex())], &there).unwrap_err();
+        assert!(said[0].to_string().contains("no text"), "{said:?}");
+    }
+
+    /// The key pair of the first example in RFC 8032, section 7.1, as a libp2p key.
+    #[test]
+    fn a_peer_is_named_after_its_public_key() {
+        let key = "CAESQJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAOzrn9g11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+        assert_eq!(
+            peer_id(key),
+            "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV"
+        );
+        for other in ["", "eA==", "no base64"] {
+            assert_eq!(peer_id(other), "", "{other}");
+        }
+        let (values, _) = resolved(vec![("k", peer_key())], &BTreeMap::new()).unwrap();
+        assert!(peer_id(known(&values, "s", "k")).starts_with("12D3KooW"));
+    }
+
+    #[test]
+    fn a_certificate_goes_with_its_key() {
+        let names = vec!["api".to_owned(), "api.n.svc".to_owned()];
+        let keys = vec![
+            ("tls.key", tls_key()),
+            ("tls.crt", certificate("s", "tls.key", names)),
+        ];
+        let (values, _) = resolved(keys, &BTreeMap::new()).unwrap();
+        let (key, certificate) = (
+            known(&values, "s", "tls.key"),
+            known(&values, "s", "tls.crt"),
+        );
+        assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"));
+        assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
+    }
+
+    #[test]
+    fn fingerprints_tell_settings_apart_and_nothing_else() {
+        let config = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
+        let secret = Data::from([("B".to_owned(), "2".into())]);
+        let of = |salt: &str, config: &BTreeMap<String, String>, secret: &Data| {
+            fingerprint(salt, config.iter(), secret.iter())
+        };
+        let usual = of("s", &config, &secret);
+        assert_eq!(of("s", &config, &secret), usual);
+        assert_ne!(of("t", &config, &secret), usual);
+        let other = BTreeMap::from([("A1".to_owned(), String::new())]);
+        assert_ne!(of("s", &other, &secret), usual);
+        let other = Data::from([("B".to_owned(), "3".into())]);
+        assert_ne!(of("s", &config, &other), usual);
+    }
+}

@@ -552,3 +552,254 @@ fn own_url(values: &Values) -> String {
     };
     url.to_url().expose().clone()
 }
+
+#[cfg(test)]
+mod tests {
+    use ring::rand::SystemRandom;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::kubernetes::Kind;
+    use crate::stack::objects::{self, Context, Object};
+
+    fn of(settings: &[(&str, &str)]) -> Result<Wanted, Vec<Finding>> {
+        with(settings, |_| {})
+    }
+
+    fn with(
+        settings: &[(&str, &str)],
+        change: impl FnOnce(&mut Stack),
+    ) -> Result<Wanted, Vec<Finding>> {
+        let mut stack = Stack::default();
+        stack.temporal.settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+            .collect();
+        change(&mut stack);
+        wanted(stack, "n")
+    }
+
+    fn values(wanted: &Wanted) -> Values {
+        let none = BTreeMap::new();
+        let resolved = secrets::resolve(&wanted.secrets, &none, "n", &SystemRandom::new());
+        resolved.unwrap().0
+    }
+
+    fn objects(wanted: &Wanted) -> Vec<Object> {
+        objects::all(Context {
+            stack: &wanted.stack,
+            namespace: "n",
+            environment: &wanted.environment,
+            values: &values(wanted),
+        })
+    }
+
+    #[test]
+    fn without_settings_everything_is_the_stacks_own() {
+        let wanted = of(&[]).unwrap();
+        let temporal = &wanted.environment.temporal;
+        for (name, value) in [
+            ("DATABASE_URL", "postgres"),
+            ("DATABASE_NAME", "temporal"),
+            ("IPFS_API_CONNECTION_HOST", "ipfs-api"),
+            ("IPFS_CLUSTER_API_CONNECTION_HOST", "ipfs-cluster-service"),
+            ("SERVICES_KRAB_URL", "temporal-krab:10000"),
+        ] {
+            assert_eq!(temporal[name], value);
+        }
+        assert_eq!(wanted.environment.certificate, None);
+        let values = values(&wanted);
+        let password = known(&values, POSTGRES_SECRETS, "POSTGRES_PASSWORD");
+        assert_eq!(
+            known(&values, TEMPORAL_SECRETS, "DATABASE_PASSWORD"),
+            password
+        );
+        assert!(password.len() >= 32);
+        // an empty key would let anyone make tokens
+        assert!(known(&values, TEMPORAL_SECRETS, "API_JWT_KEY").len() >= 32);
+    }
+
+    #[test]
+    fn what_is_elsewhere_is_not_installed() {
+        let wanted = of(&[
+            ("DATABASE_URL", "db.example.com"),
+            ("DATABASE_PASSWORD", "hunter2"),
+            ("RABBITMQ_URL", "amqps://u:p@mq.example.com/"),
+            ("IPFS_API_CONNECTION_HOST", "ipfs.example.com"),
+            ("IPFS_CLUSTER_API_CONNECTION_HOST", "cluster.example.com"),
+        ])
+        .unwrap();
+        let objects = objects(&wanted);
+        let sets: Vec<&str> = objects
+            .iter()
+            .filter(|object| object.kind == Kind::StatefulSet)
+            .map(Object::name)
+            .collect();
+        assert_eq!(sets, ["temporal-krab"]);
+        let values = values(&wanted);
+        assert_eq!(
+            known(&values, TEMPORAL_SECRETS, "RABBITMQ_URL"),
+            "amqps://u:p@mq.example.com/"
+        );
+        let lacking = of(&[("DATABASE_URL", "db.example.com")]).unwrap_err();
+        assert!(
+            lacking.iter().any(|it| it.name == "DATABASE_PASSWORD"),
+            "{lacking:?}"
+        );
+    }
+
+    #[test]
+    fn a_login_in_the_brokers_url_becomes_the_brokers() {
+        let wanted = of(&[("RABBITMQ_URL", "amqp://us%40er:p%2Fw@127.0.0.1:5672/vh")]).unwrap();
+        let values = values(&wanted);
+        for (key, value) in [
+            ("RABBITMQ_DEFAULT_USER", "us@er"),
+            ("RABBITMQ_DEFAULT_PASS", "p/w"),
+            ("RABBITMQ_DEFAULT_VHOST", "vh"),
+        ] {
+            assert_eq!(known(&values, RABBITMQ_SECRETS, key), value);
+        }
+        assert_eq!(
+            known(&values, TEMPORAL_SECRETS, "RABBITMQ_URL"),
+            "amqp://us%40er:p%2Fw@rabbitmq:5672/vh"
+        );
+    }
+
+    #[test]
+    fn workers_run_when_their_settings_are_there() {
+        let names = |wanted: Wanted| -> Vec<&str> {
+            wanted
+                .environment
+                .workers
+                .iter()
+                .map(|it| it.name())
+                .collect()
+        };
+        assert_eq!(names(of(&[]).unwrap()), ["pin", "cluster", "key-creation"]);
+        let mail = of(&[("SENDGRID_API_KEY", "k")]).unwrap();
+        assert_eq!(
+            names(mail),
+            ["pin", "cluster", "key-creation", "email-send"]
+        );
+        let asked = |worker: Worker| {
+            with(&[], |stack| {
+                stack.temporal.workers = Some(vec![worker, worker])
+            })
+        };
+        assert_eq!(names(asked(Worker::Pin).unwrap()), ["pin"]);
+        assert!(asked(Worker::EmailSend).is_err());
+    }
+
+    #[test]
+    fn all_pods_are_confined_and_all_services_lead_to_ports_that_exist() {
+        let everything = [
+            ("SENDGRID_API_KEY", "k"),
+            ("SERVICES_RTNS_KEY_NAME", "k"),
+            ("API_CONNECTION_CERTIFICATES_CERTPATH", "/temporal/api.cert"),
+            ("API_CONNECTION_CERTIFICATES_KEYPATH", "/temporal/api.key"),
+        ];
+        let wanted = with(&everything, |stack| {
+            stack.rabbitmq.replicas = 3;
+            stack.ipfs.swarm_service_type = Some(crate::stack::input::ServiceType::NodePort);
+        })
+        .unwrap();
+        let objects = objects(&wanted);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut ports: BTreeMap<String, Vec<(String, Value)>> = BTreeMap::new();
+        for object in &objects {
+            let Some(spec) = object.body.pointer("/spec/template/spec") else {
+                continue;
+            };
+            let name = object.name();
+            assert_eq!(spec["enableServiceLinks"], false, "{name}");
+            assert_eq!(spec["automountServiceAccountToken"], false, "{name}");
+            let all = ["initContainers", "containers"]
+                .iter()
+                .filter_map(|key| spec[key].as_array())
+                .flatten();
+            for container in all {
+                let security = &container["securityContext"];
+                assert_eq!(security["allowPrivilegeEscalation"], false, "{name}");
+                assert_eq!(
+                    security["capabilities"],
+                    json!({ "drop": ["ALL"] }),
+                    "{name}"
+                );
+                assert!(
+                    container["resources"]["limits"]["memory"].is_string(),
+                    "{name}"
+                );
+                for port in container["ports"].as_array().into_iter().flatten() {
+                    let of_pod = ports.entry(object.component.name()).or_default();
+                    of_pod.push((text(&port["name"]), port["protocol"].clone()));
+                }
+            }
+        }
+        for object in objects.iter().filter(|object| object.kind == Kind::Service) {
+            for port in object.body["spec"]["ports"].as_array().unwrap() {
+                let target = (text(&port["targetPort"]), port["protocol"].clone());
+                assert!(
+                    ports[&object.component.name()].contains(&target),
+                    "{} leads to {target:?}",
+                    object.name()
+                );
+            }
+            // only these two are for others
+            let open = object.body["spec"]["type"] != "ClusterIP"
+                && object.body["spec"]["clusterIP"] != "None";
+            assert_eq!(open, object.name() == "ipfs-swarm", "{}", object.name());
+        }
+    }
+
+    #[test]
+    fn no_object_but_a_secret_holds_a_secret() {
+        let wanted = of(&[
+            ("DATABASE_PASSWORD", "hunter2hunter2"),
+            ("STRIPE_SECRET_KEY", "hunter3hunter3"),
+        ])
+        .unwrap();
+        let values = values(&wanted);
+        let secret: Vec<&str> = values
+            .values()
+            .flatten()
+            .filter(|(key, _)| *key != "CLUSTER_ID" && !key.contains("DEFAULT_USER"))
+            .map(|(_, value)| value.expose().as_str())
+            .filter(|value| value.len() > 8)
+            .collect();
+        assert!(secret.contains(&"hunter3hunter3"), "nothing to look for");
+        for object in objects(&wanted) {
+            let text = object.body.to_string();
+            for value in &secret {
+                assert!(!text.contains(value), "{object}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_objects() {
+        let wanted = of(&[]).unwrap();
+        let values = values(&wanted);
+        let context = Context {
+            stack: &wanted.stack,
+            namespace: "n",
+            environment: &wanted.environment,
+            values: &values,
+        };
+        assert_eq!(objects::all(context), objects::all(context));
+    }
+
+    #[test]
+    fn other_settings_are_another_migration() {
+        let job = |settings: &[(&str, &str)]| {
+            let objects = objects(&of(settings).unwrap());
+            let job = objects.iter().find(|object| object.kind == Kind::Job);
+            job.unwrap().name().to_owned()
+        };
+        let (one, other) = (job(&[]), job(&[("DATABASE_USERNAME", "temporal")]));
+        assert!(
+            one.starts_with("temporal-migrate-") && one.len() == 27,
+            "{one}"
+        );
+        assert_ne!(one, other);
+    }
+}
