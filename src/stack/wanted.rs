@@ -683,7 +683,7 @@ mod tests {
         );
         let asked = |worker: Worker| {
             with(&[], |stack| {
-                stack.temporal.workers = Some(vec![worker, worker])
+                stack.temporal.workers = Some(vec![worker, worker]);
             })
         };
         assert_eq!(names(asked(Worker::Pin).unwrap()), ["pin"]);

@@ -11,7 +11,7 @@ use crate::world::{Place, Said, World};
 const SOON: [&str; 2] = ["--timeout", "4s"];
 
 /// A part of the stack fails; what is said of it, and that a second `apply` ends well when it fails no more.
-async fn fails(place: &Place<'_>, component: &str, fate: Fate, words: &[&str]) {
+fn fails(place: &Place<'_>, component: &str, fate: Fate, words: &[&str]) {
     place.decide(component, fate);
     place.apply(&SOON).refused(words);
     place.run(&["status"]).refused(&[component]);
@@ -64,7 +64,7 @@ async fn pods_that_fail_are_named_and_a_second_apply_goes_on() {
     .enumerate()
     {
         let place = world.place(&format!("fate-{number}")).await;
-        fails(&place, component, fate, words).await;
+        fails(&place, component, fate, words);
     }
     // while the tables are missing, nothing that needs them is started
     let place = world.place("no-tables").await;
@@ -168,7 +168,7 @@ async fn gone(place: &Place<'_>) {
         .is_some()
     {
         assert!(
-            begin.elapsed() < Duration::from_secs(60),
+            begin.elapsed() < Duration::from_mins(1),
             "the namespace stays"
         );
         tokio::time::sleep(Duration::from_millis(200)).await;

@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 /// How long a pretended Pod takes to become ready.
 const PAUSE: Duration = Duration::from_millis(100);
 /// What takes longer than this on two busy cores does not come.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// The document's ConfigMaps, as printed there.
 pub(crate) fn document() -> [PathBuf; 3] {
