@@ -14,6 +14,12 @@ mod faults;
 #[cfg(test)]
 mod install;
 #[cfg(test)]
+mod programs;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod world;
+
+#[cfg(test)]
+#[path = "../rehearsal/tests/programs/sandbox.rs"]
+mod sandbox;

@@ -147,14 +147,17 @@ fn definitions_are_loaded_instead_of_the_default_user() {
         }"#;
         fs::write(&definitions, text).unwrap();
         let mut setup = setup();
-        setup.conf += &format!("load_definitions = {}\n", definitions.display());
+        let file = definitions.display();
+        setup.conf = format!("{CONF}load_definitions = {file}\n");
         let server = node(parts, work, &setup).run(UP).unwrap();
         let queues = says(
             &server,
             &["--silent", "list_queues", "-p", "pins", "name", "durable"],
         );
         assert_eq!(queues, "ipfs-pin-queue\ttrue\n");
-        assert_eq!(says(&server, &["--silent", "list_users"]), "");
+        assert_eq!(says(&server, &["--silent", "list_users"]).trim(), "");
+        let stack = ["authenticate_user", "stack", "a pass:w@rd/%"];
+        assert!(!server.ctl(&stack).unwrap().status.success());
     });
 }
 

@@ -10,10 +10,10 @@ use rehearsal::servers::ipfs_cluster::IpfsClusterPorts;
 const WORK: &str = "REHEARSAL_TEST_WORK";
 
 /// How long a server may take to be up on a busy machine.
-pub(super) const UP: Duration = Duration::from_mins(2);
+pub(crate) const UP: Duration = Duration::from_mins(2);
 
 /// Runs `test` in a process of its own inside a sandbox, where the loopback is the whole network.
-pub(super) fn sandboxed(name: &str, needed: &[Part], test: impl FnOnce(&Parts, &Path)) {
+pub(crate) fn sandboxed(name: &str, needed: &[Part], test: impl FnOnce(&Parts, &Path)) {
     let parts = Parts::locate().unwrap();
     if cloud::inside().unwrap() {
         let work = PathBuf::from(std::env::var_os(WORK).unwrap());
@@ -43,12 +43,12 @@ pub(super) fn sandboxed(name: &str, needed: &[Part], test: impl FnOnce(&Parts, &
     );
 }
 
-pub(super) fn listens(port: u16) -> bool {
+pub(crate) fn listens(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// The usual ports, as if it were the only peer.
-pub(super) const USUAL: IpfsClusterPorts = IpfsClusterPorts {
+pub(crate) const USUAL: IpfsClusterPorts = IpfsClusterPorts {
     swarm: 9096,
     rest: 9094,
     proxy: 9095,
@@ -56,26 +56,7 @@ pub(super) const USUAL: IpfsClusterPorts = IpfsClusterPorts {
     ipfs: 5001,
 };
 
-pub(super) fn variables(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub(crate) fn variables(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     variables.iter().map(owned).collect()
-}
-
-pub(super) fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, i| {
-            bits << 8 | chunk.get(i).map_or(0, |&byte| u32::from(byte))
-        });
-        for digit in 0..4 {
-            let value = bits >> (18 - 6 * digit) & 63;
-            text.push(if digit <= chunk.len() {
-                char::from(DIGITS[value as usize])
-            } else {
-                '='
-            });
-        }
-    }
-    text
 }

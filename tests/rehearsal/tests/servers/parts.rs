@@ -1,7 +1,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use rehearsal::parts::{KUBERNETES_VERSIONS, PEBBLE_VERSIONS, Parts, TEMPORAL_VERSIONS};
+use rehearsal::parts::{
+    IPFS_CLUSTER_VERSION, KUBERNETES_VERSIONS, KUBO_VERSION, PEBBLE_VERSIONS, Parts,
+    TEMPORAL_VERSIONS,
+};
 
 fn says(program: &Path, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().unwrap();
@@ -66,6 +69,18 @@ fn every_pinned_kubernetes_says_its_version() {
         }
         assert!(says(&kubernetes.etcd, &["--version"]).contains("etcd Version: 3.6.4"));
     }
+}
+
+#[test]
+fn the_parts_of_the_stack_say_their_versions() {
+    let parts = Parts::locate().unwrap();
+    assert!(says(&parts.kubo().unwrap(), &["version"]).contains(KUBO_VERSION));
+    assert!(says(&parts.ipfs_cluster().unwrap(), &["--version"]).contains(IPFS_CLUSTER_VERSION));
+    // Debian's version of RabbitMQ is Debian's business; that its Erlang starts is enough here.
+    let erl = parts.rabbitmq().unwrap().join("bin/erl");
+    let root = "io:put_chars(code:root_dir()), halt().";
+    let root = says(&erl, &["-noshell", "-eval", root]);
+    assert!(Path::new(&root).starts_with(parts.cache()), "{root}");
 }
 
 #[test]

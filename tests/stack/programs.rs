@@ -1,0 +1,373 @@
+//! The environment that the containers get, in the real programs, each test in a network of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use rehearsal::parts::{Part, Parts};
+use rehearsal::servers::Start;
+use rehearsal::servers::http::ask;
+use rehearsal::servers::ipfs::{Ipfs, IpfsPorts};
+use rehearsal::servers::ipfs_cluster::IpfsClusterPorts;
+use rehearsal::servers::postgresql::unprivileged;
+use rehearsal::servers::rabbitmq::{RabbitMq, RabbitMqPorts, RabbitMqSetup};
+use rehearsal::servers::running::Running;
+use ring::rand::SystemRandom;
+use serde_json::Value;
+use temporal_k8s::kubernetes::Kind;
+use temporal_k8s::stack::input::{self, File};
+use temporal_k8s::stack::objects::{self, Context, Object};
+use temporal_k8s::stack::secrets::{self, Values, known};
+use temporal_k8s::stack::wanted::{Wanted, wanted};
+
+use crate::sandbox::{UP, USUAL, listens, sandboxed, variables};
+use crate::world::document;
+
+/// The document's stack, with values for all Secrets.
+struct Rendered {
+    wanted: Wanted,
+    values: Values,
+}
+
+impl Rendered {
+    fn new() -> Self {
+        let files = document().map(|path| File {
+            name: path.display().to_string(),
+            text: fs::read_to_string(&path).unwrap().into(),
+        });
+        let stack = input::read(None, &files).unwrap();
+        let wanted = wanted(stack, "pinning").unwrap();
+        let none = BTreeMap::new();
+        let resolved = secrets::resolve(&wanted.secrets, &none, "pinning", &SystemRandom::new());
+        let (values, _) = resolved.unwrap();
+        Self { wanted, values }
+    }
+
+    fn object(&self, kind: Kind, name: &str) -> Object {
+        let objects = objects::all(Context {
+            stack: &self.wanted.stack,
+            namespace: &self.wanted.namespace,
+            environment: &self.wanted.environment,
+            values: &self.values,
+        });
+        let found = objects
+            .into_iter()
+            .find(|it| it.kind == kind && it.name() == name);
+        found.unwrap_or_else(|| panic!("{} `{name}`", kind.word()))
+    }
+
+    /// The environment that a container's `envFrom` makes: a Secret wins over a ConfigMap before it.
+    fn environment(&self, workload: &str) -> BTreeMap<String, String> {
+        let object = self.object(Kind::StatefulSet, workload);
+        let container = &object.body["spec"]["template"]["spec"]["containers"][0];
+        let mut environment = BTreeMap::new();
+        for source in container["envFrom"].as_array().unwrap() {
+            if let Some(name) = source["configMapRef"]["name"].as_str() {
+                let map = self.object(Kind::ConfigMap, name);
+                for (key, value) in map.body["data"].as_object().unwrap() {
+                    environment.insert(key.clone(), value.as_str().unwrap().to_owned());
+                }
+            }
+            if let Some(name) = source["secretRef"]["name"].as_str() {
+                for (key, value) in &self.values[name] {
+                    environment.insert(key.clone(), value.expose().clone());
+                }
+            }
+        }
+        environment
+    }
+
+    fn secret(&self, name: &str, key: &str) -> String {
+        known(&self.values, name, key).to_owned()
+    }
+}
+
+#[test]
+fn rabbitmq_takes_the_login_the_cookie_and_the_configuration() {
+    const PORTS: RabbitMqPorts = RabbitMqPorts {
+        amqp: 5672,
+        distribution: 25_672,
+        epmd: 4369,
+        tools: 35_672,
+    };
+    let name = "programs::rabbitmq_takes_the_login_the_cookie_and_the_configuration";
+    sandboxed(name, &[Part::RabbitMq], |parts, work| {
+        let rendered = Rendered::new();
+        let files = rendered.object(Kind::ConfigMap, "rabbitmq-server").body["data"].clone();
+        let file = |name: &str| files[name].as_str().unwrap().to_owned();
+        // no name server here knows the Pod's name
+        let conf = file("20-stack.conf").replace("rabbitmq-0.rabbitmq.pinning.svc", "localhost");
+        assert!(conf.contains("rabbit@localhost"), "{conf}");
+        let setup = RabbitMqSetup {
+            environment: rendered.environment("rabbitmq"),
+            conf,
+            plugins: file("enabled_plugins"),
+            cookie: rendered.secret("rabbitmq-config", "erlang-cookie"),
+        };
+        let server = RabbitMq::lay(parts, work, PORTS, &setup).unwrap();
+        let server = server.run(UP).unwrap();
+        let ctl = |arguments: &[&str]| {
+            let output = server.ctl(arguments).unwrap();
+            assert!(output.status.success(), "{arguments:?}: {output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let url = rendered.secret("temporal-secrets", "RABBITMQ_URL");
+        let (login, place) = url
+            .strip_prefix("amqp://")
+            .unwrap()
+            .split_once('@')
+            .unwrap();
+        let (user, password) = login.split_once(':').unwrap();
+        assert_eq!(place, "rabbitmq:5672/");
+        ctl(&["authenticate_user", user, password]);
+        assert_eq!(
+            ctl(&["--silent", "list_users"]),
+            format!("{user}\t[administrator]\n"),
+            "guest is there"
+        );
+        assert_eq!(ctl(&["--silent", "list_vhosts"]), "/\n");
+        let cookie = ctl(&["eval", "erlang:get_cookie()."]);
+        assert!(cookie.contains(&rendered.secret("rabbitmq-config", "erlang-cookie")));
+        assert!(listens(15672) && listens(15692), "a plugin does not run");
+    });
+}
+
+/// Runs the script of an IPFS Cluster Pod, with other places in it.
+fn script(rendered: &Rendered, places: &[(&str, &str)]) -> String {
+    let set = rendered.object(Kind::StatefulSet, "ipfs-cluster");
+    let command = &set.body["spec"]["template"]["spec"]["containers"][0]["command"];
+    assert_eq!(command[0], "sh");
+    assert_eq!(command[1], "-c");
+    let mut script = command[2].as_str().unwrap().to_owned();
+    for (from, to) in places {
+        assert!(script.contains(from), "{from} is not in {script}");
+        script = script.replace(from, to);
+    }
+    script
+}
+
+fn first_peer(rendered: &Rendered, directory: &Path) {
+    fs::create_dir(directory).unwrap();
+    for key in ["CLUSTER_ID", "CLUSTER_PRIVATEKEY"] {
+        let value = rendered.secret("ipfs-cluster-first-peer", key);
+        fs::write(directory.join(key), value).unwrap();
+    }
+}
+
+/// What IPFS Cluster's image does when it starts: a new folder is initialised first.
+const ENTRY: &str = "#!/bin/sh\nset -e\n\
+    [ -e \"$IPFS_CLUSTER_PATH/service.json\" ] || ipfs-cluster-service init --consensus crdt\n\
+    exec ipfs-cluster-service \"$@\"\n";
+
+fn peer(
+    parts: &Parts,
+    work: &Path,
+    rendered: &Rendered,
+    number: u16,
+    ports: IpfsClusterPorts,
+) -> Running {
+    let folder = work.join(format!("peer-{number}"));
+    fs::create_dir(&folder).unwrap();
+    let entry = work.join("entrypoint.sh");
+    fs::write(&entry, ENTRY).unwrap();
+    fs::set_permissions(&entry, fs::Permissions::from_mode(0o755)).unwrap();
+    let keys = work.join("first-peer");
+    let program = parts.ipfs_cluster().unwrap();
+    let path = program.parent().unwrap().display();
+    let script = script(
+        rendered,
+        &[
+            ("/usr/local/bin/entrypoint.sh", &entry.display().to_string()),
+            ("/first-peer", &keys.display().to_string()),
+            // no name server here knows the Pods
+            (
+                "/dns4/ipfs-cluster-0.ipfs-cluster.pinning.svc/tcp/9096",
+                "/ip4/127.0.0.1/tcp/9096",
+            ),
+            (
+                "/dns4/ipfs-$number.ipfs.pinning.svc/tcp/5001",
+                "/ip4/127.0.0.1/tcp/5001",
+            ),
+        ],
+    );
+    let mut environment = rendered.environment("ipfs-cluster");
+    // of the other ports the Pod's own network is free; here they are all in one
+    let mut other = ports.environment();
+    other.retain(|name, _| number > 0 || name == "CLUSTER_MDNSINTERVAL");
+    environment.extend(other);
+    environment.extend(variables(&[
+        ("POD_NAME", &format!("ipfs-cluster-{number}")),
+        ("IPFS_CLUSTER_PATH", &folder.display().to_string()),
+        ("PATH", &format!("{path}:/usr/bin:/bin")),
+    ]));
+    let start = Start {
+        argv: ["sh", "-c", &script].map(Into::into).to_vec(),
+        environment: environment
+            .into_iter()
+            .map(|(name, value)| (name, value.into()))
+            .collect(),
+    };
+    let log = work.join(format!("peer-{number}.log"));
+    let mut peer = Running::start(&start, "ipfs-cluster", &log).unwrap();
+    let health = || ask(ports.rest, "GET", "/health", None).is_ok_and(|answer| answer.status < 400);
+    peer.until("IPFS Cluster to be healthy", UP, health)
+        .unwrap_or_else(|error| panic!("{error}"));
+    peer
+}
+
+#[test]
+fn ipfs_cluster_takes_its_settings_and_a_second_peer_finds_the_first() {
+    let name = "programs::ipfs_cluster_takes_its_settings_and_a_second_peer_finds_the_first";
+    sandboxed(name, &[Part::Kubo, Part::IpfsCluster], |parts, work| {
+        let ports = IpfsPorts {
+            swarm: 4001,
+            api: 5001,
+            gateway: 8080,
+        };
+        // a peer whose node does not answer is not told to others
+        let node = Ipfs::lay(parts, work, ports).unwrap();
+        let _node = node.run(UP).unwrap();
+        let rendered = Rendered::new();
+        first_peer(&rendered, &work.join("first-peer"));
+        let get = |port: u16, path: &str| {
+            let answer = ask(port, "GET", path, None).unwrap();
+            assert_eq!(answer.status, 200, "{answer:?}");
+            answer.body
+        };
+        let mut first = peer(parts, work, &rendered, 0, USUAL);
+        let id: Value = serde_json::from_str(&get(9094, "/id")).unwrap();
+        assert_eq!(
+            id["id"],
+            rendered
+                .secret("ipfs-cluster-first-peer", "CLUSTER_ID")
+                .as_str()
+        );
+        assert_eq!(id["peername"], "ipfs-cluster-0");
+        let log = first.log().unwrap();
+        assert!(!log.contains("unprotected"), "{log}");
+        let ports = IpfsClusterPorts {
+            swarm: 19_096,
+            rest: 19_094,
+            proxy: 19_095,
+            pinning: 19_097,
+            ipfs: 5001,
+        };
+        let mut second = peer(parts, work, &rendered, 1, ports);
+        let id: Value = serde_json::from_str(&get(19_094, "/id")).unwrap();
+        assert_eq!(id["peername"], "ipfs-cluster-1");
+        let met = || {
+            let answer = ask(9094, "GET", "/peers", None);
+            answer.is_ok_and(|answer| answer.body.contains("ipfs-cluster-1"))
+        };
+        second
+            .until("the first peer to know the second", UP, met)
+            .unwrap_or_else(|error| panic!("{error}"));
+    });
+}
+
+#[test]
+fn postgresql_lets_temporal_in_as_its_settings_say() {
+    let name = "programs::postgresql_lets_temporal_in_as_its_settings_say";
+    sandboxed(name, &[Part::Postgresql], |parts, work| {
+        let rendered = Rendered::new();
+        let bin = parts.postgresql().unwrap().join("bin");
+        let environment = rendered.environment("postgres");
+        let (user, database) = (&environment["POSTGRES_USER"], &environment["POSTGRES_DB"]);
+        // what the image does with an empty claim
+        let (data, password) = (work.join("data"), work.join("password"));
+        fs::write(&password, &environment["POSTGRES_PASSWORD"]).unwrap();
+        let run = |program: &str, arguments: &[&str]| {
+            let mut words = unprivileged(true)
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>();
+            words.push(bin.join(program).display().to_string());
+            words.extend(arguments.iter().map(ToString::to_string));
+            words
+        };
+        let text = |path: &Path| path.display().to_string();
+        let initdb = run(
+            "initdb",
+            &[
+                "--pgdata",
+                &text(&data),
+                "--username",
+                user,
+                "--pwfile",
+                &text(&password),
+                "--auth",
+                "scram-sha-256",
+                "--no-sync",
+            ],
+        );
+        let made = Command::new(&initdb[0])
+            .args(&initdb[1..])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let postgres = run(
+            "postgres",
+            &[
+                "-D",
+                &text(&data),
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-k",
+                &text(work),
+            ],
+        );
+        let start = Start {
+            argv: postgres.into_iter().map(Into::into).collect(),
+            environment: Vec::new(),
+        };
+        let mut server = Running::start(&start, "postgres", &work.join("postgres.log")).unwrap();
+
+        // the container's own probe
+        let set = rendered.object(Kind::StatefulSet, "postgres");
+        let probe = &set.body["spec"]["template"]["spec"]["containers"][0]["readinessProbe"];
+        let words: Vec<&str> = probe["exec"]["command"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|word| word.as_str().unwrap())
+            .collect();
+        let ready = || {
+            let status = Command::new(words[0])
+                .args(&words[1..])
+                .envs(&environment)
+                .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+                .status();
+            status.is_ok_and(|status| status.success())
+        };
+        server
+            .until("the probe to succeed", UP, ready)
+            .unwrap_or_else(|error| panic!("{error}"));
+
+        let temporal = &rendered.wanted.environment.temporal;
+        assert_eq!(&temporal["DATABASE_NAME"], database);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(async {
+            let mut config = tokio_postgres::Config::new();
+            config
+                .host("127.0.0.1")
+                .port(temporal["DATABASE_PORT"].parse().unwrap())
+                .user(&temporal["DATABASE_USERNAME"])
+                .password(rendered.secret("temporal-secrets", "DATABASE_PASSWORD"))
+                .dbname("postgres");
+            let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client
+                .batch_execute(&format!("CREATE DATABASE {database}"))
+                .await
+                .unwrap();
+            config.dbname(&temporal["DATABASE_NAME"]);
+            let (_client, _connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+            config.password("another");
+            assert!(config.connect(tokio_postgres::NoTls).await.is_err());
+        });
+    });
+}
