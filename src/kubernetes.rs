@@ -19,7 +19,7 @@ use kube::api::{
     PropagationPolicy, ValidationDirective,
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::ApiResource;
+use kube::core::{ApiResource, Status};
 use kube::{Client, Config};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -473,10 +473,10 @@ async fn repeat_for<T, F: Future<Output = Result<T, kube::Error>>>(
     }
 }
 
-/// May the same request succeed a moment later? An API server that has just started refuses for a while what
-/// it will allow.
+/// May the same request succeed a moment later?
 fn is_passing(error: &kube::Error) -> bool {
     match error {
+        kube::Error::Api(status) if is_malformed(status) => false,
         kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
         kube::Error::HyperError(_)
         | kube::Error::Service(_)
@@ -484,6 +484,12 @@ fn is_passing(error: &kube::Error) -> bool {
         | kube::Error::HttpError(_) => true,
         _ => false,
     }
+}
+
+/// The API server answers an object with a field that its kind does not have as if it had failed itself, code 500,
+/// when it is to be applied.
+fn is_malformed(status: &Status) -> bool {
+    status.code == 500 && status.message.contains("typed patch object")
 }
 
 fn refusal(attempt: &str, error: kube::Error) -> Error {
@@ -496,6 +502,7 @@ fn refusal(attempt: &str, error: kube::Error) -> Error {
     };
     let message = status.message.clone();
     match status.code {
+        _ if is_malformed(&status) => Error::Invalid { attempt, message },
         401 | 403 => Error::Forbidden { attempt, message },
         409 => Error::Conflict { attempt, message },
         400 | 422 => Error::Invalid { attempt, message },

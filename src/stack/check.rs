@@ -33,14 +33,17 @@ pub async fn check(kubernetes: &Kubernetes, wanted: &Wanted) -> Result<Report, E
 }
 
 async fn version(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Error> {
-    let version = kubernetes.version().await?;
-    if version < OLDEST {
-        let ((major, minor), (oldest_major, oldest_minor)) = (version, OLDEST);
-        report.failures.push(format!(
-            "the API server is {major}.{minor}; the stack needs {oldest_major}.{oldest_minor} or newer"
-        ));
-    }
+    report.failures.extend(too_old(kubernetes.version().await?));
     Ok(())
+}
+
+fn too_old(version: (u32, u32)) -> Option<String> {
+    let ((major, minor), (oldest_major, oldest_minor)) = (version, OLDEST);
+    (version < OLDEST).then(|| {
+        format!(
+            "the API server is {major}.{minor}; the stack needs {oldest_major}.{oldest_minor} or newer"
+        )
+    })
 }
 
 /// The verbs that an installation uses on what it makes.
@@ -100,23 +103,28 @@ async fn storage(
         return Ok(());
     }
     let classes = kubernetes.list(Kind::StorageClass, "", "").await?;
+    let wanted = wanted.stack.storage_class.as_deref();
+    report.failures.extend(no_class(&classes, wanted));
+    Ok(())
+}
+
+fn no_class(classes: &[Value], wanted: Option<&str>) -> Option<String> {
     let names: Vec<&str> = classes.iter().map(name_of).collect();
     let known = if names.is_empty() {
         "there is none; install a CSI driver".to_owned()
     } else {
         format!("there are `{}`", names.join("`, `"))
     };
-    match &wanted.stack.storage_class {
-        Some(name) if !names.contains(&name.as_str()) => report.failures.push(format!(
+    match wanted {
+        Some(name) if !names.contains(&name) => Some(format!(
             "StorageClass `{name}` is not there: {known}; name one of them in `storageClass`"
         )),
-        None if !classes.iter().any(is_default) => report.failures.push(format!(
+        None if !classes.iter().any(is_default) => Some(format!(
             "the cluster has no default StorageClass: {known}; name one in `storageClass` of stack.yaml, or \
              with `--storage-class`"
         )),
-        Some(_) | None => {}
+        Some(_) | None => None,
     }
-    Ok(())
 }
 
 fn is_default(class: &Value) -> bool {
@@ -130,6 +138,11 @@ async fn nodes(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Error
         return Ok(());
     }
     let nodes = kubernetes.list(Kind::Node, "", "").await?;
+    report.failures.extend(no_node(&nodes));
+    Ok(())
+}
+
+fn no_node(nodes: &[Value]) -> Option<String> {
     let words = |node: &Value| {
         let conditions = node.pointer("/status/conditions")?.as_array()?;
         let word = |it: &Value, key: &str| it.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -143,7 +156,7 @@ async fn nodes(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Error
     };
     let words: Vec<(String, String)> = nodes.iter().filter_map(words).collect();
     if words.iter().any(|(status, _)| status == "True") {
-        return Ok(());
+        return None;
     }
     let why = words
         .first()
@@ -153,10 +166,7 @@ async fn nodes(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Error
     } else {
         "see `kubectl describe nodes`"
     };
-    report
-        .failures
-        .push(format!("no node of the cluster is ready ({why}): {remedy}"));
-    Ok(())
+    Some(format!("no node of the cluster is ready ({why}): {remedy}"))
 }
 
 async fn mesh(kubernetes: &Kubernetes, wanted: &Wanted, report: &mut Report) -> Result<(), Error> {
@@ -232,4 +242,91 @@ fn cookie(secret: &Value) -> Option<String> {
         "`{COOKIE_KEY}` of Secret `{RABBITMQ_CONFIG}` {problem}: delete the Secret before the first start, and one \
          is made"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn class(name: &str, is_default: &str) -> Value {
+        json!({ "metadata": {
+            "name": name,
+            "annotations": { "storageclass.kubernetes.io/is-default-class": is_default },
+        } })
+    }
+
+    fn node(status: &str, message: &str) -> Value {
+        json!({ "status": { "conditions": [
+            { "type": "MemoryPressure", "status": "False" },
+            { "type": "Ready", "status": status, "message": message },
+        ] } })
+    }
+
+    #[test]
+    fn an_old_api_server_is_refused() {
+        assert_eq!(too_old((1, 29)), None);
+        assert_eq!(too_old((2, 0)), None);
+        assert!(too_old((1, 28)).unwrap().contains("is 1.28"));
+    }
+
+    #[test]
+    fn a_class_must_be_there_by_name_or_by_default() {
+        let classes = [class("fast", "false"), class("slow", "true")];
+        assert_eq!(no_class(&classes, None), None);
+        assert_eq!(no_class(&classes, Some("fast")), None);
+        for (classes, wanted, said) in [
+            (
+                &classes[..],
+                Some("rook-ceph-block"),
+                "there are `fast`, `slow`",
+            ),
+            (
+                &classes[..1],
+                None,
+                "no default StorageClass: there are `fast`",
+            ),
+            (&[], None, "install a CSI driver"),
+        ] {
+            let why = no_class(classes, wanted).unwrap();
+            assert!(why.contains(said), "{why}");
+        }
+    }
+
+    #[test]
+    fn one_ready_node_is_enough_and_a_missing_network_plugin_is_named() {
+        let cni = "container runtime network not ready: cni plugin not initialized";
+        assert_eq!(no_node(&[node("False", cni), node("True", "")]), None);
+        for (nodes, said) in [
+            (vec![], "there is none"),
+            (vec![node("False", cni)], "install a network plugin (CNI)"),
+            (
+                vec![node("Unknown", "kubelet stopped posting")],
+                "kubectl describe nodes",
+            ),
+        ] {
+            let why = no_node(&nodes).unwrap();
+            assert!(why.contains(said), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_that_everybody_knows_or_that_is_none_is_told() {
+        let secret = |cookie: &str| {
+            use base64::Engine as _;
+            let encoded = base64::engine::general_purpose::STANDARD.encode(cookie);
+            json!({ "data": { COOKIE_KEY: encoded } })
+        };
+        assert_eq!(cookie(&secret("a-cookie-of-more-than-20")), None);
+        assert_eq!(cookie(&json!({ "data": {} })), None);
+        for (value, said) in [
+            ("c-is-for-cookie-thats-good-enough-for-me", "public example"),
+            ("short", "20 to 255"),
+            ("with spaces and more than twenty", "20 to 255"),
+        ] {
+            let why = cookie(&secret(value)).unwrap();
+            assert!(why.contains(said) && !why.contains(value), "{why}");
+        }
+    }
 }

@@ -231,7 +231,7 @@ impl Default for IpfsCluster {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Postgres {
-    /// Image of the server.
+    /// Image of the server: the official one on Debian, whose user is 999.
     pub image: String,
     /// Settings by the names of the environment variables, as in the ConfigMap `postgres-config`.
     #[serde(deserialize_with = "texts")]
@@ -258,7 +258,7 @@ impl Default for Postgres {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Rabbitmq {
-    /// Image of the server.
+    /// Image of the server: the official one on Ubuntu, whose user is 999.
     pub image: String,
     /// Nodes: one for small sites, or an odd number, whose queues are replicated.
     pub replicas: u32,

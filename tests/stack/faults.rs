@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rehearsal::kubernetes::Fate;
+use serde_json::json;
 use temporal_k8s::kubernetes::Kind;
 
 use crate::world::{Place, Said, World};
@@ -66,12 +67,60 @@ async fn pods_that_fail_are_named_and_a_second_apply_goes_on() {
         let place = world.place(&format!("fate-{number}")).await;
         fails(&place, component, fate, words);
     }
+    a_migration_that_has_failed_is_tried_again(&world).await;
     // while the tables are missing, nothing that needs them is started
     let place = world.place("no-tables").await;
     place.decide("temporal-migrate", Fate::NeverReady);
     place.apply(&SOON).refused(&["migration"]);
     assert_eq!(place.find(Kind::Deployment, "temporal-api").await, None);
     assert_eq!(place.find(Kind::StatefulSet, "temporal-krab").await, None);
+}
+
+/// A Job that has failed stays so, and a new one has the same name.
+async fn a_migration_that_has_failed_is_tried_again(world: &World) {
+    let place = world.place("second-try").await;
+    place.decide("temporal-migrate", Fate::NeverReady);
+    place.apply(&SOON).refused(&["migration"]);
+    // the same, but for the patience of ten failures
+    let ((kind, name), mut job) = place
+        .all()
+        .await
+        .into_iter()
+        .find(|((kind, _), _)| *kind == Kind::Job)
+        .expect("a Job");
+    let (kubernetes, namespace) = (&place.kubernetes, &place.namespace);
+    kubernetes
+        .delete(kind, namespace, &name, None)
+        .await
+        .expect("it goes");
+    let mut labels = job["metadata"]["labels"].clone();
+    if let Some(labels) = labels.as_object_mut() {
+        labels.retain(|label, _| label.starts_with("app"));
+    }
+    job["metadata"] = json!({ "name": name, "labels": labels.clone() });
+    job["spec"] = json!({
+        "backoffLimit": 0,
+        "template": {
+            "metadata": { "labels": labels },
+            "spec": job["spec"]["template"]["spec"],
+        },
+    });
+    place.decide("temporal-migrate", Fate::JobFails);
+    kubernetes
+        .create(kind, namespace, &job, "test")
+        .await
+        .expect("it can be made")
+        .expect("there is no other");
+    let begin = Instant::now();
+    while !place.run(&["status"]).out.contains("it has failed") {
+        assert!(begin.elapsed() < Duration::from_mins(1), "it never fails");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    place.run(&["wait"]).refused(&[&name, "it has failed"]);
+    place.decide("temporal-migrate", Fate::Ready);
+    let said = place.apply(&[]).done();
+    assert!(said.err.contains("which had failed"), "{}", said.err);
+    place.run(&["delete", "--delete-data"]).done();
 }
 
 #[tokio::test]

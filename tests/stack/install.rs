@@ -1,7 +1,7 @@
 //! From nothing to a whole stack, and back to nothing.
 
 use serde_json::{Value, json};
-use temporal_k8s::kubernetes::{Apply, Kind};
+use temporal_k8s::kubernetes::{Apply, Error, Kind};
 use temporal_k8s::stack::{MANAGER, secrets};
 
 use crate::world::{World, document};
@@ -133,7 +133,11 @@ async fn rendered_manifests_pass_strict_validation() {
         .kubernetes
         .apply(Kind::Service, "rendered", &wrong, how)
         .await;
-    assert!(refused.unwrap_err().to_string().contains("selectors"));
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(&refused, Error::Invalid { message, .. } if message.contains("selectors")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

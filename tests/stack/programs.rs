@@ -236,7 +236,7 @@ fn ipfs_cluster_takes_its_settings_and_a_second_peer_finds_the_first() {
             assert_eq!(answer.status, 200, "{answer:?}");
             answer.body
         };
-        let mut first = peer(parts, work, &rendered, 0, USUAL);
+        let first = peer(parts, work, &rendered, 0, USUAL);
         let id: Value = serde_json::from_str(&get(9094, "/id")).unwrap();
         assert_eq!(
             id["id"],
