@@ -189,18 +189,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What cannot be changed is told before anything is changed.
+    /// What cannot be changed, and what is not ours, is told before anything is changed.
     async fn refuse(&self, objects: &[Object]) -> Result<(), Error> {
         let mut refused = Vec::new();
         for object in objects {
-            if !matches!(object.kind, Kind::StatefulSet | Kind::Deployment) {
-                continue;
-            }
             let live = self
                 .kubernetes
                 .get(object.kind, self.namespace, object.name())
                 .await?;
-            if let Some(why) = live.and_then(|live| plan::immutable(object, &live)) {
+            if let Some(why) = live.and_then(|live| plan::refusal(object, &live)) {
                 refused.push(format!("{object}: {why}"));
             }
         }

@@ -1,6 +1,7 @@
 //! What must be right before anything is made: the API server, our rights, storage, network, mesh. Asks only.
 
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use super::delete;
 use super::input::Mesh;
@@ -59,12 +60,22 @@ async fn rights(
     for kind in delete::KINDS.into_iter().chain([Kind::Secret]) {
         needs.extend(VERBS.map(|verb| (kind, verb)));
     }
-    let mut missing = Vec::new();
-    for (kind, verb) in needs {
-        if !kubernetes.may(verb, kind, namespace).await? {
-            missing.push(format!("{verb} {}", kind.names().3));
-        }
+    // all at the same time: there are dozens of them, and the cluster may be far away
+    let mut questions = JoinSet::new();
+    for (place, (kind, verb)) in needs.into_iter().enumerate() {
+        let (kubernetes, namespace) = (kubernetes.clone(), wanted.namespace.clone());
+        questions.spawn(async move {
+            let allowed = kubernetes.may(verb, kind, Some(&namespace)).await?;
+            Ok((
+                place,
+                (!allowed).then(|| format!("{verb} {}", kind.names().3)),
+            ))
+        });
     }
+    let answers = questions.join_all().await.into_iter();
+    let mut answers = answers.collect::<Result<Vec<_>, Error>>()?;
+    answers.sort();
+    let mut missing: Vec<String> = answers.into_iter().filter_map(|(_, it)| it).collect();
     let readable = kubernetes.may("get", Kind::Namespace, namespace).await?;
     if !readable {
         missing.push("get namespaces".to_owned());

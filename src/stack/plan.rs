@@ -165,7 +165,7 @@ async fn compare(
     let live = kubernetes
         .get(object.kind, namespace, object.name())
         .await?;
-    if let Some(why) = live.as_ref().and_then(|live| immutable(object, live)) {
+    if let Some(why) = live.as_ref().and_then(|live| refusal(object, live)) {
         return Ok(Action::Refuse(why));
     }
     let how = Apply {
@@ -203,8 +203,22 @@ pub(super) fn explained(error: &ApiError) -> String {
     }
 }
 
+/// Why an object that is there is not to be touched.
+pub fn refusal(object: &Object, live: &Value) -> Option<String> {
+    if objects::is_ours(live) {
+        return immutable(object, live);
+    }
+    // somebody's own ConfigMap, for one, would keep its passwords
+    Some(format!(
+        "it is there and was not made by temporal-stack; delete it (`kubectl delete {} {}`), or choose another \
+         namespace",
+        object.kind.word().to_lowercase(),
+        object.name()
+    ))
+}
+
 /// The fields of a StatefulSet or Deployment that the API lets nobody change, where they differ.
-pub fn immutable(object: &Object, live: &Value) -> Option<String> {
+fn immutable(object: &Object, live: &Value) -> Option<String> {
     let (want, have) = (&object.body, live);
     let differs = |pointer: &str| want.pointer(pointer) != have.pointer(pointer);
     let fields: &[&str] = match object.kind {

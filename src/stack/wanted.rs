@@ -100,13 +100,14 @@ pub fn wanted(stack: Stack, namespace: &str) -> Result<Wanted, Vec<Finding>> {
     let mut findings = given.findings();
     let own = given.own();
     let mut notes = Notes(Vec::new());
+    let certificate = given.certificate(stack.temporal.tls_secret.is_some());
     let environment = Environment {
-        temporal: given.temporal_environment(own, &mut notes),
+        temporal: given.temporal_environment(own, certificate.as_ref(), &mut notes),
         cluster: given.cluster_environment(),
         postgres: given.postgres_environment(),
         own,
         workers: given.workers(&stack, &mut notes),
-        certificate: given.certificate(),
+        certificate,
     };
     findings.extend(notes.0);
     if findings
@@ -190,18 +191,25 @@ impl Settings {
         AmqpUrl::parse(self.temporal("RABBITMQ_URL")?).ok()
     }
 
-    fn certificate(&self) -> Option<CertificatePaths> {
+    /// Where the settings put the certificate; a Secret that is there for it is reason enough to have one.
+    fn certificate(&self, is_brought: bool) -> Option<CertificatePaths> {
+        let path = |name, usual: &str| {
+            let usual = is_brought.then_some(usual);
+            self.temporal(name).or(usual).map(str::to_owned)
+        };
+        let (certificate, key) = temporal::CERTIFICATE_FILES;
         Some(CertificatePaths {
-            certificate: self
-                .temporal("API_CONNECTION_CERTIFICATES_CERTPATH")?
-                .to_owned(),
-            key: self
-                .temporal("API_CONNECTION_CERTIFICATES_KEYPATH")?
-                .to_owned(),
+            certificate: path(CERTIFICATE_PATH, certificate)?,
+            key: path(KEY_PATH, key)?,
         })
     }
 
-    fn temporal_environment(&self, own: Own, notes: &mut Notes) -> BTreeMap<String, String> {
+    fn temporal_environment(
+        &self,
+        own: Own,
+        certificate: Option<&CertificatePaths>,
+        notes: &mut Notes,
+    ) -> BTreeMap<String, String> {
         let mut plain = plain(Program::Temporal, &self.temporal);
         plain.remove("RABBITMQ_URL");
         // it would name a file, and then no variable is read; the command line says so anyway
@@ -234,6 +242,10 @@ impl Settings {
             let problem =
                 "is not used: the key store is on a claim of its own, where it outlives its Pod";
             notes.add(Severity::Note, "IPFS_KEYSTORE_PATH", problem.to_owned());
+        }
+        if let Some(paths) = certificate {
+            set(&mut plain, CERTIFICATE_PATH, &paths.certificate);
+            set(&mut plain, KEY_PATH, &paths.key);
         }
         let listen = "API_CONNECTION_LISTEN_ADDRESS";
         if self.temporal(listen).is_some_and(settings::is_own) {
@@ -353,7 +365,8 @@ impl Settings {
             Component::Api,
             self.temporal_secrets(own),
         ));
-        if self.certificate().is_some() && stack.temporal.tls_secret.is_none() {
+        let brought = stack.temporal.tls_secret.is_some();
+        if self.certificate(brought).is_some() && !brought {
             let service = temporal::API.0;
             let names = vec![
                 service.to_owned(),
@@ -481,6 +494,9 @@ impl Settings {
         keys
     }
 }
+
+const CERTIFICATE_PATH: &str = "API_CONNECTION_CERTIFICATES_CERTPATH";
+const KEY_PATH: &str = "API_CONNECTION_CERTIFICATES_KEYPATH";
 
 const CHANGED_PASSWORD: &str = "the database keeps the password that it was made with; change it there first \
     (`ALTER ROLE … PASSWORD …`), then in the Secret, then apply again";
@@ -663,6 +679,35 @@ mod tests {
             known(&values, TEMPORAL_SECRETS, "RABBITMQ_URL"),
             "amqp://us%40er:p%2Fw@rabbitmq:5672/vh"
         );
+    }
+
+    #[test]
+    fn a_certificate_is_brought_or_made_or_not_there() {
+        let of = |settings, secret: Option<&str>| {
+            with(settings, |stack| {
+                stack.temporal.tls_secret = secret.map(str::to_owned);
+            })
+            .unwrap()
+        };
+        let named = [
+            (CERTIFICATE_PATH, "/temporal/api.cert"),
+            (KEY_PATH, "/temporal/api.key"),
+        ];
+        for (settings, secret, serves, makes) in [
+            (&[][..], None, false, false),
+            (&named, None, true, true),
+            (&named, Some("mine"), true, false),
+            (&[], Some("mine"), true, false),
+        ] {
+            let wanted = of(settings, secret);
+            assert_eq!(wanted.environment.certificate.is_some(), serves);
+            assert_eq!(
+                wanted.environment.temporal.contains_key(CERTIFICATE_PATH),
+                serves
+            );
+            let made = wanted.secrets.iter().any(|secret| secret.name == API_TLS);
+            assert_eq!(made, makes);
+        }
     }
 
     #[test]

@@ -157,6 +157,41 @@ async fn what_kubernetes_lets_nobody_change_is_explained_before_anything_is_chan
 }
 
 #[tokio::test]
+async fn objects_of_others_are_left_alone() {
+    let place = World::shared().await.place("foreign").await;
+    let namespace = json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "foreign" },
+    });
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "temporal-config" },
+        "data": { "DATABASE_PASSWORD": "in-the-open" },
+    });
+    for (kind, object) in [(Kind::Namespace, &namespace), (Kind::ConfigMap, &theirs)] {
+        let made = place.kubernetes.create(kind, "foreign", object, "kubectl");
+        made.await.unwrap();
+    }
+    let words = [
+        "`temporal-config`",
+        "was not made by temporal-stack",
+        "kubectl delete configmap temporal-config",
+    ];
+    place.run_with_document(&["plan"]).refused(&words);
+    place.apply(&[]).refused(&words);
+    let config = place.get(Kind::ConfigMap, "temporal-config").await;
+    assert_eq!(config["data"], theirs["data"]);
+    assert_eq!(place.find(Kind::StatefulSet, "postgres").await, None);
+    place
+        .kubernetes
+        .delete(Kind::ConfigMap, "foreign", "temporal-config", None)
+        .await
+        .unwrap();
+    place.apply(&[]).done();
+    place.run(&["delete", "--delete-data"]).done();
+    // the namespace is somebody else's, too
+    place.get(Kind::Namespace, "foreign").await;
+}
+
+#[tokio::test]
 async fn values_that_data_were_written_with_are_not_replaced() {
     let place = World::shared().await.place("kept").await;
     place.apply(&[]).done();

@@ -14,6 +14,10 @@ use crate::stack::wanted::{API_TLS, TEMPORAL_CONFIG, TEMPORAL_SECRETS};
 pub const API: (&str, u16) = ("temporal-api-service", 6767);
 /// Where the key store is.
 pub const KRAB: (&str, u16) = ("temporal-krab", 10000);
+/// Where the publisher of IPNS records speaks with other nodes.
+const PUBLISHER: [(&str, u16, &str); 1] = [("libp2p", 3999, "TCP")];
+/// Where the API finds its certificate, where a Secret is named and the settings name no files.
+pub const CERTIFICATE_FILES: (&str, &str) = ("/temporal/api.cert", "/temporal/api.key");
 /// Where the programs write their logs, unless the settings say otherwise.
 pub const LOG_DIR: &str = "/var/log/temporal";
 
@@ -32,8 +36,9 @@ pub(super) fn objects(context: Context<'_>) -> Vec<Object> {
         key_store(context),
         api_deployment(context),
     ];
-    let workers = context.environment.workers.iter();
-    objects.extend(workers.map(|worker| worker_deployment(context, *worker)));
+    for worker in &context.environment.workers {
+        objects.extend(worker_objects(context, *worker));
+    }
     objects
 }
 
@@ -45,7 +50,9 @@ fn program(context: Context<'_>, name: &str, arguments: &[&str]) -> Value {
     let words = ["temporal", "-config", ""].iter().chain(arguments);
     program["command"] = words.copied().collect();
     program["envFrom"] = environment_from(TEMPORAL_CONFIG, TEMPORAL_SECRETS);
-    program["volumeMounts"] = json!([{ "name": "log", "mountPath": LOG_DIR }]);
+    let log = context.environment.temporal.get("LOG_DIR");
+    let log = log.map_or(LOG_DIR, String::as_str);
+    program["volumeMounts"] = json!([{ "name": "log", "mountPath": log }]);
     program
 }
 
@@ -133,10 +140,32 @@ fn api_deployment(context: Context<'_>) -> Object {
     pods.deployment(context, context.stack.temporal.replicas)
 }
 
-fn worker_deployment(context: Context<'_>, worker: Worker) -> Object {
+fn worker_objects(context: Context<'_>, worker: Worker) -> Vec<Object> {
     let component = Component::Worker(worker);
-    let program = program(context, worker.name(), worker.arguments());
-    pods(context, component, Phase::Temporal, program).deployment(context, 1)
+    let mut program = program(context, worker.name(), worker.arguments());
+    match worker {
+        Worker::Pin | Worker::Cluster | Worker::KeyCreation | Worker::EmailSend => {
+            let pods = pods(context, component, Phase::Temporal, program);
+            vec![pods.deployment(context, 1)]
+        }
+        // it publishes its records again and again, and keeps them for that
+        Worker::IpnsEntry => {
+            let path = "/records/datastore";
+            program["env"] = json!([{ "name": "SERVICES_RTNS_DATASTORE_PATH", "value": path }]);
+            program["ports"] = ports(&PUBLISHER);
+            mount(
+                &mut program,
+                &json!({ "name": "records", "mountPath": "/records" }),
+            );
+            let name = component.name();
+            let pods = pods(context, component, Phase::Temporal, program);
+            let claims = [("records", context.stack.temporal.storage.as_str())];
+            vec![
+                service(context, &name, component, Face::Headless, &PUBLISHER),
+                pods.stateful_set(context, &name, 1, &claims),
+            ]
+        }
+    }
 }
 
 fn mount(program: &mut Value, volume: &Value) {

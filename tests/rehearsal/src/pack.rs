@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
+use crate::parts::shown;
+
 /// The files that go into the archive as they are in the tree.
 const AS_THEY_ARE: [&str; 6] = [
     "metadata.yaml",
@@ -369,14 +371,6 @@ fn version(workspace: &Path) -> String {
     let described = described.ok().filter(|output| output.status.success());
     let described = described.and_then(|output| String::from_utf8(output.stdout).ok());
     described.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned() + "\n")
-}
-
-fn shown(command: &Command) -> String {
-    std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use std::sync::OnceLock;
 
 pub(crate) use files::{copy_tree, once};
 use python::Python;
+pub(crate) use run::shown;
 
 /// The Pebble versions that are pinned, oldest first; the middle one is what Juju 3.6 ships.
 pub const PEBBLE_VERSIONS: [&str; 3] = ["1.4.0", "1.19.2", "1.26.0"];
