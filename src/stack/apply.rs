@@ -81,9 +81,11 @@ pub async fn apply(
         options,
         summary: Summary::default(),
     };
+    // what would be made up here is forgotten: nothing is written while something stands in the way
+    let (values, _) = plan::resolved(kubernetes, wanted).await?;
+    run.refuse(&all(plan::context(wanted, &values))).await?;
     let values = run.before(wanted, progress).await?;
     let objects = all(plan::context(wanted, &values));
-    run.refuse(&objects).await?;
     for phase in Phase::ALL {
         run.phase(&objects, phase, progress).await?;
     }
