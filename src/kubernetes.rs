@@ -8,6 +8,9 @@
     reason = "waits for an API server that is away"
 )]
 
+mod error;
+mod kind;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,10 +22,13 @@ use kube::api::{
     PropagationPolicy, ValidationDirective,
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::{ApiResource, Status};
 use kube::{Client, Config};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
+
+pub use self::error::Error;
+use self::error::{is_passing, refusal};
+pub use self::kind::Kind;
 
 /// How long an API server may be away in the middle of our work.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -40,167 +46,6 @@ pub struct Access {
     pub kubeconfig: Option<PathBuf>,
     /// The context in it.
     pub context: Option<String>,
-}
-
-/// The kinds of objects that we read or write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// A namespace.
-    Namespace,
-    /// Keys and passwords.
-    Secret,
-    /// Settings.
-    ConfigMap,
-    /// A name with ports.
-    Service,
-    /// Who may connect to Pods.
-    NetworkPolicy,
-    /// Pods with names and claims of their own.
-    StatefulSet,
-    /// Pods that are all the same.
-    Deployment,
-    /// Pods that end.
-    Job,
-    /// Containers that run together.
-    Pod,
-    /// A wish for storage.
-    PersistentVolumeClaim,
-    /// A kind of storage.
-    StorageClass,
-    /// A machine.
-    Node,
-    /// The hook of a mesh into the making of Pods.
-    MutatingWebhookConfiguration,
-}
-
-impl Kind {
-    /// API group (empty for the core), version, kind, and the word in URLs.
-    pub const fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
-        match self {
-            Self::Namespace => ("", "v1", "Namespace", "namespaces"),
-            Self::Secret => ("", "v1", "Secret", "secrets"),
-            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
-            Self::Service => ("", "v1", "Service", "services"),
-            Self::NetworkPolicy => (
-                "networking.k8s.io",
-                "v1",
-                "NetworkPolicy",
-                "networkpolicies",
-            ),
-            Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
-            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
-            Self::Job => ("batch", "v1", "Job", "jobs"),
-            Self::Pod => ("", "v1", "Pod", "pods"),
-            Self::PersistentVolumeClaim => {
-                ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
-            }
-            Self::StorageClass => ("storage.k8s.io", "v1", "StorageClass", "storageclasses"),
-            Self::Node => ("", "v1", "Node", "nodes"),
-            Self::MutatingWebhookConfiguration => (
-                "admissionregistration.k8s.io",
-                "v1",
-                "MutatingWebhookConfiguration",
-                "mutatingwebhookconfigurations",
-            ),
-        }
-    }
-
-    /// The kind's name, such as `StatefulSet`.
-    pub const fn word(self) -> &'static str {
-        self.names().2
-    }
-
-    /// As manifests have it, such as `apps/v1`.
-    pub fn api_version(self) -> String {
-        match self.names() {
-            ("", version, ..) => version.to_owned(),
-            (group, version, ..) => format!("{group}/{version}"),
-        }
-    }
-
-    /// Whether its objects live in a namespace.
-    pub const fn is_namespaced(self) -> bool {
-        !matches!(
-            self,
-            Self::Namespace | Self::StorageClass | Self::Node | Self::MutatingWebhookConfiguration
-        )
-    }
-
-    fn resource(self) -> ApiResource {
-        let (group, version, kind, plural) = self.names();
-        ApiResource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            api_version: self.api_version(),
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-        }
-    }
-}
-
-/// What came of a request that the API server did not carry out.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is no cluster to speak to.
-    #[error(
-        "read the kubeconfig; name one with `--kubeconfig`, and a context in it with `--context`"
-    )]
-    Configure(#[source] kube::config::KubeconfigError),
-    /// What the kubeconfig says cannot be used for a connection.
-    #[error("use what the kubeconfig says")]
-    Connect(#[source] kube::Error),
-    /// The API server does not answer.
-    #[error("{attempt}: the API server does not answer for {} s", waited.as_secs())]
-    Unreachable {
-        /// What was asked of it.
-        attempt: String,
-        /// How long it was waited for.
-        waited: Duration,
-        /// What the last try said.
-        source: Box<kube::Error>,
-    },
-    /// Not allowed to the user.
-    #[error("{attempt}: not allowed: {message}")]
-    Forbidden {
-        /// What was asked.
-        attempt: String,
-        /// The server's words.
-        message: String,
-    },
-    /// Somebody else's change is in the way.
-    #[error("{attempt}: {message}")]
-    Conflict {
-        /// What was asked.
-        attempt: String,
-        /// The server's words, which name the fields and who holds them.
-        message: String,
-    },
-    /// The server has checked the object and refuses it.
-    #[error("{attempt}: {message}")]
-    Invalid {
-        /// What was asked.
-        attempt: String,
-        /// The server's words, which name the fields.
-        message: String,
-    },
-    /// Any other refusal.
-    #[error("{attempt}: {message} (code {code})")]
-    Refused {
-        /// What was asked.
-        attempt: String,
-        /// The HTTP status.
-        code: u16,
-        /// The server's words.
-        message: String,
-    },
-    /// The answer is not one of this API.
-    #[error("{attempt}: the answer makes no sense")]
-    Garbage {
-        /// What was asked.
-        attempt: String,
-        /// Why.
-        source: Box<kube::Error>,
-    },
 }
 
 /// How to apply an object.
@@ -470,46 +315,5 @@ async fn repeat_for<T, F: Future<Output = Result<T, kube::Error>>>(
         }
         sleep(pause).await;
         pause = (pause * 2).min(longest);
-    }
-}
-
-/// May the same request succeed a moment later?
-fn is_passing(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) if is_malformed(status) => false,
-        kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
-        kube::Error::HyperError(_)
-        | kube::Error::Service(_)
-        | kube::Error::ReadEvents(_)
-        | kube::Error::HttpError(_) => true,
-        _ => false,
-    }
-}
-
-/// The API server answers an object with a field that its kind does not have as if it had failed itself, code 500,
-/// when it is to be applied.
-fn is_malformed(status: &Status) -> bool {
-    status.code == 500 && status.message.contains("typed patch object")
-}
-
-fn refusal(attempt: &str, error: kube::Error) -> Error {
-    let attempt = attempt.to_owned();
-    let kube::Error::Api(status) = error else {
-        return Error::Garbage {
-            attempt,
-            source: Box::new(error),
-        };
-    };
-    let message = status.message.clone();
-    match status.code {
-        _ if is_malformed(&status) => Error::Invalid { attempt, message },
-        401 | 403 => Error::Forbidden { attempt, message },
-        409 => Error::Conflict { attempt, message },
-        400 | 422 => Error::Invalid { attempt, message },
-        code => Error::Refused {
-            attempt,
-            code,
-            message,
-        },
     }
 }

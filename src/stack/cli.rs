@@ -1,151 +1,29 @@
 //! The command line: reads files, calls the rest, and prints. What a script may read goes to standard output,
 //! everything for people to standard error.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "reads the user's files and looks at the clock for progress"
-)]
+#![expect(clippy::disallowed_methods, reason = "reads the user's files")]
+
+mod arguments;
+mod teller;
 
 use std::error::Error;
-use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+pub use self::arguments::Cli;
+use self::arguments::{Applied, Command, MeshName, Planned, ProgramName, Source};
+use self::teller::Teller;
 
 use super::input::{self, File, Mesh, Stack};
 use super::objects::{self, Context};
 use super::plan::Action;
 use super::secrets::Values;
 use super::settings::{self, Finding, Program, Severity};
-use super::wait::{Progress, WORKLOADS};
+use super::wait::WORKLOADS;
 use super::wanted::{Wanted, wanted};
 use super::{apply, check, delete, plan, status, wait};
 use crate::chain;
 use crate::kubernetes::{Access, Kind, Kubernetes};
-
-/// Install the IPFS Temporal stack (RTrade's pinning API with IPFS, IPFS Cluster, PostgreSQL and RabbitMQ) on
-/// Kubernetes.
-///
-/// It has nothing to do with Temporal Server, which the charm temporal-k8s runs.
-#[derive(Debug, Parser)]
-#[command(name = "temporal-stack", version, max_term_width = 100)]
-pub struct Cli {
-    /// The kubeconfig file, in place of the one that kubectl would take.
-    #[arg(long, global = true)]
-    kubeconfig: Option<PathBuf>,
-    /// The context in the kubeconfig.
-    #[arg(long, global = true)]
-    context: Option<String>,
-    /// The namespace, in place of the one in the files or of the context's.
-    #[arg(long, short, global = true)]
-    namespace: Option<String>,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Print the manifests, without Secrets; needs no cluster
-    Render(Source),
-    /// Show what apply would do, object by object; changes nothing
-    Plan(Planned),
-    /// Install, or change what is installed; may be repeated at any time
-    Apply(Applied),
-    /// Show what runs
-    Status {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Wait until everything that is installed is ready
-    Wait(Timeout),
-    /// Remove the stack; its data stays
-    Delete {
-        /// Remove the data, too: claims, Secrets, and the namespace if it was made by apply.
-        #[arg(long)]
-        delete_data: bool,
-        #[command(flatten)]
-        timeout: Timeout,
-    },
-    /// Print the JSON schema of stack.yaml
-    Schema,
-    /// Print every setting of a program with its default, as a Markdown table
-    Settings {
-        /// Whose settings.
-        #[arg(value_enum)]
-        program: ProgramName,
-    },
-}
-
-#[derive(Debug, Args)]
-struct Source {
-    /// The stack.yaml; `-` is standard input. Without it everything has its default.
-    #[arg(long, short = 'f')]
-    file: Option<PathBuf>,
-    /// Files with the ConfigMaps temporal-config, ipfs-cluster-config and postgres-config of the original
-    /// documentation.
-    #[arg(long, num_args = 1.., value_name = "FILE")]
-    from_configmaps: Vec<PathBuf>,
-    /// The mesh, in place of the one in stack.yaml.
-    #[arg(long, value_enum)]
-    mesh: Option<MeshName>,
-    /// The StorageClass of all claims, in place of the one in stack.yaml.
-    #[arg(long)]
-    storage_class: Option<String>,
-}
-
-#[derive(Debug, Args)]
-struct Planned {
-    #[command(flatten)]
-    source: Source,
-    /// Take over fields that somebody else has changed since.
-    #[arg(long)]
-    force_conflicts: bool,
-}
-
-#[derive(Debug, Args)]
-struct Applied {
-    #[command(flatten)]
-    planned: Planned,
-    #[command(flatten)]
-    timeout: Timeout,
-}
-
-#[derive(Debug, Args)]
-struct Timeout {
-    /// How long each wait may take, such as `90s`, `15m` or `1h`.
-    #[arg(long, default_value = "15m", value_parser = duration)]
-    timeout: Duration,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum MeshName {
-    Linkerd,
-    Off,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ProgramName {
-    Temporal,
-    IpfsCluster,
-    Postgres,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("\"{text}\" is no duration; write one such as `90s`, `15m` or `1h`");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let digits = text.strip_suffix(unit).unwrap_or_default();
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        _ => return Err(wrong()),
-    };
-    Ok(Duration::from_secs(number.saturating_mul(seconds)))
-}
 
 /// Does what the command line says. The exit code is 0 only if that was done.
 pub fn main(cli: Cli) -> ExitCode {
@@ -438,60 +316,4 @@ async fn remove(to: &Cluster, data: bool, limit: Duration) -> Outcome {
         );
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// One living line on a terminal; in a log a line for what is new, and one now and then.
-struct Teller {
-    bar: Option<ProgressBar>,
-    last: String,
-    told: Instant,
-}
-
-impl Teller {
-    /// How often a log is told of a wait in which nothing changes.
-    const PATIENCE: Duration = Duration::from_secs(30);
-
-    fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(0);
-            let style = "{spinner} [{bar:20}] {pos}/{len} {elapsed}  {wide_msg}";
-            if let Ok(style) = ProgressStyle::with_template(style) {
-                bar.set_style(style.progress_chars("=> "));
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Self {
-            bar,
-            last: String::new(),
-            told: Instant::now(),
-        }
-    }
-
-    fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl Progress for Teller {
-    fn done(&mut self, what: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(what),
-            None => eprintln!("{what}"),
-        }
-    }
-
-    fn waits(&mut self, what: &str, ready: u64, wanted: u64) {
-        if let Some(bar) = &self.bar {
-            bar.set_length(wanted);
-            bar.set_position(ready);
-            bar.set_message(what.to_owned());
-        } else if self.last != what || self.told.elapsed() > Self::PATIENCE {
-            what.clone_into(&mut self.last);
-            self.told = Instant::now();
-            eprintln!("waiting, {ready} of {wanted}: {what}");
-        }
-    }
 }

@@ -1,13 +1,17 @@
 //! What the user wants: `stack.yaml`, and the ConfigMaps of the original document, as one [`Stack`]. Pure: texts
 //! in, values or every problem out.
 
+mod check;
+mod config_map;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::settings::{Given, Program};
+use self::config_map::ConfigMap;
+use super::settings::Given;
 use crate::secret::Secret;
 
 /// `stack.yaml`. Everything has a default: an empty file is a whole stack.
@@ -343,7 +347,7 @@ pub fn read(stack: Option<&File>, config_maps: &[File]) -> Result<Stack, Vec<Pro
         }));
     }
     for file in config_maps {
-        match config_map(file) {
+        match ConfigMap::read(file) {
             Ok(map) => problems.extend(map.put_into(&mut result)),
             Err(problem) => problems.push(problem),
         }
@@ -369,213 +373,6 @@ fn unreadable(file: &File, error: &serde_saphyr::Error) -> Problem {
     Problem {
         file: file.name.clone(),
         text,
-    }
-}
-
-impl Stack {
-    /// Values of `stack.yaml` that no cluster would take, or that cannot be meant.
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut replicas = |field: &str, count: u32, odd: bool| {
-            if count == 0 {
-                problems.push(format!("`{field}`: is 0; write at least 1"));
-            } else if odd && count.is_multiple_of(2) {
-                problems.push(format!(
-                    "`{field}`: is {count}; write 1, or an odd number such as 3: of an even number no \
-                     majority is left when half of them is cut off"
-                ));
-            }
-        };
-        replicas("temporal.replicas", self.temporal.replicas, false);
-        replicas("ipfs.replicas", self.ipfs.replicas, false);
-        replicas("rabbitmq.replicas", self.rabbitmq.replicas, true);
-        for (field, value) in self.quantities() {
-            if !is_quantity(value) {
-                problems.push(format!(
-                    "`{field}`: \"{value}\" is no quantity; write one such as `100m`, `512Mi` or `10Gi`"
-                ));
-            }
-        }
-        for (field, value) in [
-            ("temporal.image", &self.temporal.image),
-            ("ipfs.image", &self.ipfs.image),
-            ("ipfsCluster.image", &self.ipfs_cluster.image),
-            ("postgres.image", &self.postgres.image),
-            ("rabbitmq.image", &self.rabbitmq.image),
-        ] {
-            if value.trim() != value || value.is_empty() {
-                problems.push(format!("`{field}`: \"{value}\" is no image"));
-            }
-        }
-        let names = [
-            ("namespace", self.namespace.as_ref()),
-            ("storageClass", self.storage_class.as_ref()),
-            ("temporal.tlsSecret", self.temporal.tls_secret.as_ref()),
-        ];
-        for (field, name) in names {
-            if let Some(name) = name.filter(|name| !is_name(name)) {
-                problems.push(format!(
-                    "`{field}`: \"{name}\" is no name of a Kubernetes object; write lower case letters, \
-                     digits and dashes"
-                ));
-            }
-        }
-        problems
-    }
-
-    fn quantities(&self) -> Vec<(String, &str)> {
-        let storage = [
-            ("temporal", &self.temporal.storage),
-            ("ipfs", &self.ipfs.storage),
-            ("ipfsCluster", &self.ipfs_cluster.storage),
-            ("postgres", &self.postgres.storage),
-            ("rabbitmq", &self.rabbitmq.storage),
-        ]
-        .map(|(part, size)| (format!("{part}.storage"), size.as_str()));
-        let resources = [
-            ("temporal", &self.temporal.resources),
-            ("ipfs", &self.ipfs.resources),
-            ("ipfsCluster", &self.ipfs_cluster.resources),
-            ("postgres", &self.postgres.resources),
-            ("rabbitmq", &self.rabbitmq.resources),
-        ]
-        .into_iter()
-        .flat_map(|(part, it)| {
-            [
-                (format!("{part}.resources.cpu"), it.cpu.as_str()),
-                (format!("{part}.resources.memory"), &it.memory),
-                (format!("{part}.resources.memoryLimit"), &it.memory_limit),
-            ]
-        });
-        storage.into_iter().chain(resources).collect()
-    }
-
-    fn settings_mut(&mut self, program: Program) -> &mut Given {
-        match program {
-            Program::Temporal => &mut self.temporal.settings,
-            Program::IpfsCluster => &mut self.ipfs_cluster.settings,
-            Program::Postgres => &mut self.postgres.settings,
-        }
-    }
-}
-
-/// A Kubernetes quantity above zero: digits, perhaps with a fraction, and a unit.
-fn is_quantity(text: &str) -> bool {
-    const UNITS: [&str; 15] = [
-        "", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "u",
-    ];
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = text.get(digits.len()..).unwrap_or_default();
-    let number: Result<f64, _> = digits.parse();
-    UNITS.contains(&unit)
-        && digits
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.')
-        && number.is_ok_and(|number| number > 0.0)
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=253).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
-}
-
-/// A ConfigMap of the document, by its name.
-struct ConfigMap {
-    file: String,
-    program: Program,
-    namespace: Option<String>,
-    data: Given,
-}
-
-/// The names that the document gives its ConfigMaps.
-const CONFIG_MAPS: [(&str, Program); 3] = [
-    ("temporal-config", Program::Temporal),
-    ("ipfs-cluster-config", Program::IpfsCluster),
-    ("postgres-config", Program::Postgres),
-];
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawConfigMap {
-    api_version: String,
-    kind: String,
-    metadata: RawMetadata,
-    #[serde(default, deserialize_with = "texts")]
-    data: Given,
-}
-
-#[derive(Deserialize)]
-struct RawMetadata {
-    name: String,
-    namespace: Option<String>,
-}
-
-fn config_map(file: &File) -> Result<ConfigMap, Problem> {
-    let problem = |text: String| Problem {
-        file: file.name.clone(),
-        text,
-    };
-    let text = file.text.expose();
-    // the document prints one of them with a space in front of its first line
-    let parsed: Result<RawConfigMap, _> = serde_saphyr::from_str(text)
-        .or_else(|error| serde_saphyr::from_str(text.trim_start()).map_err(|_| error));
-    let raw = parsed.map_err(|error| unreadable(file, &error))?;
-    if raw.kind != "ConfigMap" || raw.api_version != "v1" {
-        return Err(problem(format!(
-            "is a {} of {}; name files with a ConfigMap of v1 here",
-            raw.kind, raw.api_version
-        )));
-    }
-    let known = CONFIG_MAPS
-        .iter()
-        .find(|(name, _)| *name == raw.metadata.name);
-    let Some((_, program)) = known else {
-        return Err(problem(format!(
-            "`metadata.name` is \"{}\"; it must be `temporal-config`, `ipfs-cluster-config` or \
-             `postgres-config`",
-            raw.metadata.name
-        )));
-    };
-    Ok(ConfigMap {
-        file: file.name.clone(),
-        program: *program,
-        namespace: raw.metadata.namespace,
-        data: raw.data,
-    })
-}
-
-impl ConfigMap {
-    fn put_into(self, stack: &mut Stack) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut problem = |text: String| {
-            problems.push(Problem {
-                file: self.file.clone(),
-                text,
-            });
-        };
-        if let Some(namespace) = self.namespace {
-            match &stack.namespace {
-                Some(other) if *other != namespace => problem(format!(
-                    "`metadata.namespace` is \"{namespace}\", and elsewhere it is \"{other}\"; write the \
-                     same in both"
-                )),
-                _ => stack.namespace = Some(namespace),
-            }
-        }
-        let settings = stack.settings_mut(self.program);
-        for (name, value) in self.data {
-            match settings.get(&name) {
-                Some(other) if *other != value => problem(format!(
-                    "`{name}` has another value elsewhere; write it in one place"
-                )),
-                _ => _ = settings.insert(name, value),
-            }
-        }
-        problems
     }
 }
 

@@ -1,14 +1,14 @@
 //! The user's settings, checked and completed: what each program will find in its environment, which
 //! Secrets there must be, and which parts of the stack are installed at all. Pure.
 
+mod secrets;
+
 use std::collections::BTreeMap;
 
 use super::input::{Stack, Worker};
-use super::objects::{Component, cluster, ipfs, postgres, rabbitmq, temporal};
-use super::secrets::{self, Change, Source, Values, known};
+use super::objects::{cluster, ipfs, postgres, temporal};
 use super::settings::amqp::AmqpUrl;
 use super::settings::{self, Checked, Finding, Program, Severity};
-use crate::secret::Secret;
 
 /// The document's ConfigMap with Temporal's settings.
 pub const TEMPORAL_CONFIG: &str = "temporal-config";
@@ -89,7 +89,7 @@ pub struct Wanted {
     /// The settings of the programs.
     pub environment: Environment,
     /// The Secrets that must be there.
-    pub secrets: Vec<secrets::Wanted>,
+    pub secrets: Vec<super::secrets::Wanted>,
     /// What the user should know of the settings; none of it is an error.
     pub findings: Vec<Finding>,
 }
@@ -319,195 +319,10 @@ impl Settings {
         }
         complete
     }
-
-    fn secrets(&self, stack: &Stack, own: Own, namespace: &str) -> Vec<secrets::Wanted> {
-        let secret = |name, component, keys| secrets::Wanted {
-            name,
-            component,
-            kind: None,
-            keys,
-        };
-        let mut all = vec![secret(
-            STACK_SECRET,
-            Component::Stack,
-            vec![(SALT_KEY.to_owned(), secrets::random_hex())],
-        )];
-        if own.postgres {
-            let password = value(&self.postgres, "POSTGRES_PASSWORD")
-                .or_else(|| self.temporal("DATABASE_PASSWORD"));
-            let source = given_or_made(password, Change::Refuse(CHANGED_PASSWORD));
-            let keys = vec![("POSTGRES_PASSWORD".to_owned(), source)];
-            all.push(secret(POSTGRES_SECRETS, Component::Postgres, keys));
-        }
-        if own.rabbitmq {
-            let cookie = vec![(COOKIE_KEY.to_owned(), secrets::random_hex())];
-            all.push(secret(RABBITMQ_CONFIG, Component::Rabbitmq, cookie));
-            all.push(secret(
-                RABBITMQ_SECRETS,
-                Component::Rabbitmq,
-                self.rabbitmq_secrets(),
-            ));
-        }
-        if own.cluster {
-            all.push(secret(
-                CLUSTER_SECRETS,
-                Component::IpfsCluster,
-                self.cluster_secrets(),
-            ));
-            all.push(secret(
-                FIRST_PEER,
-                Component::IpfsCluster,
-                self.first_peer(),
-            ));
-        }
-        all.push(secret(
-            TEMPORAL_SECRETS,
-            Component::Api,
-            self.temporal_secrets(own),
-        ));
-        let brought = stack.temporal.tls_secret.is_some();
-        if self.certificate(brought).is_some() && !brought {
-            let service = temporal::API.0;
-            let names = vec![
-                service.to_owned(),
-                format!("{service}.{namespace}"),
-                format!("{service}.{namespace}.svc"),
-                format!("{service}.{namespace}.svc.cluster.local"),
-                "localhost".to_owned(),
-            ];
-            let certificate = secrets::certificate(API_TLS, "tls.key", names);
-            all.push(secrets::Wanted {
-                name: API_TLS,
-                component: Component::Api,
-                kind: Some("kubernetes.io/tls"),
-                keys: vec![
-                    ("tls.key".to_owned(), secrets::tls_key()),
-                    ("tls.crt".to_owned(), certificate),
-                ],
-            });
-        }
-        all
-    }
-
-    fn rabbitmq_secrets(&self) -> Vec<(String, Source)> {
-        let login = self.broker().and_then(|url| url.credentials);
-        let user = login.as_ref().map_or("temporal", |(user, _)| user.as_str());
-        let password = login
-            .as_ref()
-            .map(|(_, password)| password.expose().as_str());
-        let refuse = Change::Refuse(CHANGED_LOGIN);
-        let vhost = self.broker().map_or("/".to_owned(), |url| url.vhost);
-        vec![
-            (
-                "RABBITMQ_DEFAULT_VHOST".to_owned(),
-                Source::Given(vhost.into(), refuse),
-            ),
-            (
-                "RABBITMQ_DEFAULT_USER".to_owned(),
-                Source::Given(user.into(), refuse),
-            ),
-            (
-                "RABBITMQ_DEFAULT_PASS".to_owned(),
-                given_or_made(password, refuse),
-            ),
-        ]
-    }
-
-    fn cluster_secrets(&self) -> Vec<(String, Source)> {
-        let secret = value(&self.cluster, "CLUSTER_SECRET");
-        let mut keys = vec![(
-            "CLUSTER_SECRET".to_owned(),
-            given_or_made(secret, Change::Refuse(CHANGED_SECRET)),
-        )];
-        let made = ["CLUSTER_SECRET", "CLUSTER_PRIVATEKEY", "CLUSTER_ID"];
-        keys.extend(others(Program::IpfsCluster, &self.cluster, &made));
-        keys
-    }
-
-    fn first_peer(&self) -> Vec<(String, Source)> {
-        let given = |name| value(&self.cluster, name);
-        let refuse = Change::Refuse(CHANGED_PEER);
-        let key = given("CLUSTER_PRIVATEKEY")
-            .map_or_else(secrets::peer_key, |key| Source::Given(key.into(), refuse));
-        let id = given("CLUSTER_ID").map_or_else(
-            || {
-                Source::Derived(Box::new(|values: &Values| {
-                    secrets::peer_id(known(values, FIRST_PEER, "CLUSTER_PRIVATEKEY")).into()
-                }))
-            },
-            |id| Source::Given(id.into(), refuse),
-        );
-        vec![
-            ("CLUSTER_PRIVATEKEY".to_owned(), key),
-            ("CLUSTER_ID".to_owned(), id),
-        ]
-    }
-
-    fn temporal_secrets(&self, own: Own) -> Vec<(String, Source)> {
-        let mut keys = Vec::new();
-        let mut add = |name: &str, source| keys.push((name.to_owned(), source));
-        if own.postgres {
-            add(
-                "DATABASE_PASSWORD",
-                derived(|values| known(values, POSTGRES_SECRETS, "POSTGRES_PASSWORD").to_owned()),
-            );
-        } else if let Some(password) = self.temporal("DATABASE_PASSWORD") {
-            add(
-                "DATABASE_PASSWORD",
-                Source::Given(password.into(), Change::Replace),
-            );
-        }
-        if own.rabbitmq {
-            add("RABBITMQ_URL", derived(own_url));
-        } else if let Some(url) = self.temporal("RABBITMQ_URL") {
-            add("RABBITMQ_URL", Source::Given(url.into(), Change::Replace));
-        }
-        let made = [
-            ("API_JWT_KEY", Change::Replace),
-            ("SERVICES_KRAB_AUTH_KEY", Change::Replace),
-            (
-                "SERVICES_KRAB_KEYSTORE_PASSWORD",
-                Change::Refuse(CHANGED_KEYSTORE),
-            ),
-        ];
-        for (name, change) in made {
-            add(name, given_or_made(self.temporal(name), change));
-        }
-        for (name, of) in [
-            ("SERVICES_KRAB_FALLBACK_AUTH_KEY", "SERVICES_KRAB_AUTH_KEY"),
-            (
-                "SERVICES_KRAB_FALLBACK_KEYSTORE_PASSWORD",
-                "SERVICES_KRAB_KEYSTORE_PASSWORD",
-            ),
-        ] {
-            match self.temporal(name) {
-                Some(given) => add(name, Source::Given(given.into(), Change::Replace)),
-                None => add(
-                    name,
-                    derived(move |values| known(values, TEMPORAL_SECRETS, of).to_owned()),
-                ),
-            }
-        }
-        let known: Vec<String> = keys.iter().map(|(name, _)| name.clone()).collect();
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        keys.extend(others(Program::Temporal, &self.temporal, &known));
-        keys
-    }
 }
 
 const CERTIFICATE_PATH: &str = "API_CONNECTION_CERTIFICATES_CERTPATH";
 const KEY_PATH: &str = "API_CONNECTION_CERTIFICATES_KEYPATH";
-
-const CHANGED_PASSWORD: &str = "the database keeps the password that it was made with; change it there first \
-    (`ALTER ROLE … PASSWORD …`), then in the Secret, then apply again";
-const CHANGED_LOGIN: &str = "the broker keeps the user that it was made with; change it there first \
-    (`rabbitmqctl change_password …`), then in the Secret, then apply again";
-const CHANGED_SECRET: &str = "another secret would cut the peers off from each other while they restart; write the \
-    old one into the settings, or delete the key from the Secret to change it on all peers";
-const CHANGED_PEER: &str =
-    "the first peer is known to the others by its key; write the old one into the settings";
-const CHANGED_KEYSTORE: &str = "the keys in the store are encrypted with the old password; write that one into the \
-    settings";
 
 /// A setting's value; an empty one is none.
 fn value<'a>(checked: &'a Checked, name: &str) -> Option<&'a str> {
@@ -525,48 +340,8 @@ fn plain(program: Program, checked: &Checked) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The settings that are secrets, without those that are dealt with one by one.
-fn others(program: Program, checked: &Checked, without: &[&str]) -> Vec<(String, Source)> {
-    checked
-        .values
-        .iter()
-        .filter(|(name, value)| {
-            settings::is_secret(program, name)
-                && !value.expose().is_empty()
-                && !without.contains(&name.as_str())
-        })
-        .map(|(name, value)| (name.clone(), Source::Given(value.clone(), Change::Replace)))
-        .collect()
-}
-
 fn set(plain: &mut BTreeMap<String, String>, name: &str, value: &(impl ToString + ?Sized)) {
     plain.insert(name.to_owned(), value.to_string());
-}
-
-fn given_or_made(given: Option<&str>, change: Change) -> Source {
-    given.map_or_else(secrets::random_hex, |value| {
-        Source::Given(value.into(), change)
-    })
-}
-
-fn derived(derive: impl Fn(&Values) -> String + 'static) -> Source {
-    Source::Derived(Box::new(move |values| Secret::new(derive(values))))
-}
-
-/// The URL of our own broker, with the login in it.
-fn own_url(values: &Values) -> String {
-    let login = |key| known(values, RABBITMQ_SECRETS, key).to_owned();
-    let url = AmqpUrl {
-        tls: false,
-        credentials: Some((
-            login("RABBITMQ_DEFAULT_USER"),
-            login("RABBITMQ_DEFAULT_PASS").into(),
-        )),
-        host: rabbitmq::ADDRESS.0.to_owned(),
-        port: rabbitmq::ADDRESS.1,
-        vhost: login("RABBITMQ_DEFAULT_VHOST"),
-    };
-    url.to_url().expose().clone()
 }
 
 #[cfg(test)]
@@ -577,6 +352,7 @@ mod tests {
     use super::*;
     use crate::kubernetes::Kind;
     use crate::stack::objects::{self, Context, Object};
+    use crate::stack::secrets::{self, Values, known};
 
     fn of(settings: &[(&str, &str)]) -> Result<Wanted, Vec<Finding>> {
         with(settings, |_| {})

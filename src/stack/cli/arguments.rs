@@ -1,0 +1,128 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Install the IPFS Temporal stack (RTrade's pinning API with IPFS, IPFS Cluster, PostgreSQL and RabbitMQ) on
+/// Kubernetes.
+///
+/// It has nothing to do with Temporal Server, which the charm temporal-k8s runs.
+#[derive(Debug, Parser)]
+#[command(name = "temporal-stack", version, max_term_width = 100)]
+pub struct Cli {
+    /// The kubeconfig file, in place of the one that kubectl would take.
+    #[arg(long, global = true)]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// The context in the kubeconfig.
+    #[arg(long, global = true)]
+    pub(super) context: Option<String>,
+    /// The namespace, in place of the one in the files or of the context's.
+    #[arg(long, short, global = true)]
+    pub(super) namespace: Option<String>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Print the manifests, without Secrets; needs no cluster
+    Render(Source),
+    /// Show what apply would do, object by object; changes nothing
+    Plan(Planned),
+    /// Install, or change what is installed; may be repeated at any time
+    Apply(Applied),
+    /// Show what runs
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Wait until everything that is installed is ready
+    Wait(Timeout),
+    /// Remove the stack; its data stays
+    Delete {
+        /// Remove the data, too: claims, Secrets, and the namespace if it was made by apply.
+        #[arg(long)]
+        delete_data: bool,
+        #[command(flatten)]
+        timeout: Timeout,
+    },
+    /// Print the JSON schema of stack.yaml
+    Schema,
+    /// Print every setting of a program with its default, as a Markdown table
+    Settings {
+        /// Whose settings.
+        #[arg(value_enum)]
+        program: ProgramName,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Source {
+    /// The stack.yaml; `-` is standard input. Without it everything has its default.
+    #[arg(long, short = 'f')]
+    pub(super) file: Option<PathBuf>,
+    /// Files with the ConfigMaps temporal-config, ipfs-cluster-config and postgres-config of the original
+    /// documentation.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub(super) from_configmaps: Vec<PathBuf>,
+    /// The mesh, in place of the one in stack.yaml.
+    #[arg(long, value_enum)]
+    pub(super) mesh: Option<MeshName>,
+    /// The StorageClass of all claims, in place of the one in stack.yaml.
+    #[arg(long)]
+    pub(super) storage_class: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Planned {
+    #[command(flatten)]
+    pub(super) source: Source,
+    /// Take over fields that somebody else has changed since.
+    #[arg(long)]
+    pub(super) force_conflicts: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Applied {
+    #[command(flatten)]
+    pub(super) planned: Planned,
+    #[command(flatten)]
+    pub(super) timeout: Timeout,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Timeout {
+    /// How long each wait may take, such as `90s`, `15m` or `1h`.
+    #[arg(long, default_value = "15m", value_parser = duration)]
+    pub(super) timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum MeshName {
+    Linkerd,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ProgramName {
+    Temporal,
+    IpfsCluster,
+    Postgres,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is no duration; write one such as `90s`, `15m` or `1h`");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let digits = text.strip_suffix(unit).unwrap_or_default();
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        _ => return Err(wrong()),
+    };
+    Ok(Duration::from_secs(number.saturating_mul(seconds)))
+}
