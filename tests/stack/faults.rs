@@ -8,8 +8,8 @@ use temporal_k8s::kubernetes::Kind;
 
 use crate::world::{Place, Said, World};
 
-/// Enough for a look or two at what does not become ready.
-const SOON: [&str; 2] = ["--timeout", "4s"];
+/// Enough for what does become ready, on a busy machine, too.
+const SOON: [&str; 2] = ["--timeout", "12s"];
 
 /// A part of the stack fails; what is said of it, and that a second `apply` ends well when it fails no more.
 fn fails(place: &Place<'_>, component: &str, fate: Fate, words: &[&str]) {
@@ -30,7 +30,7 @@ async fn pods_that_fail_are_named_and_a_second_apply_goes_on() {
             "ipfs-cluster",
             Fate::NeverReady,
             &[
-                "stores: not ready after 4 s",
+                "stores: not ready after 12 s",
                 "StatefulSet `ipfs-cluster`",
                 "0 of 3 Pods",
             ][..],
