@@ -110,7 +110,7 @@ pub enum Write {
         patch: Secret<Value>,
         /// Its name.
         name: &'static str,
-        /// The keys, for people.
+        /// The keys, for people; those that go have a dash in front.
         keys: Vec<String>,
     },
 }
@@ -182,8 +182,9 @@ pub fn resolve(
                 Err(error) => errors.push(error),
             }
         }
-        if !changed.is_empty() || found.is_none() {
-            writes.push(write(secret, found, &changed, namespace));
+        let stale = found.map_or_else(Vec::new, |found| stale(secret, found));
+        if !changed.is_empty() || !stale.is_empty() || found.is_none() {
+            writes.push(write(secret, found, &changed, &stale, namespace));
         }
     }
     if errors.is_empty() {
@@ -235,10 +236,30 @@ fn value(
     Ok((wants, differs))
 }
 
-fn write(secret: &Wanted, found: Option<&Existing>, changed: &Data, namespace: &str) -> Write {
+/// The keys of a Secret of ours that are not wanted any more: settings that the user has taken back. What
+/// was made is always wanted.
+fn stale(secret: &Wanted, found: &Existing) -> Vec<String> {
+    let is_wanted = |key: &String| secret.keys.iter().any(|(wanted, _)| wanted == key);
+    let keys = found
+        .data
+        .keys()
+        .filter(|key| found.ours && !is_wanted(key));
+    keys.cloned().collect()
+}
+
+fn write(
+    secret: &Wanted,
+    found: Option<&Existing>,
+    changed: &Data,
+    stale: &[String],
+    namespace: &str,
+) -> Write {
+    // in a patch, null removes a key
+    let gone = stale.iter().map(|key| (key.clone(), Value::Null));
     let data: serde_json::Map<String, Value> = changed
         .iter()
         .map(|(key, value)| (key.clone(), BASE64.encode(value.expose()).into()))
+        .chain(gone)
         .collect();
     match found {
         None => {
@@ -255,7 +276,11 @@ fn write(secret: &Wanted, found: Option<&Existing>, changed: &Data, namespace: &
                 "data": data,
             })),
             name: secret.name,
-            keys: changed.keys().cloned().collect(),
+            keys: changed
+                .keys()
+                .cloned()
+                .chain(stale.iter().map(|key| format!("-{key}")))
+                .collect(),
         },
     }
 }
@@ -446,6 +471,25 @@ mod tests {
         assert_eq!(keys, &["new"]);
         assert_eq!(patch.expose()["metadata"]["resourceVersion"], "7");
         assert_eq!(patch.expose()["data"], json!({ "new": "eQ==" }));
+    }
+
+    #[test]
+    fn a_key_that_is_not_wanted_any_more_goes_from_a_secret_of_ours_only() {
+        let keys = || vec![("kept", random_hex())];
+        let data = [("kept", "x"), ("taken-back", "y")];
+        let (_, writes) = resolved(keys(), &existing(true, &data)).unwrap();
+        let [
+            Write::Update {
+                patch, keys: told, ..
+            },
+        ] = &writes[..]
+        else {
+            panic!("{writes:?}");
+        };
+        assert_eq!(told, &["-taken-back"]);
+        assert_eq!(patch.expose()["data"], json!({ "taken-back": null }));
+        let (_, writes) = resolved(keys(), &existing(false, &data)).unwrap();
+        assert!(writes.is_empty());
     }
 
     #[test]

@@ -61,6 +61,11 @@ async fn changed_settings_roll_the_pods_that_read_them_and_no_others() {
     );
     assert!(!said.err.contains("a-secret-of-stripe"));
     assert_ne!(of(API).await, before);
+    // and can be taken back
+    let said = place.apply(&[]).done();
+    assert!(said.err.contains("-STRIPE_SECRET_KEY"), "{}", said.err);
+    let secret = place.get(Kind::Secret, "temporal-secrets").await;
+    assert_eq!(secret["data"]["STRIPE_SECRET_KEY"], Value::Null);
 }
 
 #[tokio::test]
