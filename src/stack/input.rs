@@ -424,6 +424,17 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_readme_is_one() {
+        let readme = include_str!("../../README.md");
+        let (_, rest) = readme.split_once("```yaml\nnamespace: pinning").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        let stack = read(Some(&file(&format!("namespace: pinning{example}"))), &[]).unwrap();
+        assert_eq!(stack.storage_class.as_deref(), Some("rook-ceph-block"));
+        assert_eq!(stack.temporal.settings.len(), 2);
+        assert_eq!(stack.rabbitmq.replicas, 3);
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_told_by_field() {
         for (text, said) in [
             ("ipsf: {}", "ipsf"),
