@@ -281,10 +281,9 @@ impl Settings {
         let mut plain = plain(Program::Postgres, &self.postgres);
         set(&mut plain, "POSTGRES_DB", "temporal");
         set(&mut plain, "POSTGRES_USER", self.user());
-        // below the claim, whose own directory is not empty on some storage
         plain
             .entry("PGDATA".to_owned())
-            .or_insert_with(|| "/var/lib/postgresql/data/pgdata".to_owned());
+            .or_insert_with(|| postgres::DATA.to_owned());
         plain
     }
 
@@ -607,6 +606,38 @@ mod tests {
             values: &values,
         };
         assert_eq!(objects::all(context), objects::all(context));
+    }
+
+    #[test]
+    fn claims_are_mounted_where_the_settings_put_the_data() {
+        let mounts = |data: &[(&str, &str)], folder: &[(&str, &str)]| {
+            let given = |settings: &[(&str, &str)]| {
+                let of = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).into());
+                settings.iter().map(of).collect()
+            };
+            let wanted = with(&[], |stack| {
+                stack.postgres.settings = given(data);
+                stack.ipfs_cluster.settings = given(folder);
+            })
+            .unwrap();
+            let objects = objects(&wanted);
+            ["postgres", "ipfs-cluster"].map(|name| {
+                let mut sets = objects.iter().filter(|it| it.kind == Kind::StatefulSet);
+                let set = sets.find(|it| it.name() == name).unwrap();
+                let mounts = &set.body["spec"]["template"]["spec"]["containers"][0]["volumeMounts"];
+                mounts[0]["mountPath"].as_str().unwrap().to_owned()
+            })
+        };
+        assert_eq!(
+            mounts(&[], &[]),
+            ["/var/lib/postgresql/data", "/data/ipfs-cluster"]
+        );
+        let elsewhere = mounts(
+            &[("PGDATA", "/pg/17/data/")],
+            &[("IPFS_CLUSTER_PATH", "/peer")],
+        );
+        assert_eq!(elsewhere, ["/pg/17", "/peer"]);
+        assert_eq!(mounts(&[("PGDATA", "/pgdata")], &[])[0], "/pgdata");
     }
 
     #[test]

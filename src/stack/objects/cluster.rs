@@ -40,8 +40,10 @@ fn stateful_set(context: Context<'_>) -> Object {
     peer["envFrom"] = environment_from(CLUSTER_CONFIG, CLUSTER_SECRETS);
     peer["env"] = json!([pod_name()]);
     peer["ports"] = ports(&PORTS);
+    let folder = settings.get("IPFS_CLUSTER_PATH");
+    let folder = folder.map_or("/data/ipfs-cluster", String::as_str);
     peer["volumeMounts"] = json!([
-        { "name": "data", "mountPath": "/data/ipfs-cluster" },
+        { "name": "data", "mountPath": folder },
         { "name": "first-peer", "mountPath": "/first-peer", "readOnly": true },
     ]);
     // the one route that asks for no credentials, even where they are set

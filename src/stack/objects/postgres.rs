@@ -12,6 +12,9 @@ const PORTS: [(&str, u16, &str); 1] = [("postgres", 5432, "TCP")];
 /// The user of the official image.
 const USER: (u32, u32) = (999, 999);
 
+/// Where the data are, unless the settings say otherwise.
+pub const DATA: &str = "/var/lib/postgresql/data/pgdata";
+
 /// The name of the Service, and the port.
 pub const ADDRESS: (&str, u16) = ("postgres", 5432);
 
@@ -29,7 +32,7 @@ fn stateful_set(context: Context<'_>) -> Object {
     let mut server = container("postgres", &part.image, &part.resources);
     server["envFrom"] = environment_from(POSTGRES_CONFIG, POSTGRES_SECRETS);
     server["ports"] = ports(&PORTS);
-    server["volumeMounts"] = json!([{ "name": "data", "mountPath": "/var/lib/postgresql/data" }]);
+    server["volumeMounts"] = json!([{ "name": "data", "mountPath": mount_path(context) }]);
     // while it makes a new database, a temporary server answers on its Unix socket only
     let ready = json!({ "exec": { "command": [
         "sh", "-c", "exec pg_isready -h 127.0.0.1 -U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\"",
@@ -46,4 +49,14 @@ fn stateful_set(context: Context<'_>) -> Object {
         volumes: Vec::new(),
     };
     pods.stateful_set(context, ADDRESS.0, 1, &[("data", &part.storage)])
+}
+
+/// The claim is where the data are: one above, since its own directory is not empty on some storage.
+fn mount_path(context: Context<'_>) -> &str {
+    let data = context.environment.postgres.get("PGDATA");
+    let data = data.map_or(DATA, String::as_str).trim_end_matches('/');
+    match data.rsplit_once('/') {
+        Some(("", _)) | None => data,
+        Some((parent, _)) => parent,
+    }
 }
