@@ -29,8 +29,6 @@ pub enum Kind {
     StorageClass,
     /// A machine.
     Node,
-    /// The hook of a mesh into the making of Pods.
-    MutatingWebhookConfiguration,
 }
 
 impl Kind {
@@ -56,12 +54,6 @@ impl Kind {
             }
             Self::StorageClass => ("storage.k8s.io", "v1", "StorageClass", "storageclasses"),
             Self::Node => ("", "v1", "Node", "nodes"),
-            Self::MutatingWebhookConfiguration => (
-                "admissionregistration.k8s.io",
-                "v1",
-                "MutatingWebhookConfiguration",
-                "mutatingwebhookconfigurations",
-            ),
         }
     }
 
@@ -80,10 +72,7 @@ impl Kind {
 
     /// Whether its objects live in a namespace.
     pub const fn is_namespaced(self) -> bool {
-        !matches!(
-            self,
-            Self::Namespace | Self::StorageClass | Self::Node | Self::MutatingWebhookConfiguration
-        )
+        !matches!(self, Self::Namespace | Self::StorageClass | Self::Node)
     }
 
     pub(super) fn resource(self) -> ApiResource {

@@ -30,8 +30,7 @@ pub fn readiness(kind: Kind, object: &Value) -> Readiness {
         | Kind::Pod
         | Kind::PersistentVolumeClaim
         | Kind::StorageClass
-        | Kind::Node
-        | Kind::MutatingWebhookConfiguration => Readiness::Ready,
+        | Kind::Node => Readiness::Ready,
     }
 }
 

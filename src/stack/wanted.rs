@@ -167,7 +167,7 @@ impl Settings {
     }
 
     fn temporal(&self, name: &str) -> Option<&str> {
-        value(&self.temporal, name)
+        self.temporal.value(name)
     }
 
     /// A setting that is missing, or that names the machine itself as in the document's example, means ours.
@@ -182,7 +182,8 @@ impl Settings {
     }
 
     fn user(&self) -> &str {
-        value(&self.postgres, "POSTGRES_USER")
+        self.postgres
+            .value("POSTGRES_USER")
             .or_else(|| self.temporal("DATABASE_USERNAME"))
             .unwrap_or("postgres")
     }
@@ -323,18 +324,12 @@ impl Settings {
 const CERTIFICATE_PATH: &str = "API_CONNECTION_CERTIFICATES_CERTPATH";
 const KEY_PATH: &str = "API_CONNECTION_CERTIFICATES_KEYPATH";
 
-/// A setting's value; an empty one is none.
-fn value<'a>(checked: &'a Checked, name: &str) -> Option<&'a str> {
-    let value = checked.values.get(name)?.expose();
-    (!value.is_empty()).then_some(value)
-}
-
 /// The settings that anybody may read.
 fn plain(program: Program, checked: &Checked) -> BTreeMap<String, String> {
     checked
         .values
         .iter()
-        .filter(|(name, value)| !settings::is_secret(program, name) && !value.expose().is_empty())
+        .filter(|(name, _)| !settings::is_secret(program, name))
         .map(|(name, value)| (name.clone(), value.expose().clone()))
         .collect()
 }

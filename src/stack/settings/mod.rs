@@ -20,7 +20,6 @@ mod temporal;
 
 pub use self::host::is_own;
 pub use self::kind::Kind;
-pub use self::multiaddress::is_loopback as is_loopback_multiaddress;
 pub use self::postgres::agree;
 
 /// Who reads the variables.

@@ -59,7 +59,7 @@ pub(super) fn names_peers(list: &str) -> bool {
 }
 
 /// Is every address of the list one that only the Pod itself reaches?
-pub fn is_loopback(list: &str) -> bool {
+pub(super) fn is_loopback(list: &str) -> bool {
     list.split(',').all(|text| {
         parts(text).is_ok_and(|parts| parts.first().is_some_and(|(_, at)| host::is_loopback(at)))
     })

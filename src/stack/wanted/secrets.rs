@@ -2,7 +2,7 @@
 
 use super::{
     API_TLS, CLUSTER_SECRETS, COOKIE_KEY, FIRST_PEER, Own, POSTGRES_SECRETS, RABBITMQ_CONFIG,
-    RABBITMQ_SECRETS, SALT_KEY, STACK_SECRET, Settings, TEMPORAL_SECRETS, value,
+    RABBITMQ_SECRETS, SALT_KEY, STACK_SECRET, Settings, TEMPORAL_SECRETS,
 };
 use crate::secret::Secret;
 use crate::stack::input::Stack;
@@ -26,7 +26,9 @@ impl Settings {
             vec![(SALT_KEY.to_owned(), secrets::random_hex())],
         )];
         if own.postgres {
-            let password = value(&self.postgres, "POSTGRES_PASSWORD")
+            let password = self
+                .postgres
+                .value("POSTGRES_PASSWORD")
                 .or_else(|| self.temporal("DATABASE_PASSWORD"));
             let source = given_or_made(password, Change::Refuse(CHANGED_PASSWORD));
             let keys = vec![("POSTGRES_PASSWORD".to_owned(), source)];
@@ -107,7 +109,7 @@ impl Settings {
     }
 
     fn cluster_secrets(&self) -> Vec<(String, Source)> {
-        let secret = value(&self.cluster, "CLUSTER_SECRET");
+        let secret = self.cluster.value("CLUSTER_SECRET");
         let mut keys = vec![(
             "CLUSTER_SECRET".to_owned(),
             given_or_made(secret, Change::Refuse(CHANGED_SECRET)),
@@ -118,7 +120,7 @@ impl Settings {
     }
 
     fn first_peer(&self) -> Vec<(String, Source)> {
-        let given = |name| value(&self.cluster, name);
+        let given = |name| self.cluster.value(name);
         let refuse = Change::Refuse(CHANGED_PEER);
         let key = given("CLUSTER_PRIVATEKEY")
             .map_or_else(secrets::peer_key, |key| Source::Given(key.into(), refuse));
@@ -204,11 +206,7 @@ fn others(program: Program, checked: &Checked, without: &[&str]) -> Vec<(String,
     checked
         .values
         .iter()
-        .filter(|(name, value)| {
-            settings::is_secret(program, name)
-                && !value.expose().is_empty()
-                && !without.contains(&name.as_str())
-        })
+        .filter(|(name, _)| settings::is_secret(program, name) && !without.contains(&name.as_str()))
         .map(|(name, value)| (name.clone(), Source::Given(value.clone(), Change::Replace)))
         .collect()
 }
