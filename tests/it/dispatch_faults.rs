@@ -365,7 +365,8 @@ fn leadership_that_is_lost_before_the_commit_writes_nothing() {
     settle(&mut stage);
     let mut once = true;
     stage.juju().before_flush(move |unit, event, model| {
-        if unit == UNIT && event.name() == "db-relation-created" && std::mem::take(&mut once) {
+        let created = event.name().ends_with("-relation-created");
+        if unit == UNIT && created && std::mem::take(&mut once) {
             let app = model.applications.get_mut(APP).expect("our application");
             app.leader = Some("temporal-k8s/1".to_owned());
         }

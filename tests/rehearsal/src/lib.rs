@@ -11,6 +11,16 @@ pub mod servers;
 pub mod stage;
 pub mod story;
 
+/// The variable that gives the seed of a program's models and nodes: the order of whatever has none in real
+/// Juju, and the addresses of pods. Without it each draws its own.
+pub const SEED: &str = "REHEARSAL_SEED";
+
+/// The seed that [`SEED`] gives, or a new one.
+pub fn seed() -> u64 {
+    let given = std::env::var(SEED).ok().and_then(|it| it.parse().ok());
+    given.unwrap_or_else(|| u64::from(fastrand::u16(..)))
+}
+
 /// An error with all its causes on one line, for whoever prints it.
 pub fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(error.source(), |cause| cause.source())

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::memory::Failed;
 use super::model::app_of;
 use super::record::{Exit, HookRun};
-use super::schedule::{Told, pending};
+use super::schedule::{Told, calm, pending};
 use super::{Juju, JujuError, OrderOfEvents};
 
 /// How often the agents look again at a model in which nothing is due (Juju: every 5 s).
@@ -17,7 +17,7 @@ const POLL: Duration = Duration::from_millis(25);
 impl Juju {
     /// Runs the next hook of the model, if one is due. Units take turns, one hook at a time.
     pub fn step(&mut self) -> Result<Option<HookRun>, JujuError> {
-        match self.next() {
+        match self.next()? {
             None => Ok(None),
             Some((unit, event)) => self.run_event(&unit, &event).map(Some),
         }
@@ -109,23 +109,55 @@ impl Juju {
     }
 
     /// The unit and event that are next; drops events on the way if the test wants that.
-    fn next(&mut self) -> Option<(String, Event)> {
-        let units = self.model.unit_names();
+    fn next(&mut self) -> Result<Option<(String, Event)>, JujuError> {
+        let mut units = self.model.unit_names();
         for unit in &units {
             self.observe(unit);
         }
         loop {
-            let (unit, event) = self.choose(&units)?;
+            let Some((unit, event)) = self.choose(&units) else {
+                return Ok(None);
+            };
             let lost = match (&mut self.lose, &event) {
                 (None, _) | (_, Event::Install | Event::Remove | Event::Action(_)) => false,
                 (Some(lose), event) => lose(&unit, event),
             };
+            if self.taken(&unit, &event) {
+                continue;
+            }
+            if self.model.out_of_relations(&unit) && self.chance.u8(..4) == 0 {
+                self.forget_unit(&unit)?;
+                self.forget_finished_applications()?;
+                units.retain(|it| *it != unit);
+                continue;
+            }
             if !lost {
-                return Some((unit, event));
+                return Ok(Some((unit, event)));
             }
             Told::new(&self.model, &unit, &event).acknowledge(&mut self.model, &unit);
             self.model.enter_scopes(&unit);
         }
+    }
+
+    /// Whether Juju 4's job took this hook's relation from the unit. It comes at any time: before the hook, which
+    /// then never runs, or while it runs.
+    fn taken(&mut self, unit: &str, event: &Event) -> bool {
+        let of_hook = event.relation().map(|it| it.id);
+        for id in self.model.taken_from(unit) {
+            let moment = self.chance.u8(..3);
+            let gone = match moment {
+                0 => false,
+                1 => true,
+                _ => of_hook == Some(id),
+            };
+            if let Some(relation) = self.model.relations.get_mut(&id).filter(|_| gone) {
+                relation.gone = true;
+            }
+            if moment == 1 && of_hook == Some(id) {
+                return true;
+            }
+        }
+        false
     }
 
     fn choose(&mut self, units: &[String]) -> Option<(String, Event)> {
@@ -153,7 +185,9 @@ impl Juju {
             .take(units.len())
             .enumerate()
         {
-            if let Some(event) = pending(&self.model, unit).into_iter().next() {
+            let mut events = calm(&self.model, unit);
+            if !events.is_empty() {
+                let event = events.swap_remove(self.chance.usize(..events.len()));
                 self.turn = from + offset + 1;
                 return Some((unit.clone(), event));
             }

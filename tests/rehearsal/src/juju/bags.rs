@@ -85,6 +85,9 @@ impl HookContext<'_> {
             return Err(ToolError::PermissionDenied);
         }
         let own = app_of(who) == self.app();
+        if relation.gone {
+            return Err(self.nothing_of(relation, who));
+        }
         let over = |event: &super::event::RelationEvent| {
             event.id == id && event.change == RelationChange::Broken
         };
@@ -113,13 +116,34 @@ impl HookContext<'_> {
         Ok(settings)
     }
 
+    /// What `relation-get` says of a relation that the controller has removed behind the agent's back.
+    fn nothing_of(&self, relation: &Relation, who: &str) -> ToolError {
+        if who == self.unit {
+            ToolError::PermissionDenied
+        } else if who == self.app() && self.is_leader() {
+            ToolError::Unauthorized
+        } else {
+            let kind = if relation.is_peer() {
+                "peer"
+            } else {
+                "regular"
+            };
+            ToolError::Refused(format!(
+                "getting {kind} relation by key: relation not found"
+            ))
+        }
+    }
+
     /// `relation-set` into this unit's bag, buffered. An empty value deletes its key.
     pub fn relation_set<K: Into<String>, V: Into<String>>(
         &mut self,
         id: u32,
         changes: impl IntoIterator<Item = (K, V)>,
     ) -> Result<(), ToolError> {
-        self.relation(id)?;
+        if self.relation(id)?.gone {
+            let why = "cannot read relation settings: permission denied";
+            return Err(ToolError::refused(why));
+        }
         let bag = self.pending.unit_bags.entry(id).or_default();
         bag.extend(
             changes
@@ -135,9 +159,14 @@ impl HookContext<'_> {
         id: u32,
         changes: impl IntoIterator<Item = (K, V)>,
     ) -> Result<(), ToolError> {
-        self.relation(id)?;
+        let gone = self.relation(id)?.gone;
         if !self.is_leader() {
             return Err(ToolError::CannotWrite);
+        }
+        if gone {
+            let why = ToolError::Unauthorized;
+            let text = format!("cannot read relation application settings: {why}");
+            return Err(ToolError::Refused(text));
         }
         let bag = self.pending.app_bags.entry(id).or_default();
         bag.extend(

@@ -106,10 +106,13 @@ impl Juju {
                 relation.leaving.insert(unit.to_owned());
             }
         }
+        // Nothing says when an agent was last started again.
+        let restarted = self.chance.bool();
         let Some(it) = self.model.unit_mut(unit) else {
             return Ok(());
         };
         it.dying = true;
+        it.agent.restarted |= restarted;
         let installed = it.agent.installed;
         if installed {
             Ok(())
@@ -238,6 +241,7 @@ impl Juju {
             upgrade_due: agent.installed && agent.failed.is_none(),
             start_due: true,
             stopped: false,
+            restarted: true,
             boots: BTreeMap::new(),
             ..agent
         };

@@ -25,6 +25,9 @@ pub enum ToolError {
     /// A bag that this unit may not read.
     #[error("permission denied")]
     PermissionDenied,
+    /// Something of a relation that the controller does not have any more.
+    #[error("permission denied (unauthorized access)")]
+    Unauthorized,
     /// An application bag written by a unit that does not lead.
     #[error("cannot write relation settings")]
     CannotWrite,
@@ -236,8 +239,25 @@ impl<'m> HookContext<'m> {
         Ok(ports)
     }
 
-    /// `network-get`: one answer for all endpoints of a unit, as on Kubernetes in one model.
+    /// `network-get`: one answer for all endpoints of a unit, as on Kubernetes in one model. In a
+    /// relation's hook it is asked for that relation.
     pub fn network_get(&self, endpoint: &str) -> Result<Network, ToolError> {
+        self.network_of(endpoint, self.event.relation().map(|event| event.id))
+    }
+
+    /// `network-get -r`
+    pub(super) fn network_of(
+        &self,
+        endpoint: &str,
+        relation: Option<u32>,
+    ) -> Result<Network, ToolError> {
+        if let Some(id) = relation {
+            // The agent knows no more of a relation than that it was there.
+            match self.model.relations.get(&id) {
+                Some(relation) if !relation.gone => {}
+                _ => return Err(ToolError::Unauthorized),
+            }
+        }
         let app = self.application()?;
         let known = app.metadata.endpoints.contains_key(endpoint) || endpoint == "juju-info";
         match self.me()?.observed.pod_ip {
@@ -331,14 +351,16 @@ impl<'m> HookContext<'m> {
         Ok(())
     }
 
-    /// `goal-state`: the units that should be there, here and on the other sides.
+    /// `goal-state`: the units that should be there, here and on the other sides, those that leave as `dying`.
+    /// It comes from the controller, so it knows relations that the unit has not entered yet, and those
+    /// that are being removed.
     pub fn goal_state(&self) -> Result<Value, ToolError> {
         let app = self.app();
         let mut relations: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
         for relation in self
             .model
             .relations_of(app)
-            .filter(|it| !it.is_peer() && !it.dying)
+            .filter(|it| !it.is_peer() && !it.gone)
         {
             let (Some(side), Some(remote)) = (relation.side(app), relation.remote_app(app)) else {
                 continue;

@@ -127,6 +127,7 @@ fn check(model: &Model, unit: &str, pending: &Pending) -> Result<(), FlushError>
             let relation = model
                 .relations
                 .get(id)
+                .filter(|it| !it.gone)
                 .ok_or(FlushError::RelationGone(*id))?;
             let bag = relation.units.get(who).or_else(|| relation.apps.get(who));
             let mut settings = bag.map(|bag| bag.settings.clone()).unwrap_or_default();

@@ -77,4 +77,7 @@ pub struct Agent {
     pub update_status: bool,
     /// stop ran while dying.
     pub stopped: bool,
+    /// The agent has been started again since it entered its relations. It then takes its peer
+    /// relations for others, which break when the unit leaves.
+    pub restarted: bool,
 }

@@ -105,7 +105,8 @@ impl JujuError {
 /// Which of several due hooks runs first.
 #[derive(Debug)]
 pub enum OrderOfEvents {
-    /// Units take turns; each unit's hooks come in the order of a quiet deployment.
+    /// Units take turns; each unit's hooks come in the order recorded on a real controller. What
+    /// has no order there (which relation is next) is drawn from [`Juju::seed`].
     Calm,
     /// Any order that Juju may legally produce.
     Shuffled(fastrand::Rng),
@@ -136,6 +137,8 @@ pub struct Juju {
     hidden_services: BTreeSet<String>,
     outcomes: BTreeMap<u32, ActionOutcome>,
     order: OrderOfEvents,
+    seed: u64,
+    chance: fastrand::Rng,
     turn: usize,
     faults: Vec<Fault>,
     lose: Option<Lose>,
@@ -172,6 +175,7 @@ impl Juju {
             attempt: format!("make the hook tools in {}", tools.display()),
             source,
         })?;
+        let seed = crate::seed();
         Ok(Self {
             model: Model::new(model),
             cloud,
@@ -185,6 +189,8 @@ impl Juju {
             hidden_services: BTreeSet::new(),
             outcomes: BTreeMap::new(),
             order: OrderOfEvents::Calm,
+            seed,
+            chance: fastrand::Rng::with_seed(seed),
             turn: 0,
             faults: Vec::new(),
             lose: None,
@@ -205,6 +211,13 @@ impl Juju {
     /// Which of several due hooks runs first.
     pub fn order(&mut self, order: OrderOfEvents) {
         self.order = order;
+    }
+
+    /// Draws anew, from this seed, whatever has no fixed order in real Juju either. A test that
+    /// panics says the seed that it had; the variable [`crate::SEED`] gives it again.
+    pub fn seed(&mut self, seed: u64) {
+        self.seed = seed;
+        self.chance = fastrand::Rng::with_seed(seed);
     }
 
     /// Loses the events for which the predicate holds: the agent takes them as told. install and
@@ -303,6 +316,7 @@ impl Juju {
         let mut found = self
             .model
             .relations_of(app)
+            .filter(|it| !it.gone)
             .filter(|it| it.side(app).is_some_and(|side| side.endpoint == endpoint));
         let id = found.next()?.id;
         found.next().is_none().then_some(id)
@@ -337,5 +351,13 @@ impl Juju {
     pub fn opened_ports(&self, unit: &str) -> Vec<String> {
         let ports = self.model.unit(unit).into_iter().flat_map(|it| &it.ports);
         ports.map(|(port, _)| port.to_string()).collect()
+    }
+}
+
+impl Drop for Juju {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the seed of this model: {}={}", crate::SEED, self.seed);
+        }
     }
 }

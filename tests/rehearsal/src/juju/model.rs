@@ -96,6 +96,9 @@ pub struct Relation {
     pub interface: String,
     /// Being removed.
     pub dying: bool,
+    /// The controller has removed it although its last unit never left; only that unit's agent still
+    /// believes in it (Juju 4).
+    pub gone: bool,
     /// Units that are in it.
     pub scope: BTreeSet<String>,
     /// Units in it that are on their way out, which the others no longer see.

@@ -113,7 +113,7 @@ impl Model {
         if self
             .relations
             .values()
-            .any(|relation| relation.key() == key)
+            .any(|relation| !relation.gone && relation.key() == key)
         {
             return Err(Refusal::RelationExists(key));
         }
@@ -131,7 +131,7 @@ impl Model {
         let has = self
             .relations
             .values()
-            .filter(|it| it.sides.contains(&candidate.side))
+            .filter(|it| !it.gone && it.sides.contains(&candidate.side))
             .count();
         if has < limit as usize {
             return Ok(());
@@ -154,7 +154,7 @@ impl Model {
                     .side(app)
                     .is_some_and(|it| endpoint.is_none_or(|e| e == it.endpoint))
             };
-            !relation.is_peer() && fits(a) && fits(b)
+            !relation.is_peer() && !relation.gone && fits(a) && fits(b)
         };
         let found: Vec<(u32, String)> = self
             .relations
@@ -214,6 +214,7 @@ impl Model {
             sides,
             interface,
             dying: false,
+            gone: false,
             scope: BTreeSet::new(),
             leaving: BTreeSet::new(),
             apps: BTreeMap::new(),

@@ -53,12 +53,42 @@ pub fn pending(model: &Model, unit: &str) -> Vec<Event> {
     events
 }
 
+/// Those of the due events that a calm Juju may run next, in the order recorded on a real
+/// controller: agents go through their relations in no order at all, and a container is ready
+/// whenever its Pebble is.
+pub fn calm(model: &Model, unit: &str) -> Vec<Event> {
+    let due = pending(model, unit);
+    let Some(first) = due.first() else {
+        return due;
+    };
+    match first {
+        Event::Relation(RelationEvent { change, .. }) => {
+            let created = *change == RelationChange::Created;
+            let mut relations = BTreeSet::new();
+            let alike = due.iter().map_while(Event::relation);
+            alike
+                .filter(|it| (it.change == RelationChange::Created) == created)
+                .filter(|it| relations.insert(it.id))
+                .cloned()
+                .map(Event::Relation)
+                .collect()
+        }
+        Event::ConfigChanged | Event::Start => {
+            let starting = model.unit(unit).is_some_and(|it| it.agent.start_due);
+            let ready = |it: &&Event| starting && matches!(it, Event::PebbleReady { .. });
+            let ready = due.iter().filter(ready).cloned();
+            std::iter::once(first.clone()).chain(ready).collect()
+        }
+        other => vec![other.clone()],
+    }
+}
+
 /// The changed hook that directly follows a joined hook.
 fn changed_next(model: &Model, unit: &str, agent: &Agent) -> Option<Event> {
     agent.relations.iter().find_map(|(id, local)| {
         let joined = local.changed_next.as_deref()?;
         event(
-            model.relations.get(id)?,
+            model.relations.get(id).filter(|it| !it.gone)?,
             unit,
             RelationChange::Changed,
             Some(joined),
@@ -130,9 +160,10 @@ fn pebble_ready(unit: &Unit) -> Vec<Event> {
 fn teardown(model: &Model, unit: &str, it: &Unit) -> Vec<Event> {
     let agent = &it.agent;
     let mut events = Vec::new();
-    for relation in model.relations_of(app_of(unit)) {
+    for relation in model.relations_of(app_of(unit)).filter(|it| !it.gone) {
         if let Some(local) = agent.relations.get(&relation.id) {
-            events.extend(farewell(relation, unit, local, Some(unit)));
+            let breaks = !relation.is_peer() || agent.restarted;
+            events.extend(farewell(relation, unit, local, Some(unit), breaks));
         }
     }
     if events.is_empty() {
@@ -146,12 +177,13 @@ fn teardown(model: &Model, unit: &str, it: &Unit) -> Vec<Event> {
     events
 }
 
-/// departed for each member, then broken; a peer relation never breaks.
+/// departed for each member, then broken, if this relation breaks.
 fn farewell(
     relation: &Relation,
     unit: &str,
     local: &LocalRelation,
     departing: Option<&str>,
+    breaks: bool,
 ) -> Vec<Event> {
     let departed = |member: &String| {
         let who = departing.unwrap_or(member);
@@ -164,7 +196,7 @@ fn farewell(
         )
     };
     let departures: Vec<Event> = local.members.keys().filter_map(departed).collect();
-    if departures.is_empty() && local.created && !relation.is_peer() {
+    if departures.is_empty() && local.created && breaks {
         return event(relation, unit, RelationChange::Broken, None, None)
             .into_iter()
             .collect();
@@ -177,9 +209,11 @@ fn relation_events(relation: &Relation, unit: &str, local: &LocalRelation) -> Ve
         return Vec::new();
     }
     if relation.dying {
-        return farewell(relation, unit, local, None);
+        return farewell(relation, unit, local, None, true);
     }
     let mut events = Vec::new();
+    let mut departed = Vec::new();
+    let mut changed = Vec::new();
     let app = app_of(unit);
     let remote = relation.remote_app(app).unwrap_or_default();
     let version = relation.apps.get(remote).map_or(0, |bag| bag.version);
@@ -189,23 +223,22 @@ fn relation_events(relation: &Relation, unit: &str, local: &LocalRelation) -> Ve
     let visible = relation.visible_units(app, unit);
     let known: BTreeSet<&String> = visible.iter().chain(local.members.keys()).collect();
     for member in known {
-        let (change, departing) = match (visible.contains(member), local.members.get(member)) {
-            (true, None) => (RelationChange::Joined, None),
-            (false, _) => (RelationChange::Departed, Some(member.as_str())),
+        let news = |change, departing| event(relation, unit, change, Some(member), departing);
+        match (visible.contains(member), local.members.get(member)) {
+            (true, None) => events.extend(news(RelationChange::Joined, None)),
+            (false, _) => departed.extend(news(RelationChange::Departed, Some(member))),
             (true, Some(told)) => {
-                if relation
-                    .units
-                    .get(member)
-                    .is_none_or(|bag| bag.version == *told)
-                {
-                    continue;
+                let bag = relation.units.get(member);
+                if bag.is_some_and(|bag| bag.version != *told) {
+                    changed.extend(news(RelationChange::Changed, None));
                 }
-                (RelationChange::Changed, None)
             }
-        };
-        events.extend(event(relation, unit, change, Some(member), departing));
+        }
     }
-    events
+    // The agent's own order within a relation: the application's change comes before any unit.
+    departed.append(&mut events);
+    departed.append(&mut changed);
+    departed
 }
 
 fn event(

@@ -74,7 +74,11 @@ impl Model {
         }
         let addresses = self.address_settings(&app);
         for relation in self.relations.values_mut() {
-            if relation.dying || relation.side(&app).is_none() || relation.scope.contains(unit) {
+            if relation.dying
+                || relation.gone
+                || relation.side(&app).is_none()
+                || relation.scope.contains(unit)
+            {
                 continue;
             }
             relation.scope.insert(unit.to_owned());
@@ -92,7 +96,7 @@ impl Model {
         let over: Vec<u32> = self
             .relations
             .values()
-            .filter(|it| it.dying && it.scope.contains(unit) && untold(&it.id))
+            .filter(|it| it.dying && !it.gone && it.scope.contains(unit) && untold(&it.id))
             .map(|it| it.id)
             .collect();
         for id in over {
@@ -127,7 +131,38 @@ impl Model {
     }
 
     pub(super) fn drop_finished_relations(&mut self) {
-        self.relations
-            .retain(|_, relation| !(relation.dying && relation.scope.is_empty()));
+        let over = |it: &super::model::Relation| (it.dying || it.gone) && it.scope.is_empty();
+        self.relations.retain(|_, relation| !over(relation));
+    }
+
+    /// Whether Juju 4 calls this unit dead as soon as it looks: it leaves, and is in no relation any more. Its agent
+    /// then ends at once, whatever hooks would have come.
+    pub(super) fn out_of_relations(&self, unit: &str) -> bool {
+        let leaves = self.unit(unit).is_some_and(|it| it.dying);
+        let mut relations = self.relations_of(app_of(unit)).filter(|it| !it.gone);
+        self.juju.0 >= 4 && leaves && !relations.any(|it| it.scope.contains(unit))
+    }
+
+    /// The relations that Juju 4 takes from this unit: every ten seconds it removes those dying ones
+    /// whose last unit is dying too and says blocked, or is in error.
+    pub(super) fn taken_from(&self, unit: &str) -> Vec<u32> {
+        let stuck = self.unit(unit).is_some_and(|it| {
+            let status = super::status::shown_status(it).status;
+            it.dying && matches!(status.as_str(), "blocked" | "error")
+        });
+        if self.juju.0 < 4 || !stuck {
+            return Vec::new();
+        }
+        let app = self.applications.get(app_of(unit));
+        let app_dies = app.is_some_and(|it| it.dying);
+        let ends = |it: &&super::model::Relation| {
+            // An application takes its peer relations with it.
+            let dying = it.dying || (it.is_peer() && app_dies);
+            dying && !it.gone && it.scope.len() == 1 && it.scope.contains(unit)
+        };
+        self.relations_of(app_of(unit))
+            .filter(ends)
+            .map(|it| it.id)
+            .collect()
     }
 }

@@ -97,6 +97,7 @@ impl StatusPage {
             integrations: model
                 .relations
                 .values()
+                .filter(|it| !it.gone)
                 .map(IntegrationStatus::of)
                 .collect(),
         }
@@ -174,7 +175,7 @@ impl IntegrationStatus {
 }
 
 /// A unit in error shows the error, whatever its charm said before.
-fn shown_status(unit: &Unit) -> StatusEntry {
+pub(super) fn shown_status(unit: &Unit) -> StatusEntry {
     match &unit.agent.failed {
         Some(failed) if failed.error => {
             let message = format!("hook failed: \"{}\"", failed.event.name());

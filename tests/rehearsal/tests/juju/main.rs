@@ -9,6 +9,10 @@ mod events;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
+mod removal;
+#[cfg(test)]
 mod tools;
 #[cfg(test)]
 mod transactions;

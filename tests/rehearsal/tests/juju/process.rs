@@ -52,6 +52,8 @@ fn a_hook_gets_jujus_environment_and_nothing_else() {
     assert!(!install.contains_key("HOME") && !install.contains_key("CARGO"));
     assert!(!install.contains_key("JUJU_RELATION") && !install.contains_key("JUJU_ACTION_NAME"));
 
+    world.cloud.boot("server/0", "main");
+    world.settle();
     let ready = last_environment(&world);
     assert_eq!(ready["JUJU_HOOK_NAME"], "main-pebble-ready");
     assert_eq!(ready["JUJU_WORKLOAD_NAME"], "main");

@@ -85,7 +85,7 @@ const SERVER_CONFIG: &str = "options:
 const SERVER_ACTIONS: &str = "restart: {}
 query: {params: {sql: {type: string}, limit: {type: integer, default: 5}}, required: [sql]}
 ";
-const DATABASE: &str = "name: database
+pub(crate) const DATABASE: &str = "name: database
 summary: s
 description: d
 peers: {replicas: {interface: replicas}}

@@ -166,7 +166,11 @@ pub(super) fn opened_ports(hook: &mut HookContext, args: &Args, _: Option<&str>)
 
 pub(super) fn network_get(hook: &mut HookContext, args: &Args, _: Option<&str>) -> Outcome {
     args.at_most(1)?;
-    let network = hook.network_get(args.need(0, "arguments")?)?;
+    let endpoint = args.need(0, "arguments")?;
+    let network = match args.flag("r") {
+        Some(_) => hook.network_of(endpoint, Some(super::relations::relation(hook, args)?))?,
+        None => hook.network_get(endpoint)?,
+    };
     let ingress: Vec<String> = network.ingress_address.into_iter().collect();
     let egress: Vec<String> = ingress.iter().map(|it| format!("{it}/32")).collect();
     let answers = [

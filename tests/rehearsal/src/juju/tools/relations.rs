@@ -13,7 +13,7 @@ pub(super) const SET_FLAGS: &[Flag] = &[
 ];
 
 /// The relation meant by `-r`, or by the hook that is running. Takes `7` and `db:7`.
-fn relation(hook: &HookContext, args: &Args) -> Result<u32, ToolError> {
+pub(super) fn relation(hook: &HookContext, args: &Args) -> Result<u32, ToolError> {
     let Some(given) = args.flag("r") else {
         let event = hook.event.relation();
         let missing = || ToolError::Arguments("no relation id specified".to_owned());
