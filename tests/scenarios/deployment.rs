@@ -50,7 +50,7 @@ pub(crate) fn a_fresh_deployment_in_the_calm_order_becomes_active(stage: &mut dy
     assert_eq!(stage.starts(UNIT), 1, "one start is enough");
 
     assert_eq!(ports(stage, UNIT), ALL_PORTS);
-    assert_eq!(stage.juju().model().applications[APP].version, "1.32.2");
+    assert_eq!(stage.juju().model().applications[APP].version(), "1.32.2");
     for (endpoint, name) in [
         ("db", "temporal-k8s_db"),
         ("visibility", "temporal-k8s_visibility"),
@@ -228,7 +228,7 @@ pub(crate) fn an_old_server_is_run_as_well(stage: &mut dyn Stage) {
     let ports = stage.juju().opened_ports(UNIT);
     assert!(!ports.contains(&"7236/tcp".to_owned()), "{ports:?}");
     // the tag 1.17.4 calls itself 1.17.3
-    let version = stage.juju().model().applications[APP].version.clone();
+    let version = stage.juju().model().applications[APP].version().to_owned();
     assert!(version.starts_with("1.17."), "{version}");
     update_status(stage);
     rests(stage);

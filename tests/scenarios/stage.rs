@@ -407,7 +407,7 @@ pub(crate) fn state(stage: &mut dyn Stage) -> String {
         .status
         .as_ref()
         .map(|status| (status.status.clone(), status.message.clone()));
-    lines.push(format!("application {shown:?} version {}", app.version));
+    lines.push(format!("application {shown:?} version {}", app.version()));
     let mut bags: BTreeSet<String> = BTreeSet::new();
     for relation in model.relations_of(APP) {
         let endpoint = relation

@@ -48,7 +48,6 @@ impl Juju {
             trust: false,
             leader: None,
             status: None,
-            version: String::new(),
             units: BTreeMap::new(),
             dying: false,
             service_ip: None,

@@ -195,10 +195,7 @@ impl<'m> HookContext<'m> {
 
     /// `application-version-set`, immediate.
     pub fn application_version_set(&mut self, version: &str) -> Result<(), ToolError> {
-        let app = self.app().to_owned();
-        if let Some(app) = self.model.applications.get_mut(&app) {
-            version.clone_into(&mut app.version);
-        }
+        version.clone_into(&mut self.me_mut()?.version);
         Ok(())
     }
 

@@ -189,6 +189,8 @@ pub struct Unit {
     pub status_by_charm: bool,
     /// `state-set` data.
     pub state: Settings,
+    /// `application-version-set`
+    pub version: String,
     /// Open ports with the endpoints they are opened for (empty text: all).
     pub ports: BTreeSet<(Port, String)>,
     /// The agent.
@@ -206,6 +208,7 @@ impl Unit {
             status,
             status_by_charm: false,
             state: Settings::new(),
+            version: String::new(),
             ports: BTreeSet::new(),
             agent: Agent {
                 start_due: true,
@@ -238,14 +241,21 @@ pub struct Application {
     pub leader: Option<String>,
     /// `status-set --application`, if the charm ever did.
     pub status: Option<StatusEntry>,
-    /// `application-version-set`.
-    pub version: String,
     /// Units by number.
     pub units: BTreeMap<u32, Unit>,
     /// Being removed.
     pub dying: bool,
     /// Address of its Service as last seen.
     pub service_ip: Option<IpAddr>,
+}
+
+impl Application {
+    /// The workload's version that `juju status` shows: what the newest unit told, and nothing as long as
+    /// that one told nothing, whatever the others did.
+    pub fn version(&self) -> &str {
+        let newest = self.units.values().next_back();
+        newest.map_or("", |unit| unit.version.as_str())
+    }
 }
 
 /// The application's name in a unit's name.

@@ -109,7 +109,7 @@ impl ApplicationStatus {
         let shown: Vec<StatusEntry> = app.units.values().map(shown_status).collect();
         let status = app.status.clone().unwrap_or_else(|| derived(shown.iter()));
         Self {
-            version: app.version.clone(),
+            version: app.version().to_owned(),
             status: status.status,
             message: status.message,
             scale: app.units.len(),

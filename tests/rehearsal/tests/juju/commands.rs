@@ -188,6 +188,8 @@ fn the_status_page_shows_what_juju_status_shows() {
     world.in_hook("server/0", |hook| {
         hook.status_set("active", "serving").unwrap();
         hook.open_port(7233);
+    });
+    world.in_hook("server/1", |hook| {
         hook.application_version_set("1.32.2").unwrap();
     });
     let page = world.juju.status().to_string();

@@ -193,6 +193,33 @@ fn a_seed_gives_the_same_life_again() {
 }
 
 #[test]
+fn status_shows_the_version_that_the_newest_unit_told() {
+    let mut world = World::settled(2, 0);
+    let shown = |world: &World| world.juju.status().applications["server"].version.clone();
+    let tell = |world: &mut World, unit: &str, version: &'static str| {
+        world.in_hook(unit, move |hook| {
+            hook.application_version_set(version).unwrap();
+        });
+    };
+    tell(&mut world, "server/0", "1.0");
+    assert_eq!(shown(&world), "", "the newest has told none");
+    tell(&mut world, "server/1", "2.0");
+    assert_eq!(shown(&world), "2.0");
+    tell(&mut world, "server/0", "3.0");
+    assert_eq!(shown(&world), "2.0", "whoever speaks last");
+    world.juju.add_unit("server").unwrap();
+    assert_eq!(shown(&world), "");
+    world.settle();
+    assert_eq!(shown(&world), "", "and it stays so until that one speaks");
+    world.juju.remove_unit("server").unwrap();
+    world.settle();
+    assert_eq!(shown(&world), "2.0");
+    world.juju.replace_pod("server/1").unwrap();
+    world.settle();
+    assert_eq!(shown(&world), "2.0", "the unit is the same in its new pod");
+}
+
+#[test]
 fn network_get_is_asked_for_a_relation_too() {
     let (mut world, id) = World::related(1, 1);
     let (plain, named, unknown) = world.in_hook("server/0", move |hook| {
