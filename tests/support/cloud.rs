@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use rehearsal::juju::cloud::{Cloud, CloudError, Pod};
+use rehearsal::juju::cloud::{CheckNotice, Cloud, CloudError, Pod};
 
 use super::address::Address;
 use super::container::Container;
@@ -232,6 +232,13 @@ impl Cloud for FakeCloud {
             .pebbles
             .get(container)?
             .boot_id()
+    }
+
+    fn check_notices(&self, unit: &str, container: &str, after: Option<&str>) -> Vec<CheckNotice> {
+        let state = lock(&self.state);
+        let pod = state.pods.get(unit);
+        let pebble = pod.and_then(|pod| pod.pebbles.get(container));
+        pebble.map_or_else(Vec::new, |pebble| pebble.container().check_notices(after))
     }
 
     fn pod_ip(&self, unit: &str) -> Option<IpAddr> {

@@ -3,14 +3,15 @@
 //! Changes are finished at once, and a service that is to be restarted after a delay is restarted when
 //! somebody looks at it next: nothing in a fast test waits for a clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
+use rehearsal::juju::cloud::CheckNotice;
 use serde_json::{Map, Value, json};
 
 use super::files::form_parts;
 use super::lock;
-use super::services::plan_text;
+use super::services::{list_checks, plan_text};
 use super::temporal::{Files, Image, Process};
 
 /// What goes wrong on purpose.
@@ -94,6 +95,9 @@ pub(super) struct State {
     pub(super) changes: BTreeMap<u64, Value>,
     pub(super) execs: BTreeMap<u64, (i32, Vec<u8>)>,
     pub(super) logs: Vec<(String, String)>,
+    /// Checks that are down.
+    pub(super) down: BTreeSet<String>,
+    pub(super) notices: Vec<CheckNotice>,
     pub(super) writes: Vec<Write>,
     pub(super) starts: u32,
     pub(super) stops: u32,
@@ -201,6 +205,41 @@ impl Container {
             .is_some_and(|it| it.current == Current::Active)
     }
 
+    /// A check goes down, having failed as often as it may, or up again: Pebble ends the change that performed
+    /// or recovered it, and notices that.
+    pub(crate) fn set_check(&self, check: &str, up: bool) {
+        let mut state = lock(&self.state);
+        let known = if up {
+            state.down.remove(check)
+        } else {
+            state.down.insert(check.to_owned())
+        };
+        if !known {
+            return;
+        }
+        let (kind, error) = if up {
+            ("recover-check", None)
+        } else {
+            ("perform-check", Some(format!("check \"{check}\" failed")))
+        };
+        let id = state.add_change(kind, error, &json!({ "check-name": check }));
+        // Boots count, too: a Pebble that was started again has no old notices.
+        let notice = CheckNotice {
+            repeated: format!("{:06}-{id:06}", state.boot),
+            kind: kind.to_owned(),
+            check: check.to_owned(),
+            status: Some(if up { "Done" } else { "Error" }.to_owned()),
+        };
+        state.notices.push(notice);
+    }
+
+    /// The notices about checks after this one.
+    pub(crate) fn check_notices(&self, after: Option<&str>) -> Vec<CheckNotice> {
+        let state = lock(&self.state);
+        let later = |it: &&CheckNotice| after.is_none_or(|after| it.repeated.as_str() > after);
+        state.notices.iter().filter(later).cloned().collect()
+    }
+
     /// The combined plan, as text.
     pub(crate) fn plan(&self) -> String {
         plan_text(&lock(&self.state).layers)
@@ -246,6 +285,7 @@ impl Container {
             }
             ("GET", "/v1/plan") => Reply::Sync(Value::from(plan_text(&state.layers))),
             ("POST", "/v1/layers") => state.add_layer(&request.json()),
+            ("GET", "/v1/checks") => list_checks(&state.layers, &state.down),
             ("GET", "/v1/services") => state.list_services(&self.image, request.value("names")),
             ("POST", "/v1/services") => state.act(&self.image, &request.json()),
             ("GET", "/v1/files") => match request.value("action") {

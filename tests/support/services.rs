@@ -7,13 +7,19 @@ use serde_json::{Map, Value, json};
 use super::container::{Current, Fault, Reply, Service, State};
 use super::temporal::Image;
 
-pub(super) fn combined(
-    layers: &[(String, Map<String, Value>)],
-) -> BTreeMap<String, Map<String, Value>> {
-    let mut services: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+type Layers = [(String, Map<String, Value>)];
+type Entries = BTreeMap<String, Map<String, Value>>;
+
+/// The services of all layers together.
+pub(super) fn combined(layers: &Layers) -> Entries {
+    section(layers, "services")
+}
+
+fn section(layers: &Layers, section: &str) -> Entries {
+    let mut services = Entries::new();
     for (_, layer) in layers {
         let declared = layer
-            .get("services")
+            .get(section)
             .and_then(Value::as_object)
             .into_iter()
             .flatten();
@@ -30,12 +36,38 @@ pub(super) fn combined(
     services
 }
 
-pub(super) fn plan_text(layers: &[(String, Map<String, Value>)]) -> String {
-    let services = combined(layers);
-    if services.is_empty() {
+pub(super) fn plan_text(layers: &Layers) -> String {
+    let sections: Map<String, Value> = ["services", "checks"]
+        .map(|name| (name.to_owned(), section(layers, name)))
+        .into_iter()
+        .filter(|(_, entries)| !entries.is_empty())
+        .map(|(name, entries)| (name, json!(entries)))
+        .collect();
+    if sections.is_empty() {
         return "{}\n".to_owned();
     }
-    serde_saphyr::to_string(&json!({ "services": services })).expect("plain data")
+    serde_saphyr::to_string(&sections).expect("plain data")
+}
+
+/// Every check is up until a test says otherwise.
+pub(super) fn list_checks(layers: &Layers, down: &BTreeSet<String>) -> Reply {
+    let checks = section(layers, "checks").into_iter().map(|(name, config)| {
+        let threshold = config.get("threshold").cloned().unwrap_or(json!(3));
+        let (status, failures) = if down.contains(&name) {
+            ("down", threshold.clone())
+        } else {
+            ("up", json!(0))
+        };
+        let mut check = json!({
+            "name": name, "startup": "enabled", "status": status, "failures": failures,
+            "threshold": threshold,
+        });
+        if let Some(level) = config.get("level") {
+            check["level"] = level.clone();
+        }
+        check
+    });
+    Reply::Sync(checks.collect())
 }
 
 const SERVICE_KEYS: [&str; 21] = [
@@ -106,10 +138,13 @@ impl State {
                 return Reply::bad(format!("layer \"{label}\" already exists"));
             }
             Some(at) => {
-                let services = combined(&[self.layers[at].clone(), (label, layer)]);
-                self.layers[at]
-                    .1
-                    .insert("services".to_owned(), json!(services));
+                let both = [self.layers[at].clone(), (label, layer)];
+                for name in ["services", "checks"] {
+                    let entries = section(&both, name);
+                    if !entries.is_empty() {
+                        self.layers[at].1.insert(name.to_owned(), json!(entries));
+                    }
+                }
             }
             None => self.layers.push((label, layer)),
         }

@@ -275,3 +275,38 @@ impl Stage for FastStage {
         (0..3).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::FastStage;
+    use crate::scenarios::stage::{CONFIG, Stage as _, UNIT, deploy_calmly, settle};
+
+    #[test]
+    fn a_check_that_goes_down_and_up_is_told_to_the_charm() {
+        let mut stage = FastStage::new();
+        deploy_calmly(&mut stage, 1, &[]);
+        assert!(
+            stage.file(UNIT, CONFIG).is_some(),
+            "the charm has been there"
+        );
+        for (up, hook) in [
+            (false, "temporal-pebble-check-failed"),
+            (true, "temporal-pebble-check-recovered"),
+        ] {
+            for _ in 0..2 {
+                stage
+                    .cloud
+                    .container(UNIT, |pebble| pebble.container().set_check("serves", up));
+            }
+            let runs = settle(&mut stage);
+            let hooks: Vec<&str> = runs.iter().map(|run| run.hook.as_str()).collect();
+            assert_eq!(hooks, [hook], "once");
+            let check = runs.iter().flat_map(|run| run.event.variables());
+            let check = check.filter(|(name, _)| *name == "JUJU_PEBBLE_CHECK_NAME");
+            assert_eq!(
+                check.map(|(_, value)| value).collect::<Vec<_>>(),
+                ["serves"]
+            );
+        }
+    }
+}

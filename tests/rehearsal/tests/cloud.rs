@@ -441,6 +441,53 @@ fn every_pinned_pebble_runs_as_juju_runs_it() {
     });
 }
 
+/// Waits for the notice that a change of this kind has ended so, and gives its time.
+fn await_check(node: &Node, after: Option<&str>, kind: &str, status: &str) -> String {
+    let begin = Instant::now();
+    loop {
+        let notices = node.check_notices("app/0", "temporal", after);
+        let ended = notices
+            .iter()
+            .find(|it| it.kind == kind && it.status.as_deref() == Some(status));
+        if let Some(ended) = ended {
+            assert_eq!(ended.check, "other");
+            return ended.repeated.clone();
+        }
+        assert!(begin.elapsed() < LIMIT, "no {kind} {status}: {notices:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn pebble_notices_a_check_that_fails_and_recovers() {
+    sandboxed("pebble_notices_a_check_that_fails_and_recovers", |work| {
+        for version in ["1.19.2", "1.26.0"] {
+            let pebble_of = Image::new(part(&format!("pebble-{version}/pebble")));
+            let mut node = node_with(&work.join(version), pebble_of);
+            for n in [0, 1] {
+                create(&mut node, work, "app", n);
+            }
+            let other = node.pod_ip("app/1").unwrap();
+            let layer = work.join("layer.yaml");
+            let check = format!(
+                "checks:\n  other: {{override: replace, period: 100ms, timeout: 50ms, threshold: 2, \
+                 tcp: {{host: {other}, port: {PROBE}}}}}\n"
+            );
+            fs::write(&layer, check).unwrap();
+            let added = pebble(&node, "app/0", &["add", "checks", layer.to_str().unwrap()]);
+            assert!(added.status.success(), "{}", text(&added.stderr));
+
+            node.kill_container("app/1", "temporal").unwrap();
+            let failed = await_check(&node, None, "perform-check", "Error");
+            node.restart_container("app/1", "temporal").unwrap();
+            let well = await_check(&node, Some(&failed), "recover-check", "Done");
+            let later = node.check_notices("app/0", "temporal", Some(&well));
+            let over = |status: &Option<String>| status.as_deref() != Some("Doing");
+            assert!(later.iter().all(|it| !over(&it.status)), "{later:?}");
+        }
+    });
+}
+
 #[test]
 fn a_full_disk_is_full_for_its_container_only() {
     sandboxed("a_full_disk_is_full_for_its_container_only", |work| {

@@ -15,6 +15,7 @@ use super::mounts::Root;
 use super::namespace::{leave, on_thread, path_of};
 use super::network::PodNamespaces;
 use super::{Error, Image};
+use crate::juju::cloud::CheckNotice;
 
 /// Where Juju's init container puts Pebble.
 pub(super) const PEBBLE: &str = "/charm/bin/pebble";
@@ -127,6 +128,33 @@ impl Container {
     pub(super) fn boot_id(&self) -> Option<String> {
         let info = self.ask("/v1/system-info").ok()?;
         Some(info.get("boot-id")?.as_str()?.to_owned())
+    }
+
+    /// What its Pebble noticed of its checks, oldest first.
+    pub(super) fn check_notices(&self, after: Option<&str>) -> Vec<CheckNotice> {
+        let after = after.map(|it| format!("&after={}", it.replace('+', "%2B")));
+        let path = format!(
+            "/v1/notices?types=change-update{}",
+            after.unwrap_or_default()
+        );
+        let notices = self.ask(&path).unwrap_or_default();
+        let text = |value: &Value, pointer: &str| -> Option<String> {
+            Some(value.pointer(pointer)?.as_str()?.to_owned())
+        };
+        let read = |notice: &Value| {
+            let kind = text(notice, "/last-data/kind")
+                .filter(|kind| matches!(kind.as_str(), "perform-check" | "recover-check"))?;
+            let key = text(notice, "/key")?;
+            let change = self.ask(&format!("/v1/changes/{key}")).ok()?;
+            Some(CheckNotice {
+                repeated: text(notice, "/last-repeated")?,
+                kind,
+                check: text(notice, "/last-data/check-name")?,
+                status: text(&change, "/status"),
+            })
+        };
+        let notices = notices.as_array().into_iter().flatten();
+        notices.filter_map(read).collect()
     }
 
     /// What its Pebble answers to a GET.

@@ -34,7 +34,7 @@ pub use image::Image;
 pub use process::{Finished, Process, RunAs, Running};
 pub use sandbox::{EnterError, Entered, allowed, command, enter, inside, run_inside};
 
-use crate::juju::cloud::{self, Cloud, CloudError};
+use crate::juju::cloud::{self, CheckNotice, Cloud, CloudError};
 use names::Names;
 use pod::Pod;
 use service::Service;
@@ -309,6 +309,13 @@ impl Cloud for Node {
 
     fn boot_id(&self, unit: &str, container: &str) -> Option<String> {
         self.state().pods.get(unit)?.container(container)?.boot_id()
+    }
+
+    fn check_notices(&self, unit: &str, container: &str, after: Option<&str>) -> Vec<CheckNotice> {
+        let state = self.state();
+        let pod = state.pods.get(unit);
+        let found = pod.and_then(|pod| pod.container(container));
+        found.map_or_else(Vec::new, |container| container.check_notices(after))
     }
 
     fn pod_ip(&self, unit: &str) -> Option<IpAddr> {

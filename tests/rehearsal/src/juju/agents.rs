@@ -3,8 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::cloud::CheckNotice;
 use super::dispatch::outcome;
-use super::event::Event;
+use super::event::{Event, PebbleChange};
 use super::memory::Failed;
 use super::model::app_of;
 use super::record::{Exit, HookRun};
@@ -105,7 +106,32 @@ impl Juju {
         if let Some(it) = self.model.unit_mut(unit) {
             it.observed = super::model::Observed { pod_ip, boots };
         }
+        self.look_at_checks(unit);
         self.model.enter_scopes(unit);
+    }
+
+    /// Makes hooks of what Pebble noticed of its checks, one for each change that is over (Juju 3.6 and newer).
+    fn look_at_checks(&mut self, unit: &str) {
+        if self.model.juju < (3, 6, 0) {
+            return;
+        }
+        let Some(it) = self.model.unit_mut(unit) else {
+            return;
+        };
+        for container in it.observed.boots.keys() {
+            let after = it.agent.noticed.get(container);
+            let notices = self
+                .cloud
+                .check_notices(unit, container, after.map(String::as_str));
+            for notice in notices {
+                let change = check_change(&notice);
+                it.agent.noticed.insert(container.clone(), notice.repeated);
+                it.agent.injected.extend(change.map(|change| Event::Pebble {
+                    container: container.clone(),
+                    change,
+                }));
+            }
+        }
     }
 
     /// The unit and event that are next; drops events on the way if the test wants that.
@@ -320,5 +346,16 @@ impl Juju {
             deleted.map_err(|source| JujuError::cloud("delete", &app, source))?;
         }
         Ok(())
+    }
+}
+
+/// A check failed when the change that performs it has ended in an error, and is well again when the change that
+/// recovers it is done. A change that Pebble has forgotten ended so, too.
+fn check_change(notice: &CheckNotice) -> Option<PebbleChange> {
+    let check = notice.check.clone();
+    match (notice.kind.as_str(), notice.status.as_deref()) {
+        ("perform-check", None | Some("Error")) => Some(PebbleChange::CheckFailed(check)),
+        ("recover-check", None | Some("Done")) => Some(PebbleChange::CheckRecovered(check)),
+        _ => None,
     }
 }

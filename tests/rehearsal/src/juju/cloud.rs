@@ -31,6 +31,20 @@ pub struct Pod {
     pub agent_socket: PathBuf,
 }
 
+/// What Pebble noticed of one of its checks: a notice of type `change-update` about a change of kind
+/// `perform-check` or `recover-check`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckNotice {
+    /// When it was last repeated, in a form that [`Cloud::check_notices`] takes.
+    pub repeated: String,
+    /// The kind of the change.
+    pub kind: String,
+    /// The check.
+    pub check: String,
+    /// The status that the change has now, nothing if Pebble has forgotten it.
+    pub status: Option<String>,
+}
+
 /// The cloud below one model. All calls return quickly; what takes time is polled for.
 pub trait Cloud {
     /// Unpacks the charm, starts the charm container and each workload container with Pebble.
@@ -48,6 +62,9 @@ pub trait Cloud {
 
     /// Pebble's boot id, `None` while that Pebble does not answer.
     fn boot_id(&self, unit: &str, container: &str) -> Option<String>;
+
+    /// The notices of a container's Pebble about its checks, oldest first: those after `after`, or all that it has.
+    fn check_notices(&self, unit: &str, container: &str, after: Option<&str>) -> Vec<CheckNotice>;
 
     /// The pod's address, once it has one.
     fn pod_ip(&self, unit: &str) -> Option<IpAddr>;

@@ -242,6 +242,7 @@ impl Juju {
             stopped: false,
             restarted: true,
             boots: BTreeMap::new(),
+            noticed: BTreeMap::new(),
             ..agent
         };
         let deleted = self.cloud.delete_pod(unit);
@@ -285,7 +286,8 @@ impl Juju {
         Ok(())
     }
 
-    /// A Pebble notice or check event, which the emulated agent does not poll for.
+    /// A custom notice of Pebble's, which the emulated agent does not look for, or a check's event that no Pebble
+    /// caused.
     pub fn inject(&mut self, unit: &str, event: Event) -> Result<(), JujuError> {
         let it = self
             .model

@@ -69,9 +69,11 @@ pub struct Agent {
     pub relations: BTreeMap<u32, LocalRelation>,
     /// Boot ids told by pebble-ready.
     pub boots: BTreeMap<String, String>,
+    /// The last notice of each container's Pebble that was looked at.
+    pub noticed: BTreeMap<String, String>,
     /// The hook that is to be retried before anything else.
     pub failed: Option<Failed>,
-    /// Hooks that only the test can cause (notices, checks).
+    /// Hooks for what Pebble said of its checks, and those that only the test can cause.
     pub injected: VecDeque<Event>,
     /// update-status is due.
     pub update_status: bool,

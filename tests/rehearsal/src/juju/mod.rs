@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use charm::{Charm, CharmError, CharmFactory, Source};
-pub use cloud::{Cloud, CloudError, Pod};
+pub use cloud::{CheckNotice, Cloud, CloudError, Pod};
 pub use context::{HookContext, Network, ToolError};
 pub use event::{ActionEvent, Event, PebbleChange, RelationChange, RelationEvent};
 pub use faults::{Failure, Fault};

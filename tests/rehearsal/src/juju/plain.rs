@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::cloud::{Cloud, CloudError, Pod};
+use super::cloud::{CheckNotice, Cloud, CloudError, Pod};
 
 #[derive(Debug, Default)]
 struct State {
     pods: BTreeMap<String, Pod>,
     boots: BTreeMap<(String, String), Option<String>>,
+    notices: BTreeMap<(String, String), Vec<CheckNotice>>,
     pod_ips: BTreeMap<String, IpAddr>,
     services: BTreeMap<String, (IpAddr, BTreeSet<u16>)>,
     environment: BTreeMap<String, String>,
@@ -68,6 +69,20 @@ impl PlainCloud {
             .insert((unit.to_owned(), container.to_owned()), boot);
     }
 
+    /// A container's Pebble notices a change of this kind about a check, with the status that the change has.
+    pub fn notice(&self, unit: &str, container: &str, kind: &str, check: &str, status: &str) {
+        let mut state = self.state();
+        state.counter += 1;
+        let notice = CheckNotice {
+            repeated: format!("{:09}", state.counter),
+            kind: kind.to_owned(),
+            check: check.to_owned(),
+            status: (!status.is_empty()).then(|| status.to_owned()),
+        };
+        let of = (unit.to_owned(), container.to_owned());
+        state.notices.entry(of).or_default().push(notice);
+    }
+
     /// The ports of an application's Service, `None` if there is no such Service.
     pub fn exposed(&self, app: &str) -> Option<BTreeSet<u16>> {
         self.state()
@@ -110,6 +125,7 @@ impl Cloud for PlainCloud {
         state.pods.remove(unit);
         state.pod_ips.remove(unit);
         state.boots.retain(|(of, _), _| of != unit);
+        state.notices.retain(|(of, _), _| of != unit);
         drop(state);
         Ok(fs::remove_dir_all(self.pod_dir(unit))?)
     }
@@ -134,6 +150,16 @@ impl Cloud for PlainCloud {
             .get(&(unit.to_owned(), container.to_owned()))
             .cloned()
             .flatten()
+    }
+
+    fn check_notices(&self, unit: &str, container: &str, after: Option<&str>) -> Vec<CheckNotice> {
+        let state = self.state();
+        let of = (unit.to_owned(), container.to_owned());
+        let notices = state.notices.get(&of).into_iter().flatten();
+        notices
+            .filter(|it| after.is_none_or(|after| it.repeated.as_str() > after))
+            .cloned()
+            .collect()
     }
 
     fn pod_ip(&self, unit: &str) -> Option<IpAddr> {

@@ -219,6 +219,61 @@ fn status_shows_the_version_that_the_newest_unit_told() {
     assert_eq!(shown(&world), "2.0", "the unit is the same in its new pod");
 }
 
+/// The hooks that follow what Pebble noticed.
+fn noticed(world: &mut World, kind: &str, status: &str) -> Vec<String> {
+    world.cloud.notice("server/0", "main", kind, "up", status);
+    world.hooks()
+}
+
+#[test]
+fn a_check_that_fails_or_recovers_is_an_event_when_its_change_is_over() {
+    let mut world = World::settled(1, 0);
+    assert!(noticed(&mut world, "perform-check", "Doing").is_empty());
+    let failed = ["server/0 main-pebble-check-failed"];
+    assert_eq!(noticed(&mut world, "perform-check", "Error"), failed);
+    assert!(noticed(&mut world, "recover-check", "Doing").is_empty());
+    let recovered = ["server/0 main-pebble-check-recovered"];
+    assert_eq!(noticed(&mut world, "recover-check", "Done"), recovered);
+    for (kind, status) in [
+        ("perform-check", "Done"),
+        ("recover-check", "Error"),
+        ("exec", "Error"),
+    ] {
+        assert!(
+            noticed(&mut world, kind, status).is_empty(),
+            "{kind} {status}"
+        );
+    }
+    // Pebble has forgotten the change
+    assert_eq!(noticed(&mut world, "perform-check", ""), failed);
+    assert_eq!(noticed(&mut world, "recover-check", ""), recovered);
+    assert!(world.hooks().is_empty(), "each is told once");
+}
+
+#[test]
+fn check_events_come_from_juju_3_6_on_and_one_by_one() {
+    for (version, told) in [((3, 5, 0), 0), ((3, 6, 0), 2)] {
+        let mut world = World::new();
+        world.juju.set_version(version);
+        world.deploy("server", crate::world::SERVER, 1);
+        world.settle();
+        for (kind, status) in [("perform-check", "Error"), ("recover-check", "Done")] {
+            world.cloud.notice("server/0", "main", kind, "up", status);
+        }
+        assert_eq!(world.hooks().len(), told, "{version:?}");
+    }
+}
+
+#[test]
+fn a_new_pod_has_a_new_pebble_without_old_notices() {
+    let mut world = World::settled(1, 0);
+    assert_eq!(noticed(&mut world, "perform-check", "Error").len(), 1);
+    world.juju.replace_pod("server/0").unwrap();
+    let hooks = world.hooks();
+    assert!(!hooks.iter().any(|it| it.contains("check")), "{hooks:?}");
+    assert_eq!(noticed(&mut world, "recover-check", "Done").len(), 1);
+}
+
 #[test]
 fn network_get_is_asked_for_a_relation_too() {
     let (mut world, id) = World::related(1, 1);
