@@ -489,6 +489,28 @@ fn pebble_notices_a_check_that_fails_and_recovers() {
 }
 
 #[test]
+fn a_seed_gives_the_addresses_of_pods() {
+    sandboxed("a_seed_gives_the_addresses_of_pods", |work| {
+        let addresses = |seed: u64| {
+            let mut node = node(&work.join(seed.to_string()));
+            node.seed(seed);
+            let units = [0, 1, 2].map(|n| format!("app/{n}"));
+            for n in [0, 1, 2] {
+                create(&mut node, work, "app", n);
+            }
+            let first = units.map(|unit| node.pod_ip(&unit).unwrap());
+            node.delete_pod("app/0").unwrap();
+            create(&mut node, work, "app", 0);
+            let again = node.pod_ip("app/0").unwrap();
+            assert!(!first.contains(&again), "a new pod has a new address");
+            first
+        };
+        assert_eq!(addresses(7), addresses(7));
+        assert_ne!(addresses(7), addresses(8));
+    });
+}
+
+#[test]
 fn a_full_disk_is_full_for_its_container_only() {
     sandboxed("a_full_disk_is_full_for_its_container_only", |work| {
         let mut node = node_with(work, image().size(256 * 1024));

@@ -36,6 +36,7 @@ pub use sandbox::{EnterError, Entered, allowed, command, enter, inside, run_insi
 
 use crate::juju::cloud::{self, CheckNotice, Cloud, CloudError};
 use names::Names;
+use network::Addresses;
 use pod::Pod;
 use service::Service;
 
@@ -56,9 +57,10 @@ struct State {
     pods: BTreeMap<String, Pod>,
     services: BTreeMap<String, Service>,
     names: Names,
-    /// The number of pods so far: no address is used twice, as a pod that comes back to life in
-    /// Kubernetes has another address.
-    pods_so_far: u16,
+    /// The number of pods so far.
+    pods_so_far: u32,
+    /// No address is used twice, as a pod that comes back to life in Kubernetes has another address.
+    addresses: Addresses,
     /// Runs the proxies and the name server; taken when the node ends.
     runtime: Option<Runtime>,
 }
@@ -90,12 +92,18 @@ impl Node {
             services: BTreeMap::new(),
             names,
             pods_so_far: 0,
+            addresses: Addresses::new(crate::seed()),
             runtime: Some(runtime),
         }))))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Draws the addresses of pods made from now on anew, from this seed.
+    pub fn seed(&self, seed: u64) {
+        self.state().addresses.seed(seed);
     }
 
     /// Gives a container the image that it will be started from the next time.
@@ -191,9 +199,11 @@ impl State {
         }
         let place = self.workdir.join("pods").join(unit.replace('/', "-"));
         let number = self.pods_so_far;
-        self.pods_so_far = number.checked_add(1).ok_or(Error::NoAddress("pod"))?;
+        self.pods_so_far += 1;
+        let address = self.addresses.draw().ok_or(Error::NoAddress("pod"))?;
         self.add_service(&description.app, &description.model)?;
-        let pod = Pod::new(description, number, &self.images, place)?;
+        let link = format!("pod{number}");
+        let pod = Pod::new(description, address, link, &self.images, place)?;
         for name in pod.names() {
             self.names.add(&name, pod.ip().into());
         }

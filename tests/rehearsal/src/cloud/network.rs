@@ -1,7 +1,9 @@
 //! Links and addresses: a bridge on the node's side, a pair of virtual interfaces for each pod.
 //! Everything lives in the sandbox's network namespace and ends with it.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 use std::os::fd::AsRawFd;
 
 use futures_util::TryStreamExt;
@@ -45,11 +47,44 @@ impl PodNamespaces {
     }
 }
 
-/// The address of the `n`th pod of a node's life.
-pub(super) fn pod_address(n: u16) -> Option<Ipv4Addr> {
-    let n = n.checked_add(10)?;
-    let [high, low] = n.to_be_bytes();
-    (high < 255).then(|| Ipv4Addr::new(10, 1, high, low))
+/// The last two bytes of the first and of the last address that pods get: the lower ones are the node's, and
+/// 10.1.255.0 and above stay free.
+const PODS: RangeInclusive<u16> = 10..=0xfeff;
+
+/// Draws the addresses of pods, each only once in a node's life. Programs that hash their addresses, as
+/// Temporal's ring does, so meet another case in every run.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    random: fastrand::Rng,
+    drawn: BTreeSet<u16>,
+}
+
+impl Addresses {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            random: fastrand::Rng::with_seed(seed),
+            drawn: BTreeSet::new(),
+        }
+    }
+
+    /// Goes on with another seed; what was drawn stays drawn.
+    pub(super) fn seed(&mut self, seed: u64) {
+        self.random = fastrand::Rng::with_seed(seed);
+    }
+
+    /// An address that no pod has had, as long as there is one.
+    pub(super) fn draw(&mut self) -> Option<Ipv4Addr> {
+        if self.drawn.len() == PODS.len() {
+            return None;
+        }
+        loop {
+            let n = self.random.u16(PODS);
+            if self.drawn.insert(n) {
+                let [high, low] = n.to_be_bytes();
+                return Some(Ipv4Addr::new(10, 1, high, low));
+            }
+        }
+    }
 }
 
 /// The address of the `n`th Service.
@@ -213,13 +248,35 @@ async fn delete(handle: &Handle, link: &str) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::pod_address;
+    use std::collections::BTreeSet;
+    use std::net::Ipv4Addr;
+
+    use super::{Addresses, GATEWAY, PODS};
+
+    fn drawn(seed: u64, count: usize) -> Vec<Ipv4Addr> {
+        let mut addresses = Addresses::new(seed);
+        std::iter::from_fn(|| addresses.draw())
+            .take(count)
+            .collect()
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_addresses_again_and_another_one_others() {
+        assert_eq!(drawn(7, 5), drawn(7, 5));
+        assert_ne!(drawn(7, 5), drawn(8, 5));
+    }
 
     #[test]
     fn pod_addresses_are_distinct_and_stay_in_the_network() {
-        assert_eq!(pod_address(0).unwrap().to_string(), "10.1.0.10");
-        assert_eq!(pod_address(246).unwrap().to_string(), "10.1.1.0");
-        assert_eq!(pod_address(u16::MAX), None);
-        assert_eq!(pod_address(65_270), None, "10.1.255.0 and above stay free");
+        let all = drawn(1, usize::MAX);
+        assert_eq!(all.len(), PODS.len(), "as many as there are");
+        let distinct: BTreeSet<&Ipv4Addr> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+        assert!(!distinct.contains(&GATEWAY));
+        for address in all {
+            let [ten, one, high, low] = address.octets();
+            assert_eq!((ten, one), (10, 1), "{address}");
+            assert!(high < 255 && (high > 0 || low >= 10), "{address}");
+        }
     }
 }

@@ -27,21 +27,21 @@ pub(super) struct Pod {
 }
 
 impl Pod {
-    /// Makes the pod and starts its containers. `place` is its directory, `number` no other pod's.
+    /// Makes the pod and starts its containers. `place` is its directory; no other pod has its address or its
+    /// link's name.
     pub(super) fn new(
         description: &Description,
-        number: u16,
+        ip: Ipv4Addr,
+        link: String,
         images: &BTreeMap<String, Image>,
         place: PathBuf,
     ) -> Result<Self, Error> {
-        let ip = network::pod_address(number).ok_or(Error::NoAddress("pod"))?;
         let etc = Etc {
             host: description.unit.replace('/', "-"),
             ip,
             app: description.app.clone(),
             model: description.model.clone(),
         };
-        let link = format!("pod{number}");
         fs::create_dir_all(&place).map_err(Error::file("create", &place))?;
         let namespaces = network::add_pod(&etc.host, ip, &link)?;
         let mut pod = Self {

@@ -132,6 +132,8 @@ pub struct Options {
     pub temporal: String,
     /// The Pebble that Juju brings, one of [`crate::parts::PEBBLE_VERSIONS`].
     pub pebble: String,
+    /// From which the order of hooks and the addresses of pods are drawn; else [`crate::seed`].
+    pub seed: Option<u64>,
     /// How much our container's disk holds, in bytes; else as much as it likes.
     pub disk: Option<u64>,
     /// The nginx integrator that [`Stage::deploy_nginx`] deploys.
@@ -143,6 +145,7 @@ impl Default for Options {
         Self {
             temporal: "1.32.2".to_owned(),
             pebble: "1.19.2".to_owned(),
+            seed: None,
             disk: None,
             integrator: Generation::Today,
         }
@@ -190,6 +193,10 @@ impl Stage {
         let images = BTreeMap::from([(CONTAINER.to_owned(), image(&temporal, &pebble, options))]);
         let node = Node::new(directory.path(), images)?;
         let mut juju = Juju::new(MODEL, Box::new(node.clone()), directory.path())?;
+        let seed = options.seed.unwrap_or_else(crate::seed);
+        juju.seed(seed);
+        node.seed(seed);
+        programme::note(&format!("{}={seed}", crate::SEED));
         juju.on_hook(programme::remember);
         let database = Server::new(node.clone(), Arc::clone(&parts))?;
         for (client, model) in [(Client::Inside, MODEL), (Client::Outside, "elsewhere")] {

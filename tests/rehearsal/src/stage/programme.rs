@@ -28,7 +28,13 @@ const INSIDE: &str = "--inside";
 
 thread_local! {
     static LAST: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
+    static NOTES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     static TALKATIVE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps a line for the story of a failure, however long that is.
+pub(super) fn note(line: &str) {
+    NOTES.with_borrow_mut(|notes| notes.push(line.to_owned()));
 }
 
 /// Keeps a hook for the story of a failure.
@@ -137,6 +143,7 @@ fn inside(scenarios: &[Scenario], setup: &Setup, names: &[OsString]) -> Result<u
     let (mut passed, mut failed) = (0, 0);
     for scenario in scenarios.iter().filter(wanted) {
         LAST.take();
+        NOTES.take();
         let begin = Instant::now();
         let outcome = play(scenario, setup);
         let seconds = begin.elapsed().as_secs_f64();
@@ -148,6 +155,7 @@ fn inside(scenarios: &[Scenario], setup: &Setup, names: &[OsString]) -> Result<u
             Err(why) => {
                 failed += 1;
                 println!("test {} ... FAILED ({seconds:.1} s): {why}", scenario.name);
+                NOTES.with_borrow(|notes| notes.iter().for_each(|line| println!("  {line}")));
                 LAST.with_borrow(|last| last.iter().for_each(|line| println!("{line}")));
             }
         }

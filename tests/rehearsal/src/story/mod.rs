@@ -37,6 +37,10 @@ pub struct Options {
     /// Version of Pebble.
     #[arg(long, default_value = "1.19.2")]
     pebble_version: String,
+    /// From which the addresses of pods and the order of hooks are drawn, where real Juju has none; another one
+    /// in every run if not given.
+    #[arg(long)]
+    seed: Option<u64>,
     /// Leave the deployment running to play with, until Ctrl-C; its end is not played.
     #[arg(long)]
     keep: bool,
@@ -120,9 +124,12 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     fn begin(options: &'a Options, setup: &Setup) -> Result<Self, Box<dyn Error>> {
         let teller = Teller::new(options.json, options.events);
+        let seed = options.seed.unwrap_or_else(crate::seed);
+        teller.line(&format!("seed {seed}: --seed {seed} plays the same again"));
         let mut stage = Stage::new(
             setup,
             &stage::Options {
+                seed: Some(seed),
                 temporal: options.temporal_version.clone(),
                 pebble: options.pebble_version.clone(),
                 ..stage::Options::default()
