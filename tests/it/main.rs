@@ -22,6 +22,8 @@ mod plan;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod regressions;
 #[cfg(test)]
 mod regressions_relations;
