@@ -12,6 +12,8 @@ mod dispatch;
 #[cfg(test)]
 mod dispatch_faults;
 #[cfg(test)]
+mod house;
+#[cfg(test)]
 mod juju;
 #[cfg(test)]
 mod model;

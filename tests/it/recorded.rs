@@ -1,5 +1,7 @@
 //! The plans of a unit's whole life, as approved: what a change of the code does to them is read in a diff.
 
+use std::fmt::Write as _;
+
 use rehearsal::juju::record::HookRun;
 
 use crate::scenarios::stage::{
@@ -19,7 +21,11 @@ fn plans(run: &HookRun) -> String {
         }
         None => line.to_owned(),
     };
-    let lines: Vec<String> = run.stdout.lines().map(values).collect();
+    let plans = run
+        .stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("plan: "));
+    let lines: Vec<String> = plans.map(values).collect();
     lines.join("\n")
 }
 
@@ -28,11 +34,11 @@ fn the_plans_of_a_whole_life_are_the_approved_ones() {
     let mut stage = FastStage::new();
     let mut told = String::new();
     let mut tell = |title: &str, runs: &[HookRun]| {
-        told.push_str(&format!("# {title}\n\n"));
+        writeln!(told, "# {title}\n").unwrap();
         for run in runs.iter().filter(|run| run.unit.starts_with(APP)) {
-            told.push_str(&format!("{} {}\n", run.unit, run.event));
+            writeln!(told, "{} {}", run.unit, run.event).unwrap();
             for line in plans(run).lines() {
-                told.push_str(&format!("  {line}\n"));
+                writeln!(told, "  {line}").unwrap();
             }
         }
         told.push('\n');

@@ -1,15 +1,11 @@
-//! The environment of one dispatch → [`Hook`]. The only file that reads the environment.
+//! The context of one hook: the environment that Juju sets → [`Hook`]. The only file that reads the environment.
 #![expect(
     clippy::disallowed_methods,
     reason = "the one reader of the environment"
 )]
 
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
-
-/// The actions of `actions.yaml`.
-pub const ACTIONS: [&str; 1] = ["restart"];
 
 /// Why this process was started, and for which unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +16,6 @@ pub struct Hook {
     pub unit: Unit,
     /// Name of the model, which on Kubernetes is the namespace.
     pub model: String,
-    /// Version of the agent, as Juju spells it.
-    pub juju_version: String,
-    /// The directory of the unpacked charm.
-    pub charm_dir: PathBuf,
 }
 
 impl Hook {
@@ -33,7 +25,7 @@ impl Hook {
     }
 
     /// The same from any source of variables. Juju sets some variables to the empty string where they
-    /// have no meaning, so an empty one counts as not set. Works for Juju 2.9 to 4.
+    /// have no meaning, so an empty one counts as not set.
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let variables = Variables(|name: &str| variable(name).filter(|value| !value.is_empty()));
         let path = variables.require(
@@ -51,16 +43,6 @@ impl Hook {
                     expected: "a unit such as `temporal-k8s/0`",
                 })?,
             model: variables.require("JUJU_MODEL_NAME", "the namespace is not known")?,
-            juju_version: variables.require("JUJU_VERSION", "Juju's abilities are not known")?,
-            // Agents of the 2.x line set both names.
-            charm_dir: variables
-                .get("JUJU_CHARM_DIR")
-                .or_else(|| variables.get("CHARM_DIR"))
-                .ok_or(Error::Missing {
-                    variable: "JUJU_CHARM_DIR",
-                    consequence: "the charm's own files cannot be found",
-                })?
-                .into(),
         })
     }
 
@@ -102,11 +84,6 @@ impl Unit {
     /// The name as people and hook tools write it: `temporal-k8s/0`.
     pub fn name(&self) -> String {
         self.to_string()
-    }
-
-    /// The name as Juju's agents write it in paths: `unit-temporal-k8s-0`.
-    pub fn tag(&self) -> String {
-        format!("unit-{}-{}", self.app, self.number)
     }
 
     /// The name of the unit's pod: `temporal-k8s-0`.
@@ -184,6 +161,34 @@ impl Event {
     /// ports and databags by itself.
     pub const fn is_idle(&self) -> bool {
         matches!(self, Self::Remove | Self::Other(_))
+    }
+}
+
+/// As Juju names the hook or action.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Install => f.write_str("install"),
+            Self::Start => f.write_str("start"),
+            Self::Stop => f.write_str("stop"),
+            Self::Remove => f.write_str("remove"),
+            Self::UpgradeCharm => f.write_str("upgrade-charm"),
+            Self::ConfigChanged => f.write_str("config-changed"),
+            Self::UpdateStatus => f.write_str("update-status"),
+            Self::LeaderElected => f.write_str("leader-elected"),
+            Self::Relation(event) => {
+                let suffix = match event.kind {
+                    RelationEventKind::Created => "created",
+                    RelationEventKind::Joined => "joined",
+                    RelationEventKind::Changed => "changed",
+                    RelationEventKind::Departed => "departed",
+                    RelationEventKind::Broken => "broken",
+                };
+                write!(f, "{}-relation-{suffix}", event.endpoint)
+            }
+            Self::Workload { container, kind } => write!(f, "{container}-{kind}"),
+            Self::Action { name } | Self::Other(name) => f.write_str(name),
+        }
     }
 }
 
@@ -373,11 +378,6 @@ mod tests {
             ("JUJU_DISPATCH_PATH", "hooks/db-relation-changed"),
             ("JUJU_UNIT_NAME", "temporal-k8s/0"),
             ("JUJU_MODEL_NAME", "prod"),
-            ("JUJU_VERSION", "3.6.11"),
-            (
-                "JUJU_CHARM_DIR",
-                "/var/lib/juju/agents/unit-temporal-k8s-0/charm",
-            ),
             ("JUJU_RELATION_ID", "db:7"),
             ("JUJU_REMOTE_APP", "postgresql-k8s"),
             ("JUJU_REMOTE_UNIT", ""),
@@ -418,8 +418,6 @@ mod tests {
                     number: 0,
                 },
                 model: "prod".to_owned(),
-                juju_version: "3.6.11".to_owned(),
-                charm_dir: "/var/lib/juju/agents/unit-temporal-k8s-0/charm".into(),
             }
         );
     }
@@ -530,8 +528,6 @@ mod tests {
             ("JUJU_DISPATCH_PATH", "which hook or action"),
             ("JUJU_UNIT_NAME", "whom to speak for"),
             ("JUJU_MODEL_NAME", "the namespace"),
-            ("JUJU_VERSION", "abilities"),
-            ("JUJU_CHARM_DIR", "own files"),
             ("JUJU_RELATION_ID", "which relation"),
         ] {
             let error = hook(&[(variable, "")]).unwrap_err();
@@ -564,16 +560,9 @@ mod tests {
     }
 
     #[test]
-    fn the_older_name_of_the_charm_directory_is_enough() {
-        let hook = hook(&[("JUJU_CHARM_DIR", ""), ("CHARM_DIR", "/charm")]).unwrap();
-        assert_eq!(hook.charm_dir, PathBuf::from("/charm"));
-    }
-
-    #[test]
-    fn a_unit_has_a_name_a_tag_and_a_pod() {
+    fn a_unit_has_a_name_and_a_pod() {
         let unit: Unit = "temporal-k8s/12".parse().unwrap();
         assert_eq!(unit.name(), "temporal-k8s/12");
-        assert_eq!(unit.tag(), "unit-temporal-k8s-12");
         assert_eq!(unit.pod(), "temporal-k8s-12");
     }
 

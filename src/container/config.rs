@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use serde_json::Value;
 use serde_saphyr::DoubleQuoted;
 
+use super::dynamic;
 use crate::config::LogLevel;
-use crate::relations::database::Database;
-use crate::server::version::Version;
-use crate::server::{PerStore, Role, dynamic};
+use crate::temporal::{CLUSTER, Database, PerStore, Role, Version, host_port};
 
 /// Where the file lies in the container: [`ROOT`], [`DIRECTORY`], and [`ENVIRONMENT`] with `.yaml`.
 pub const PATH: &str = "/etc/temporal/config/charm.yaml";
@@ -21,8 +22,6 @@ pub const ROOT: &str = "/etc/temporal";
 pub const DIRECTORY: &str = "config";
 /// What the server's flag `--env` says: the name of the file.
 pub const ENVIRONMENT: &str = "charm";
-/// The name of the Temporal cluster, kept in the database for ever after the first start.
-pub const CLUSTER: &str = "active";
 /// Where the server shows its metrics.
 pub const METRICS_PORT: u16 = 9090;
 
@@ -50,6 +49,29 @@ pub struct Inputs<'a> {
 )]
 pub fn render(inputs: &Inputs<'_>) -> String {
     serde_saphyr::to_string(&File::from(inputs)).expect("plain data")
+}
+
+/// What a person would call the differences between two of these files; the older may be anything.
+pub fn differences(before: &[u8], after: &str) -> Vec<&'static str> {
+    let before: Option<Value> = serde_saphyr::from_slice(before).ok();
+    let (Some(before), Ok(after)) = (before, serde_saphyr::from_str::<Value>(after)) else {
+        return vec!["its configuration changed"];
+    };
+    let known = [
+        ("/log/level", "option `log-level` changed"),
+        (
+            "/persistence/numHistoryShards",
+            "option `num-history-shards` changed",
+        ),
+        (
+            "/global/membership/broadcastAddress",
+            "this unit has another address",
+        ),
+        ("/services", "another server version"),
+    ];
+    let differs = |path: &str| before.pointer(path) != after.pointer(path);
+    let words = known.iter().filter(|(path, _)| differs(path));
+    words.map(|(_, words)| *words).collect()
 }
 
 /// One line in double quotes whatever it holds.
@@ -278,7 +300,7 @@ impl Datastore {
                     // Without it a database that accepts and never answers hangs the server for ever.
                     connect_timeout: text("10"),
                 },
-                user: text(&percent_encode(&database.user)),
+                user: text(&utf8_percent_encode(&database.user, &PLAIN_IN_URL)),
                 max_conns: connections,
                 max_idle_conns: connections,
                 max_conn_lifetime: text("1h"),
@@ -369,25 +391,8 @@ const fn level(level: LogLevel) -> &'static str {
     }
 }
 
-/// A host and a port in one, as URLs have them.
-pub(crate) fn host_port(host: &str, port: u16) -> String {
-    if host.parse::<Ipv6Addr>().is_ok() {
-        // As it is spelled: the pass file must name the same host.
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
-}
-
 /// The server puts the user into a URL as it is.
-fn percent_encode(user: &str) -> String {
-    user.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
-}
+const PLAIN_IN_URL: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 fn text(value: &(impl ToString + ?Sized)) -> Text {
     DoubleQuoted(value.to_string())

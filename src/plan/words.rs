@@ -3,68 +3,24 @@
 use std::fmt;
 
 use crate::config::BadOption;
-use crate::server::version::{SchemaVersion, Version};
-use crate::server::{Role, Store};
-use crate::snapshot::Failure;
-
-/// What `juju status` shows for a unit or the application.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// The word.
-    pub level: Level,
-    /// The message, for a person.
-    pub message: String,
-}
-
-/// Juju's status words that a charm may set, the most urgent last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// All of this unit's roles serve, checked in the hook that says so.
-    Active,
-    /// We are working.
-    Maintenance,
-    /// Another application or a start-up must finish.
-    Waiting,
-    /// A human must act; the message says what to type or change.
-    Blocked,
-}
-
-impl Level {
-    /// Juju's word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Maintenance => "maintenance",
-            Self::Waiting => "waiting",
-            Self::Blocked => "blocked",
-        }
-    }
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
+use crate::facts::Failure;
+use crate::juju::{Level, Status};
+use crate::relations::Trouble;
+use crate::temporal::{Role, SchemaVersion, Store, Version};
 
 /// Why this unit is not active. Among problems of the same level, the earlier variant is shown first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// An option has a bad value.
     Option(BadOption),
-    /// A store's endpoint is not related.
-    StoreAbsent {
-        /// Which store.
-        store: Store,
+    /// An endpoint does not do its part.
+    Relation {
+        /// Which.
+        endpoint: &'static str,
         /// Our application, for the command to type.
         app: String,
-    },
-    /// The provider said something unusable.
-    StoreInvalid {
-        /// Which store.
-        store: Store,
-        /// What, and the remedy.
-        reason: String,
+        /// Why not.
+        trouble: Trouble,
     },
     /// The server in the image is not one this charm can run.
     VersionUnsupported(String),
@@ -102,26 +58,10 @@ pub enum Problem {
         /// Where to read more.
         log_command: String,
     },
-    /// `ingress` is related, but this application has no frontend.
-    IngressWithoutFrontend {
-        /// Our application, for the command to type.
-        app: String,
-        /// The application on the other side, likewise.
-        ingress: String,
-    },
-    /// The ingress said something unusable.
-    IngressInvalid(String),
     /// The container's Pebble does not answer yet.
     Container(String),
     /// Juju does not know this unit's address yet.
     Address,
-    /// The provider has not said enough yet.
-    StoreWaiting {
-        /// Which store.
-        store: Store,
-        /// What is missing.
-        missing: String,
-    },
     /// The admin application has not reported the schema ready.
     Admin(String),
     /// The database does not answer the server's credentials.
@@ -162,20 +102,24 @@ impl Problem {
     pub const fn level(&self) -> Level {
         match self {
             Self::Option(_)
-            | Self::StoreAbsent { .. }
-            | Self::StoreInvalid { .. }
+            | Self::Relation {
+                trouble:
+                    Trouble::Absent { .. } | Trouble::Invalid(_) | Trouble::NeedsFrontend { .. },
+                ..
+            }
             | Self::VersionUnsupported(_)
             | Self::WorkerWithoutFrontend(_)
             | Self::VersionUnknown(_)
             | Self::Shards { .. }
             | Self::SchemaUnattended { .. }
             | Self::Failed(_)
-            | Self::Exits { .. }
-            | Self::IngressWithoutFrontend { .. }
-            | Self::IngressInvalid(_) => Level::Blocked,
+            | Self::Exits { .. } => Level::Blocked,
             Self::Container(_)
             | Self::Address
-            | Self::StoreWaiting { .. }
+            | Self::Relation {
+                trouble: Trouble::Waiting(_),
+                ..
+            }
             | Self::Admin(_)
             | Self::StoreUnreachable { .. }
             | Self::Schema { .. }
@@ -191,11 +135,11 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Option(bad) => write!(f, "{bad}"),
-            Self::StoreAbsent { store, app } => write!(
-                f,
-                "`{store}` has no database: `juju integrate {app}:{store} postgresql-k8s:db`"
-            ),
-            Self::StoreInvalid { store, reason } => write!(f, "`{store}`: {reason}"),
+            Self::Relation {
+                endpoint,
+                app,
+                trouble,
+            } => relation(f, endpoint, app, trouble),
             Self::VersionUnsupported(why) => f.write_str(why),
             Self::WorkerWithoutFrontend(version) => write!(
                 f,
@@ -236,15 +180,8 @@ impl fmt::Display for Problem {
                 }
                 write!(f, ": see `{log_command}`")
             }
-            Self::IngressWithoutFrontend { app, ingress } => write!(
-                f,
-                "`ingress` needs role `frontend`, which `services` lacks: `juju remove-relation \
-                 {app}:ingress {ingress}`, or add it"
-            ),
-            Self::IngressInvalid(reason) => write!(f, "`ingress`: {reason}"),
             Self::Container(why) => write!(f, "waiting for container `temporal`: {why}"),
             Self::Address => f.write_str("waiting for this unit's address on `peer`"),
-            Self::StoreWaiting { store, missing } => write!(f, "waiting for `{store}`: {missing}"),
             Self::Admin(missing) => write!(f, "waiting for `admin`: {missing}"),
             Self::StoreUnreachable { store, why } => {
                 write!(f, "waiting for the database of `{store}`: {why}")
@@ -269,6 +206,27 @@ impl fmt::Display for Problem {
     }
 }
 
+fn relation(
+    f: &mut fmt::Formatter<'_>,
+    endpoint: &str,
+    app: &str,
+    trouble: &Trouble,
+) -> fmt::Result {
+    match trouble {
+        Trouble::Absent { partner } => write!(
+            f,
+            "`{endpoint}` has no database: `juju integrate {app}:{endpoint} {partner}`"
+        ),
+        Trouble::Invalid(reason) => write!(f, "`{endpoint}`: {reason}"),
+        Trouble::Waiting(missing) => write!(f, "waiting for `{endpoint}`: {missing}"),
+        Trouble::NeedsFrontend { remote } => write!(
+            f,
+            "`{endpoint}` needs role `frontend`, which `services` lacks: `juju remove-relation \
+             {app}:{endpoint} {remote}`, or add it"
+        ),
+    }
+}
+
 fn schema(
     f: &mut fmt::Formatter<'_>,
     store: Store,
@@ -282,7 +240,7 @@ fn schema(
 }
 
 /// The status for a list of problems: the most urgent one, and how many more there are.
-pub fn of_problems(problems: &[Problem]) -> Status {
+pub(super) fn of_problems(problems: &[Problem]) -> Status {
     let Some(first) = worst(problems) else {
         return active();
     };
@@ -299,7 +257,7 @@ pub fn of_problems(problems: &[Problem]) -> Status {
 }
 
 /// The most urgent problem; of several, the first.
-pub fn worst(problems: &[Problem]) -> Option<&Problem> {
+fn worst(problems: &[Problem]) -> Option<&Problem> {
     problems.iter().reduce(|worst, next| {
         if next.level() > worst.level() {
             next
@@ -310,7 +268,7 @@ pub fn worst(problems: &[Problem]) -> Option<&Problem> {
 }
 
 /// All roles serve.
-pub fn active() -> Status {
+fn active() -> Status {
     Status {
         level: Level::Active,
         message: String::new(),
@@ -318,7 +276,7 @@ pub fn active() -> Status {
 }
 
 /// The server is being started or restarted.
-pub fn starting(version: Version) -> Status {
+pub(super) fn starting(version: Version) -> Status {
     Status {
         level: Level::Maintenance,
         message: format!("starting temporal {version}"),
@@ -326,7 +284,7 @@ pub fn starting(version: Version) -> Status {
 }
 
 /// The unit is about to go away.
-pub fn stopping() -> Status {
+pub(super) fn stopping() -> Status {
     Status {
         level: Level::Maintenance,
         message: "stopping temporal".to_owned(),
@@ -334,9 +292,36 @@ pub fn stopping() -> Status {
 }
 
 /// The `restart` action restarts the server.
-pub fn restarting() -> Status {
+pub(super) fn restarting() -> Status {
     Status {
         level: Level::Maintenance,
         message: "restarting temporal".to_owned(),
     }
 }
+
+/// A server was started.
+pub(super) fn started(version: Version) -> String {
+    format!("started temporal {version}")
+}
+
+/// A server that ran was restarted.
+pub(super) fn restarted(version: Version, why: &[&str]) -> String {
+    format!("restarted temporal {version}: {}", why.join(", "))
+}
+
+/// A server was stopped, since these stores were removed or, without any, are others now.
+pub(super) fn stopped(removed: impl Iterator<Item = Store>) -> String {
+    let removed: Vec<String> = removed.map(|store| format!("`{store}`")).collect();
+    match removed.as_slice() {
+        [] => "stopped temporal: its database is another one now".to_owned(),
+        [one] => format!("stopped temporal: {one} was removed"),
+        all => format!("stopped temporal: {} were removed", all.join(" and ")),
+    }
+}
+
+/// Files that the server reads by itself were written.
+pub(super) const REWRITTEN: &str =
+    "wrote what the server reads by itself: passwords, dynamic configuration";
+
+/// The server was stopped because the unit, or its pod, goes away.
+pub(super) const LEFT: &str = "stopped temporal: this unit or its pod goes away";

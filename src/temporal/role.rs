@@ -1,20 +1,6 @@
-//! What a Temporal server needs in its container: configuration, dynamic configuration, pass file
-//! and Pebble layer. Pure; `plan` compares the result with what the container has.
+//! What a Temporal server can be: its services, and where each of them listens.
 
 use std::fmt;
-
-pub mod config;
-pub mod dynamic;
-pub mod layer;
-pub mod pgpass;
-pub mod version;
-
-/// Name of the workload container in `metadata.yaml`.
-pub const CONTAINER: &str = "temporal";
-/// Name of the Pebble service.
-pub const SERVICE: &str = "temporal";
-/// Mode of every file we write into the container. The server silently ignores a pass file that others can read.
-pub const FILE_MODE: u32 = 0o600;
 
 /// One of Temporal's services, called role here because "service" is also Pebble's and Kubernetes' word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,52 +64,5 @@ impl Role {
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// The two databases of a Temporal cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Store {
-    /// Workflow state; endpoint `db`.
-    Main,
-    /// The list of workflows that can be searched; endpoint `visibility`.
-    Visibility,
-}
-
-impl Store {
-    /// Both stores, in the order in which they are set up.
-    pub const ALL: [Self; 2] = [Self::Main, Self::Visibility];
-
-    /// The endpoint of the legacy `pgsql` interface that provides it.
-    pub const fn endpoint(self) -> &'static str {
-        match self {
-            Self::Main => "db",
-            Self::Visibility => "visibility",
-        }
-    }
-}
-
-impl fmt::Display for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.endpoint())
-    }
-}
-
-/// One value for each store.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PerStore<T> {
-    /// For the workflow state.
-    pub main: T,
-    /// For the searchable list of workflows.
-    pub visibility: T,
-}
-
-impl<T> PerStore<T> {
-    /// The value for one store.
-    pub const fn get(&self, store: Store) -> &T {
-        match store {
-            Store::Main => &self.main,
-            Store::Visibility => &self.visibility,
-        }
     }
 }

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
+use super::{config, pgpass};
 use crate::pebble::ServiceConfig;
-use crate::server::{Role, config, pgpass};
+use crate::temporal::{Database, PerStore, Role};
 
 /// The variable that makes Pebble restart the server when `charm.yaml` changed; the server ignores it.
 pub const CONFIG_HASH: &str = "CHARM_YAML_SHA256";
@@ -15,7 +16,7 @@ pub const CONFIG_HASH: &str = "CHARM_YAML_SHA256";
 pub const STORES: &str = "CHARM_STORES";
 
 /// The service's definition. `config` is the text of the configuration file; only its hash goes in.
-/// `stores` tells the pair of databases from others, without a password.
+/// `stores` is the pair's [`identity`].
 ///
 /// The directory and the environment are given as flags because a flag wins over the `TEMPORAL_*` variables
 /// that an image may set; an empty variable would not unset one, since the server takes it as set.
@@ -44,6 +45,15 @@ pub fn service(roles: &BTreeSet<Role>, config: &str, stores: &str) -> ServiceCon
         // A stopping server may need that long in its first seconds. Spelled as Pebble reports it.
         kill_delay: "1m0s".to_owned(),
     }
+}
+
+/// Tells one pair of databases from another, without a password.
+pub fn identity(databases: &PerStore<&Database>) -> String {
+    format!(
+        "{} {}",
+        databases.main.identity(),
+        databases.visibility.identity()
+    )
 }
 
 /// On which databases a service runs; `None` for one that this charm did not define.

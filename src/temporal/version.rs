@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::server::PerStore;
+use super::store::PerStore;
 
 /// A server version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,7 +74,7 @@ impl Version {
         }
     }
 
-    /// Does this version have the role [`crate::server::Role::InternalFrontend`]?
+    /// Does this version have the role [`crate::temporal::Role::InternalFrontend`]?
     pub const fn has_internal_frontend(self) -> bool {
         self.at_least(1, 20)
     }

@@ -1,40 +1,21 @@
 //! Juju's hook tools, one function for each that the charm uses. `observe` reads with them, `apply`
 //! writes.
 //!
-//! Answers are JSON, turned into types here. Every call goes through one function of
-//! `transport`, and none decides anything. Databag values travel over standard input, never in arguments, and no error quotes them.
+//! Answers are JSON, turned into types here. Every call goes through one function of `transport`, and none
+//! decides anything. Databag values travel over standard input, never in arguments, and no error quotes them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 
-use self::transport::{argument, encode, garbage, pieces};
-use crate::hook::relation_id;
-use crate::relations::Databag;
+use super::context::relation_id;
+use super::databag::Databag;
+use super::status::{Level, Status};
+use super::transport::{Error, Juju, argument, encode, garbage, pieces};
 use crate::secret::Secret;
-use crate::status::{Level, Status};
-
-mod transport;
-
-pub use self::transport::Error;
-
-/// The way to Juju's agent while a hook runs. Cheap to clone; all calls may run at the same time.
-#[derive(Clone, Debug)]
-pub struct Juju {
-    path: Option<OsString>,
-    limit: Duration,
-}
-
-impl Default for Juju {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// Juju's log levels, as far as the charm uses them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,29 +40,6 @@ pub struct ApplicationStatus {
 }
 
 impl Juju {
-    /// The tools that Juju put first on `PATH`. Each may take 30 s, which is far more than a healthy
-    /// agent needs and far less than a person would wait.
-    pub const fn new() -> Self {
-        Self {
-            path: None,
-            limit: Duration::from_secs(30),
-        }
-    }
-
-    /// The tools on another `PATH`.
-    #[must_use]
-    pub fn with_path(mut self, path: impl Into<OsString>) -> Self {
-        self.path = Some(path.into());
-        self
-    }
-
-    /// Another limit for each tool.
-    #[must_use]
-    pub const fn with_limit(mut self, limit: Duration) -> Self {
-        self.limit = limit;
-        self
-    }
-
     /// All options that are set or have a default.
     pub async fn config_get(&self) -> Result<Map<String, Value>, Error> {
         Ok(self.ask("config-get", &[]).await?.unwrap_or_default())

@@ -1,16 +1,15 @@
 //! The database passwords, in libpq's pass file: the server reads it again for every new connection, so
 //! a rotated password restarts nothing. `plan` writes the result, and never puts it anywhere else.
 
-use crate::relations::database::Database;
 use crate::secret::Secret;
-use crate::server::{PerStore, Store};
+use crate::temporal::{Database, PerStore, Store};
 
 /// Where the file lies in the container.
 pub const PATH: &str = "/etc/temporal/pgpass";
 
 /// The file's text: a line `host:port:database:user:password` for each store.
 ///
-/// A password with a line break cannot be written; `relations::database` refuses it before.
+/// A password with a line break cannot be written; the relation's `parse` refuses it before.
 pub fn render(databases: &PerStore<&Database>) -> Secret<String> {
     let mut text = String::new();
     for store in Store::ALL {
