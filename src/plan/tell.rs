@@ -7,7 +7,7 @@ use super::effects::Note;
 use super::problems::problems;
 use super::words::{self, Problem};
 use crate::facts::Facts;
-use crate::juju::{Databag, LogLevel, Status, difference};
+use crate::juju::{Databag, Level, LogLevel, Status, difference};
 use crate::memory::Memory;
 use crate::probe::Probe;
 use crate::relations::{ENDPOINTS, Endpoint, State};
@@ -123,12 +123,16 @@ fn version(facts: &Facts) -> Option<Note> {
     })
 }
 
-/// The statuses, where they differ from what is shown; all problems go to the log when the status changes.
+/// The statuses, where they differ from what is shown. When the status changes, all problems go to the log: as
+/// warnings, if a person must act.
 pub(super) fn status(facts: &Facts, status: &Status, problems: &[Problem]) -> Vec<Note> {
     let mut notes = Vec::new();
     if facts.status.as_ref() != Some(status) {
         notes.extend(problems.iter().map(|problem| Note::Log {
-            level: LogLevel::Warning,
+            level: match problem.level() {
+                Level::Blocked => LogLevel::Warning,
+                Level::Active | Level::Maintenance | Level::Waiting => LogLevel::Debug,
+            },
             text: problem.to_string(),
         }));
         notes.push(Note::UnitStatus(status.clone()));
