@@ -164,7 +164,7 @@ sys.exit(main())
         let (mut ours, mut theirs) = (members(&ours), members(&theirs));
 
         // Charmcraft says more there, of itself: its version and the time.
-        let mut bases = |members: &mut BTreeMap<String, (u32, Vec<u8>)>| {
+        let bases = |members: &mut BTreeMap<String, (u32, Vec<u8>)>| {
             let (mode, manifest) = members.remove("manifest.yaml").unwrap();
             let manifest: serde_json::Value = serde_saphyr::from_slice(&manifest).unwrap();
             (mode, manifest["bases"].clone())
