@@ -129,6 +129,58 @@ fn the_charm_asks_for_a_juju_that_opens_ports_on_kubernetes() {
     }
 }
 
+/// Nothing answers there, for good.
+const PLACEHOLDER: &str = "temporal-k8s.invalid";
+
+/// What Charmhub shows beside name, summary and description.
+#[test]
+fn who_finds_the_charm_finds_its_title_people_source_issues_and_documentation() {
+    let metadata = read("metadata.yaml");
+    let title = metadata["display-name"].as_str().unwrap();
+    assert!((2..=40).contains(&title.chars().count()), "{title}");
+    assert!(metadata["summary"].as_str().unwrap().chars().count() <= 78);
+    let mut hosts = Vec::new();
+    for field in ["source", "issues", "docs", "website"] {
+        let address = metadata[field].as_str().unwrap();
+        let host = address.strip_prefix("https://").unwrap();
+        hosts.push(host.split('/').next().unwrap());
+    }
+    let maintainers = metadata["maintainers"].as_array().unwrap();
+    assert!(!maintainers.is_empty());
+    for maintainer in maintainers {
+        let (name, mail) = maintainer.as_str().unwrap().split_once(" <").unwrap();
+        assert!(!name.trim().is_empty());
+        hosts.push(mail.strip_suffix('>').unwrap().split_once('@').unwrap().1);
+    }
+    // A charm that is published must not have some of both.
+    let placeholders = hosts.iter().filter(|&&host| host == PLACEHOLDER).count();
+    assert!([0, hosts.len()].contains(&placeholders), "{hosts:?}");
+    assert!(!hosts.contains(&""));
+}
+
+/// A square canvas of 100 pixels with a circle of one flat colour, and the logo in it.
+#[test]
+fn the_icon_is_what_charmhub_asks_for() {
+    let path = format!("{}/icon.svg", env!("CARGO_MANIFEST_DIR"));
+    let icon = std::fs::read_to_string(path).unwrap();
+    let (canvas, shapes) = icon.split_once('>').unwrap();
+    for attribute in [
+        r#"xmlns="http://www.w3.org/2000/svg""#,
+        r#"width="100""#,
+        r#"height="100""#,
+        r#"viewBox="0 0 100 100""#,
+    ] {
+        assert!(canvas.contains(attribute), "{attribute}");
+    }
+    let drawn = shapes.split_once("</title>").unwrap().1.trim_start();
+    let circle = r##"<circle cx="50" cy="50" r="50" fill="#"##;
+    assert!(drawn.starts_with(circle), "{drawn}");
+    // It is all there is: nothing to fetch, nothing to run.
+    for foreign in ["<script", "<image", "href", "url("] {
+        assert!(!icon.contains(foreign), "{foreign}");
+    }
+}
+
 #[test]
 fn actions_are_those_of_the_code_and_take_nothing_unknown() {
     let actions = read("actions.yaml");
