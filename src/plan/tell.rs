@@ -16,7 +16,7 @@ use crate::temporal::{PerStore, Role, Store};
 /// Everything that this hook has to tell.
 pub(super) fn all(facts: &Facts) -> Vec<Note> {
     let mut notes = ports(facts);
-    for endpoint in &ENDPOINTS {
+    for endpoint in ENDPOINTS {
         notes.extend(publish(facts, endpoint));
     }
     notes.extend(remember(facts));

@@ -29,7 +29,7 @@ pub const PEER: &str = "peer";
 
 /// Every endpoint of the charm; `metadata.yaml` says the same. In the order in which their troubles are told.
 #[rustfmt::skip] // a table: a line for each
-pub static ENDPOINTS: [Endpoint; 5] = [
+pub static ENDPOINTS: &[Endpoint] = &[
     Endpoint::new(PEER, Peers, "temporal", One),
     Endpoint::new("db", Requires, "pgsql", One).reads(PGSQL).says(database::KEYS, database::publish).trouble(database::trouble),
     Endpoint::new("visibility", Requires, "pgsql", One).reads(PGSQL).says(database::KEYS, database::publish).trouble(database::trouble),

@@ -156,7 +156,7 @@ pub(crate) fn follow(world: &mut World) {
 
 /// What the table says is not read is not there.
 pub(crate) fn as_read(world: &mut World) {
-    for endpoint in &ENDPOINTS {
+    for endpoint in ENDPOINTS {
         for relation in world.relations.get_mut(endpoint.name).into_iter().flatten() {
             if !endpoint.reads.contains(&Bag::OwnUnit) {
                 relation.own_unit_bag.clear();

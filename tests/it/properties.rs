@@ -141,7 +141,7 @@ fn good(endpoint: &str, id: u32) -> Relation {
 /// Any snapshot: fresh or settled, with anything changed.
 fn any_snapshot() -> impl Strategy<Value = World> {
     let relations: Vec<_> = (7..)
-        .zip(&ENDPOINTS)
+        .zip(ENDPOINTS)
         .map(|(id, endpoint)| relation(good(endpoint.name, id)))
         .collect();
     let state = prop::option::of(prop::sample::select(vec![
