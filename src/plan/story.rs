@@ -2,7 +2,7 @@
 
 use super::effects::{Note, Plan};
 use crate::facts::{Attempt, Facts};
-use crate::juju::Status;
+use crate::juju::{Level, Status};
 
 /// The line. `changed` is the plan that was carried out in the container, if there was one, and `serves` how long it
 /// took until the server served; `told` is what Juju was told.
@@ -60,10 +60,41 @@ fn publication(facts: &Facts, id: u32) -> Option<String> {
     })
 }
 
+/// A message that begins with the word of its level needs it no second time, and work says itself what it is.
 fn now(status: &Status) -> String {
-    let word = status.level.word();
-    match status.message.as_str() {
-        "" => format!("now {word}"),
-        message => format!("now {word}: {message}"),
+    let (word, message) = (status.level.word(), status.message.as_str());
+    match status.level {
+        _ if message.is_empty() => format!("now {word}"),
+        Level::Maintenance => message.to_owned(),
+        Level::Active | Level::Waiting | Level::Blocked if message.starts_with(word) => {
+            format!("now {message}")
+        }
+        Level::Active | Level::Waiting | Level::Blocked => format!("now {word}: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_is_said_twice() {
+        for (level, message, said) in [
+            (Level::Active, "", "now active"),
+            (
+                Level::Waiting,
+                "waiting for `db`: x",
+                "now waiting for `db`: x",
+            ),
+            (
+                Level::Blocked,
+                "`db` has none",
+                "now blocked: `db` has none",
+            ),
+            (Level::Maintenance, "stopping temporal", "stopping temporal"),
+        ] {
+            let message = message.to_owned();
+            assert_eq!(now(&Status { level, message }), said);
+        }
     }
 }
