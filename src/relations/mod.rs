@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod database;
 mod endpoint;
+pub mod host_info;
 pub mod ingress;
 mod state;
 
@@ -16,8 +17,8 @@ pub use endpoint::{
 pub use state::State;
 
 use Bag::{OwnApp, OwnUnit, RemoteApp, RemoteUnits};
-use Count::One;
-use Side::{Peers, Requires};
+use Count::{Many, One};
+use Side::{Peers, Provides, Requires};
 
 use crate::config::Config;
 use crate::memory::Memory;
@@ -35,6 +36,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("visibility", Requires, "pgsql", One).reads(PGSQL).says(database::KEYS, database::publish).trouble(database::trouble),
     Endpoint::new("admin", Requires, "temporal", One).reads(&[RemoteApp, OwnApp]).says(admin::KEYS, admin::publish),
     Endpoint::new("ingress", Requires, "ingress", One).reads(&[RemoteApp, OwnUnit, OwnApp]).says(ingress::KEYS, ingress::publish).trouble(ingress::trouble),
+    Endpoint::new("temporal-host-info", Provides, "temporal-host-info", Many).reads(&[OwnApp]).says(host_info::KEYS, host_info::publish),
 ];
 
 /// Some providers answer in their units' databags only.
