@@ -1,97 +1,113 @@
-//! [`Plan`](crate::plan::Plan) → the world: one arm for each effect, in order. Decides nothing.
+//! [`Plan`](crate::plan::Plan) → the world: one arm for each change and each note, in order. Decides nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::effect::Effect;
-use crate::juju::{self, Juju};
+use tracing::{debug, error, info, warn};
+
+use crate::container::{FILE_MODE, SERVICE};
+use crate::error::{chain, shorten};
+use crate::facts::{Attempt, Failure};
+use crate::juju::{self, Juju, LogLevel};
 use crate::pebble::{self, Layer, Pebble};
+use crate::plan::{Change, Note};
 use crate::secret::Secret;
-use crate::server;
-use crate::snapshot::{Attempt, Failure, Snapshot, shorten};
 
 /// How long Pebble may take to stop and start the server: its kill-delay, the 5 seconds that Pebble
 /// waits after a kill, and some for the start.
 const CHANGE_LIMIT: Duration = Duration::from_secs(90);
 
-/// Applies the effects on the container and notes in the snapshot how far they came. Juju failing is an
-/// error; the container failing is a fact that the next plan shows.
-pub async fn workload(
-    effects: impl Iterator<Item = &Effect>,
-    snapshot: &mut Snapshot,
-) -> Result<(), juju::Error> {
-    let (juju, pebble) = (Juju::new(), Pebble::of_container(server::CONTAINER));
-    snapshot.attempt = Attempt::Done;
-    for effect in effects {
-        if let Effect::Announce(status) = effect {
-            juju.status_set(status, false).await?;
-            snapshot.status = Some(status.clone());
-        } else if let Err(error) = change(&pebble, effect).await {
-            snapshot.attempt = failed(effect, &error);
-            break;
+/// Changes the container, and says how far it came: failing is a fact that the next plan shows.
+pub async fn changes(pebble: &Pebble, changes: &[Change]) -> Attempt {
+    for change in changes {
+        if let Err(error) = make(pebble, change).await {
+            return failed(change, &error);
         }
     }
-    Ok(())
+    Attempt::Done
 }
 
 /// A start that failed is the server's doing, whose words say more than Pebble's.
-fn failed(effect: &Effect, error: &pebble::Error) -> Attempt {
-    let starts = matches!(effect, Effect::Replan | Effect::Restart);
+fn failed(change: &Change, error: &pebble::Error) -> Attempt {
+    let starts = matches!(change, Change::Replan | Change::Restart);
     if starts && matches!(error, pebble::Error::Change { .. }) {
         return Attempt::Exited(error.last_output().map(shorten));
     }
     Attempt::Failed(Failure {
-        attempt: effect.attempt(),
-        why: crate::chain(error),
+        attempt: change.attempt(),
+        why: chain(error),
     })
 }
 
-async fn change(pebble: &Pebble, effect: &Effect) -> Result<(), pebble::Error> {
-    let services = [server::SERVICE];
-    let change = match effect {
-        Effect::Stop => pebble.stop(&services).await?,
-        Effect::Write { path, content } => {
+async fn make(pebble: &Pebble, change: &Change) -> Result<(), pebble::Error> {
+    let services = [SERVICE];
+    let under_way = match change {
+        Change::Stop => pebble.stop(&services).await?,
+        Change::Write { path, content } => {
             let content = Secret::new(content.expose().as_bytes().to_vec());
             let file = pebble::File {
                 path: (*path).to_owned(),
                 content,
-                permissions: server::FILE_MODE,
+                permissions: FILE_MODE,
             };
             return pebble.write_files(&[file]).await;
         }
-        Effect::Delete { path } => return pebble.remove_files(&[path], false).await,
-        Effect::Layer(service) => {
+        Change::Delete { path } => return pebble.remove_files(&[path], false).await,
+        Change::Layer(service) => {
             let layer = Layer {
-                services: BTreeMap::from([(server::SERVICE.to_owned(), service.clone())]),
+                services: BTreeMap::from([(SERVICE.to_owned(), service.clone())]),
                 ..Layer::default()
             };
-            return pebble.add_layer(server::SERVICE, &layer).await;
+            return pebble.add_layer(SERVICE, &layer).await;
         }
-        Effect::Replan => pebble.replan().await?,
-        Effect::Restart => pebble.restart(&services).await?,
-        Effect::Announce(_)
-        | Effect::OpenPorts(_)
-        | Effect::ClosePorts(_)
-        | Effect::PublishApp { .. }
-        | Effect::PublishUnit { .. }
-        | Effect::Remember { .. }
-        | Effect::TellVersion { .. }
-        | Effect::Log { .. }
-        | Effect::AppStatus { .. }
-        | Effect::UnitStatus(_)
-        | Effect::ActionResult { .. }
-        | Effect::ActionFailed { .. } => return Ok(()),
+        Change::Replan => pebble.replan().await?,
+        Change::Restart => pebble.restart(&services).await?,
     };
-    pebble.wait(&change, CHANGE_LIMIT).await.map(|_| ())
+    pebble.wait(&under_way, CHANGE_LIMIT).await.map(|_| ())
 }
 
 /// Tells Juju. The first failure ends the hook, and Juju runs it again: nothing of it was kept.
-pub async fn model(effects: impl Iterator<Item = &Effect>) -> Result<(), juju::Error> {
-    let juju = Juju::new();
-    for effect in effects {
-        tell(&juju, effect).await?;
+pub async fn notes(juju: &Juju, notes: &[Note]) -> Result<(), juju::Error> {
+    for note in notes {
+        tell(juju, note).await?;
     }
     Ok(())
+}
+
+async fn tell(juju: &Juju, note: &Note) -> Result<(), juju::Error> {
+    match note {
+        Note::OpenPorts(ports) => juju.open_ports(ports).await,
+        Note::ClosePorts(ports) => juju.close_ports(ports).await,
+        Note::PublishApp {
+            leadership: _,
+            relation,
+            entries,
+        } => juju.relation_set(*relation, true, entries).await,
+        Note::PublishUnit { relation, entries } => {
+            juju.relation_set(*relation, false, entries).await
+        }
+        Note::Remember { entries } => remember(juju, entries).await,
+        Note::TellVersion {
+            leadership: _,
+            version,
+        } => juju.application_version_set(version).await,
+        Note::Log { level, text } => {
+            match level {
+                LogLevel::Debug => debug!("{text}"),
+                LogLevel::Info => info!("{text}"),
+                LogLevel::Warning => warn!("{text}"),
+                LogLevel::Error => error!("{text}"),
+            }
+            Ok(())
+        }
+        Note::AppStatus {
+            leadership: _,
+            status,
+        } => juju.status_set(status, true).await,
+        Note::UnitStatus(status) => juju.status_set(status, false).await,
+        Note::ActionResult { results } => juju.action_set(results).await,
+        Note::ActionFailed { message } => juju.action_fail(message).await,
+    }
 }
 
 async fn remember(
@@ -109,40 +125,5 @@ async fn remember(
         Ok(())
     } else {
         juju.state_set(&values).await
-    }
-}
-
-async fn tell(juju: &Juju, effect: &Effect) -> Result<(), juju::Error> {
-    match effect {
-        Effect::OpenPorts(ports) => juju.open_ports(ports).await,
-        Effect::ClosePorts(ports) => juju.close_ports(ports).await,
-        Effect::PublishApp {
-            leadership: _,
-            relation,
-            entries,
-        } => juju.relation_set(*relation, true, entries).await,
-        Effect::PublishUnit { relation, entries } => {
-            juju.relation_set(*relation, false, entries).await
-        }
-        Effect::Remember { entries } => remember(juju, entries).await,
-        Effect::TellVersion {
-            leadership: _,
-            version,
-        } => juju.application_version_set(version).await,
-        Effect::Log { level, text } => juju.juju_log(*level, text).await,
-        Effect::AppStatus {
-            leadership: _,
-            status,
-        } => juju.status_set(status, true).await,
-        Effect::UnitStatus(status) => juju.status_set(status, false).await,
-        Effect::ActionResult { results } => juju.action_set(results).await,
-        Effect::ActionFailed { message } => juju.action_fail(message).await,
-        Effect::Announce(_)
-        | Effect::Stop
-        | Effect::Write { .. }
-        | Effect::Delete { .. }
-        | Effect::Layer(_)
-        | Effect::Replan
-        | Effect::Restart => Ok(()),
     }
 }

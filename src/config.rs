@@ -6,8 +6,7 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use crate::relations::database::{LONGEST_NAME, is_plain, suffix};
-use crate::server::{Role, Store};
+use crate::temporal::{LONGEST_NAME, Role, Store, is_plain, suffix};
 
 /// The options, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +26,12 @@ pub struct Config {
 }
 
 /// Temporal's log levels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogLevel {
     /// Everything.
     Debug,
     /// The default.
+    #[default]
     Info,
     /// The Python charm's `warning`.
     Warn,
@@ -42,9 +42,10 @@ pub enum LogLevel {
 }
 
 /// How to speak on the `ingress` endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IngressProtocol {
     /// JSON-valued keys: traefik, gateway-api and today's nginx integrator.
+    #[default]
     V2,
     /// Flat keys of the nginx integrator of early 2023.
     Nginx2023,
@@ -69,92 +70,76 @@ impl fmt::Display for BadOption {
 /// work from the first start on, and the number can never be lowered again.
 const MOST_SHARDS: i64 = 16384;
 
-/// The options of `config.yaml` with their defaults; the JSON type of a default is the option's type.
-pub fn defaults() -> Map<String, Value> {
-    [
-        ("services", json!("frontend,history,matching,worker")),
-        ("log-level", json!("info")),
-        ("external-hostname", json!("")),
-        ("num-history-shards", json!(4)),
-        ("ingress-protocol", json!("v2")),
-        ("database-prefix", json!("")),
-    ]
-    .into_iter()
-    .map(|(option, default)| (option.to_owned(), default))
-    .collect()
-}
-
 /// Checks all options; the error lists every bad one. An option that is not there has its default.
 pub fn parse(options: &Map<String, Value>) -> Result<Config, Vec<BadOption>> {
-    let mut given = defaults();
-    given.extend(
-        options
-            .iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(option, value)| (option.clone(), value.clone())),
-    );
     let mut options = Options {
-        given,
+        given: options,
+        defaults: Map::new(),
         bad: Vec::new(),
     };
-    let services = options.text("services", services);
-    let log_level = options.text("log-level", log_level);
-    let external_hostname = options.text("external-hostname", hostname);
-    let shards = options.checked("num-history-shards", shards);
-    let ingress_protocol = options.text("ingress-protocol", ingress_protocol);
-    let database_prefix = options.text("database-prefix", database_prefix);
-    match (
-        services,
-        log_level,
-        external_hostname,
-        shards,
-        ingress_protocol,
-        database_prefix,
-    ) {
-        (
-            Some(services),
-            Some(log_level),
-            Some(external_hostname),
-            Some(shards),
-            Some(ingress_protocol),
-            Some(database_prefix),
-        ) => Ok(Config {
-            services,
-            log_level,
-            external_hostname,
-            shards,
-            ingress_protocol,
-            database_prefix,
-        }),
-        _ => Err(options.bad),
+    let config = read(&mut options);
+    if options.bad.is_empty() {
+        Ok(config)
+    } else {
+        Err(options.bad)
+    }
+}
+
+/// The options of `config.yaml` with their defaults; the JSON type of a default is the option's type.
+pub fn defaults() -> Map<String, Value> {
+    let mut options = Options {
+        given: &Map::new(),
+        defaults: Map::new(),
+        bad: Vec::new(),
+    };
+    read(&mut options);
+    options.defaults
+}
+
+/// Every option: its name, its default, and what checks it.
+fn read(options: &mut Options) -> Config {
+    Config {
+        services: options.text("services", "frontend,history,matching,worker", services),
+        log_level: options.text("log-level", "info", log_level),
+        external_hostname: options.text("external-hostname", "", hostname),
+        shards: options.checked("num-history-shards", json!(4), shards),
+        ingress_protocol: options.text("ingress-protocol", "v2", ingress_protocol),
+        database_prefix: options.text("database-prefix", "", database_prefix),
     }
 }
 
 /// The options while they are checked.
-struct Options {
-    given: Map<String, Value>,
+struct Options<'a> {
+    given: &'a Map<String, Value>,
+    defaults: Map<String, Value>,
     bad: Vec<BadOption>,
 }
 
-impl Options {
-    /// The option's value, or `None` and one more bad option.
-    fn checked<T>(
+impl Options<'_> {
+    /// The option's value. A bad one is noted, and nobody gets to see what stands here for it.
+    fn checked<T: Default>(
         &mut self,
         option: &'static str,
+        default: Value,
         check: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> Option<T> {
-        check(self.given.get(option).unwrap_or(&Value::Null))
-            .map_err(|problem| self.bad.push(BadOption { option, problem }))
-            .ok()
+    ) -> T {
+        let given = self.given.get(option).filter(|value| !value.is_null());
+        let value = check(given.unwrap_or(&default)).unwrap_or_else(|problem| {
+            self.bad.push(BadOption { option, problem });
+            T::default()
+        });
+        self.defaults.insert(option.to_owned(), default);
+        value
     }
 
     /// The same for an option that is a text. Spaces around it are nobody's wish.
-    fn text<T>(
+    fn text<T: Default>(
         &mut self,
         option: &'static str,
+        default: &str,
         check: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        self.checked(option, |value| {
+    ) -> T {
+        self.checked(option, json!(default), |value| {
             let text = value
                 .as_str()
                 .ok_or_else(|| format!("must be a text, not {value}"))?;

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use temporal_k8s::{chain, dispatch, hook::Hook};
+use temporal_k8s::dispatch::dispatch;
+use temporal_k8s::error::chain;
+use temporal_k8s::juju::{Event, Hook, Log};
 
 /// Exit code 1 makes Juju run the same hook again: only for what a later run may mend.
 fn main() -> ExitCode {
@@ -16,8 +18,9 @@ fn main() -> ExitCode {
                 .enable_all()
                 .build()
                 .map_err(|error| chain(&error))?;
+            let log = Log::start(matches!(hook.event, Event::Action { .. }));
             runtime
-                .block_on(dispatch(hook))
+                .block_on(dispatch(hook, &log))
                 .map_err(|error| chain(&error))
         });
     match outcome {

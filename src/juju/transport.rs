@@ -1,5 +1,5 @@
 //! How a hook tool is reached: a process today. Only [`Juju::ask`] and [`Juju::tell`] are called from
-//! outside, by the functions in `juju`. Errors keep the command and what it said, and never a databag's
+//! outside, by the functions in `tools`. Errors keep the command and what it said, and never a databag's
 //! value.
 #![expect(
     clippy::disallowed_methods,
@@ -7,6 +7,7 @@
     reason = "starts Juju's hook tools"
 )]
 
+use std::ffi::OsString;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -15,11 +16,23 @@ use serde_json::{Map, Value};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::Juju;
 use crate::secret::Secret;
 
 /// The longest text for one argument. The kernel takes 128 KiB for one; Juju adds to log lines.
 const TEXT_LIMIT: usize = 100 * 1024;
+
+/// The way to Juju's agent while a hook runs. Cheap to clone; all calls may run at the same time.
+#[derive(Clone, Debug)]
+pub struct Juju {
+    path: Option<OsString>,
+    limit: Duration,
+}
+
+impl Default for Juju {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// Why a hook tool gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +104,29 @@ impl Error {
 }
 
 impl Juju {
+    /// The tools that Juju put first on `PATH`. Each may take 30 s, which is far more than a healthy
+    /// agent needs and far less than a person would wait.
+    pub const fn new() -> Self {
+        Self {
+            path: None,
+            limit: Duration::from_secs(30),
+        }
+    }
+
+    /// The tools on another `PATH`.
+    #[must_use]
+    pub fn with_path(mut self, path: impl Into<OsString>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// Another limit for each tool.
+    #[must_use]
+    pub const fn with_limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     /// A tool whose answer is JSON. `null` and no output at all are both "nothing there".
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,

@@ -17,9 +17,11 @@ use tokio::time::timeout;
 use tokio_websockets::upgrade::Error as UpgradeError;
 use tokio_websockets::{ClientBuilder, Error as SocketError, Message, WebSocketStream};
 
+use super::client::Pebble;
+use super::error::Error;
 use super::http::{Request, percent_encoded};
 use super::services::go_duration;
-use super::{Change, ChangeId, Error, Pebble};
+use super::services::{Change, ChangeId};
 
 /// How long Pebble may take, after the limit of the command, to kill it and to say so.
 const GRACE: Duration = Duration::from_secs(1);
@@ -89,7 +91,8 @@ impl Pebble {
             fields.insert("working-dir".to_owned(), json!(directory));
         }
         let reply = self.ask(Request::post("/v1/exec", &body)).await?;
-        let (change, started): (ChangeId, Started) = reply.change()?;
+        let (change, started): (String, Started) = reply.change()?;
+        let change = ChangeId::from(change);
         // Pebble starts the command once both are connected, and gives up after 5 s.
         let (stdio, stderr) = tokio::try_join!(
             self.websocket(&started.task_id, "stdio"),

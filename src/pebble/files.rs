@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
+use super::client::Pebble;
+use super::error::{Error, FileError, FileErrorKind};
 use super::http::{Reply, Request};
-use super::{Error, FileError, FileErrorKind, Pebble, multipart};
+use super::multipart;
 use crate::secret::Secret;
 
 const PATH: &str = "/v1/files";
@@ -203,16 +205,6 @@ impl Pebble {
             }) => Err(ItemError { kind, message }.about("list", path).into()),
             Err(error) => Err(error),
         }
-    }
-
-    /// Makes directories with these permission bits and those above them; existing ones are fine.
-    pub async fn make_dirs(&self, paths: &[&str], permissions: u32) -> Result<(), Error> {
-        let permissions = format!("{permissions:03o}");
-        let item = |path| json!({ "path": path, "make-parents": true, "permissions": permissions });
-        self.post_items("make directory", "make-dirs", "dirs", paths, item, |_| {
-            false
-        })
-        .await
     }
 
     /// Removes files, and with `recursive` directories with all that is in them.

@@ -13,13 +13,15 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{ChangeId, Error, Pebble};
+use super::client::Pebble;
+use super::error::Error;
 
 /// A request before it is sent.
 pub(super) struct Request {
@@ -62,7 +64,7 @@ impl Request {
             .push(if self.query.is_empty() { '?' } else { '&' });
         self.query.push_str(key);
         self.query.push('=');
-        self.query.push_str(&percent_encoded(value));
+        self.query.extend(percent_encoded(value));
         self
     }
 
@@ -145,8 +147,8 @@ impl Reply {
         self.result(envelope)
     }
 
-    /// The change that a request started, and what was answered besides.
-    pub(super) fn change<T: DeserializeOwned>(&self) -> Result<(ChangeId, T), Error> {
+    /// The identifier of the change that a request started, and what was answered besides.
+    pub(super) fn change<T: DeserializeOwned>(&self) -> Result<(String, T), Error> {
         let envelope = self.envelope(&self.body)?;
         if envelope.kind != "async" || envelope.change.is_empty() {
             let kind = &envelope.kind;
@@ -154,7 +156,7 @@ impl Reply {
         }
         let result =
             serde_json::from_value(envelope.result).map_err(|e| self.garbage(shape(&e)))?;
-        Ok((ChangeId::from(envelope.change), result))
+        Ok((envelope.change, result))
     }
 
     /// This reply as an error, with the reason why it is none of Pebble's.
@@ -285,16 +287,15 @@ pub(super) fn shape(error: &serde_json::Error) -> String {
     }
 }
 
+/// What stands for itself in a path or a query.
+const PLAIN: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
 /// A value as it may stand in a path or a query.
-pub(super) fn percent_encoded(text: &str) -> String {
-    let stands_for_itself = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    text.bytes()
-        .map(|byte| {
-            if stands_for_itself(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
+pub(super) fn percent_encoded(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, &PLAIN)
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::client::Pebble;
+use super::error::Error;
 use super::http::Request;
-use super::{Error, Pebble};
 
 /// A layer as we add it. An empty field is not sent; Pebble then uses its default.
 ///

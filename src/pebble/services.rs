@@ -13,8 +13,9 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::client::Pebble;
+use super::error::Error;
 use super::http::{Request, percent_encoded, shape};
-use super::{Error, Pebble};
 
 /// How long Pebble is asked to wait for a change in one request; well below the patience of
 /// whatever may sit between us, as in Juju's own client.
@@ -166,7 +167,7 @@ impl Pebble {
         let body = json!({ "action": action, "services": services });
         let reply = self.ask(Request::post("/v1/services", &body)).await?;
         let (change, IgnoredAny) = reply.change()?;
-        Ok(change)
+        Ok(ChangeId(change))
     }
 
     /// Waits until a change is over, at most for `limit`.

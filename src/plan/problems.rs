@@ -1,79 +1,48 @@
-//! Everything that keeps a unit from being active, as far as this hook can know. The words are in
-//! `status`.
+//! Everything that keeps a unit from being active, as far as this hook can know. The words are in `words`.
 
-use crate::plan::held;
-use crate::plan::wanted::{View, is_up, needs_start};
-use crate::relations::{State, ingress};
-use crate::server::{self, Role, Store};
-use crate::snapshot::{Attempt, Probe, Snapshot, Workload};
-use crate::status::Problem;
+use super::container::needs_start;
+use super::gates::held;
+use super::words::Problem;
+use crate::container::CONTAINER;
+use crate::facts::{Attempt, Facts};
+use crate::probe::Probe;
+use crate::relations::ENDPOINTS;
+use crate::snapshot::Workload;
 
 /// Everything that keeps this unit from being active.
-pub(super) fn problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> {
+pub(super) fn problems(facts: &Facts) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if let Err(bad) = &snapshot.config {
+    if let Err(bad) = &facts.config {
         problems.extend(bad.iter().cloned().map(Problem::Option));
     }
-    problems.extend(store_problems(snapshot, view));
-    problems.extend(ingress_problems(snapshot));
-    match &snapshot.attempt {
+    problems.extend(relation_problems(facts));
+    match &facts.attempt {
         Attempt::Failed(failure) => problems.push(Problem::Failed(failure.clone())),
         Attempt::Postponed(why) => problems.push(Problem::Turn(why.clone())),
         Attempt::None | Attempt::Done | Attempt::Exited(_) => {}
     }
-    problems.extend(server_problems(snapshot, view));
+    problems.extend(server_problems(facts));
     problems
 }
 
-pub(super) fn store_problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for store in Store::ALL {
-        if snapshot.relations.stores.get(store).is_none() {
-            let app = snapshot.hook.unit.app.clone();
-            problems.push(Problem::StoreAbsent { store, app });
-        }
-        match view
-            .databases
-            .as_ref()
-            .map(|databases| databases.get(store))
-        {
-            Some(State::Invalid(reason)) => {
-                problems.push(Problem::StoreInvalid {
-                    store,
-                    reason: reason.clone(),
-                });
-            }
-            Some(State::Waiting(missing)) => {
-                problems.push(Problem::StoreWaiting {
-                    store,
-                    missing: missing.clone(),
-                });
-            }
-            Some(State::Absent | State::Ready(_)) | None => {}
-        }
-    }
-    problems
-}
-
-pub(super) fn ingress_problems(snapshot: &Snapshot) -> Option<Problem> {
-    let config = snapshot.config.as_ref().ok()?;
-    let relation = snapshot.relations.ingress.as_ref()?;
-    if !config.services.contains(&Role::Frontend) {
-        return Some(Problem::IngressWithoutFrontend {
-            app: snapshot.hook.unit.app.clone(),
-            ingress: relation.remote_app.clone(),
-        });
-    }
-    match ingress::parse(config.ingress_protocol, Some(relation)) {
-        State::Invalid(reason) => Some(Problem::IngressInvalid(reason)),
-        // an ingress that is not ready yet takes nothing from those who come from inside
-        State::Absent | State::Waiting(_) | State::Ready(_) => None,
-    }
+fn relation_problems(facts: &Facts) -> impl Iterator<Item = Problem> {
+    let own = facts.own();
+    let app = &facts.hook.unit.app;
+    ENDPOINTS.iter().filter_map(move |endpoint| {
+        let relations = facts.relations.get(endpoint.name);
+        let relations = relations.map(Vec::as_slice).unwrap_or_default();
+        let trouble = (endpoint.trouble)(endpoint.name, &own, relations)?;
+        Some(Problem::Relation {
+            endpoint: endpoint.name,
+            app: app.clone(),
+            trouble,
+        })
+    })
 }
 
 /// Problems of the container, the gates and the health, as far as they can be known.
-pub(super) fn server_problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> {
-    let workload = match &snapshot.workload {
+fn server_problems(facts: &Facts) -> Vec<Problem> {
+    let workload = match &facts.workload {
         Probe::Known(workload) => workload,
         Probe::Unreachable(why) => return vec![Problem::Container(why.clone())],
         Probe::NotAsked => return vec![Problem::Container("it was not looked at".to_owned())],
@@ -84,44 +53,41 @@ pub(super) fn server_problems(snapshot: &Snapshot, view: &View) -> Vec<Problem> 
         Probe::Unreachable(why) => problems.push(Problem::Container(why.clone())),
         Probe::Known(Ok(_)) | Probe::NotAsked => {}
     }
-    if snapshot.bind_address.is_none() {
+    if facts.bind_address.is_none() {
         problems.push(Problem::Address);
     }
-    match &view.server {
+    match &facts.server {
         Some(server) if needs_start(workload, server) => {
-            let held = held(snapshot, server);
-            let started = matches!(snapshot.attempt, Attempt::Done | Attempt::Exited(_));
+            let held = held(facts, server);
+            let started = matches!(facts.attempt, Attempt::Done | Attempt::Exited(_));
             if held.is_empty() && started {
-                problems.push(exits(snapshot, workload));
+                problems.push(exits(facts, workload));
             }
             problems.extend(held);
         }
-        Some(_) => problems.extend(health_problems(snapshot)),
+        Some(_) => problems.extend(health_problems(facts)),
         // while something is missing to know the server that should run, one that runs is still told of
-        None if is_up(workload) && snapshot.config.is_ok() => {
-            problems.extend(health_problems(snapshot));
+        None if workload.is_up() && facts.config.is_ok() => {
+            problems.extend(health_problems(facts));
         }
         None => {}
     }
     problems
 }
 
-pub(super) fn exits(snapshot: &Snapshot, workload: &Workload) -> Problem {
-    let unit = &snapshot.hook.unit;
+fn exits(facts: &Facts, workload: &Workload) -> Problem {
+    let unit = &facts.hook.unit;
     Problem::Exits {
-        last_words: last_words(snapshot, workload),
+        last_words: last_words(facts, workload),
         log_command: format!(
             "kubectl -n {} logs {}-{} -c {}",
-            snapshot.hook.model,
-            unit.app,
-            unit.number,
-            server::CONTAINER
+            facts.hook.model, unit.app, unit.number, CONTAINER
         ),
     }
 }
 
-fn last_words(snapshot: &Snapshot, workload: &Workload) -> Option<String> {
-    match &snapshot.attempt {
+fn last_words(facts: &Facts, workload: &Workload) -> Option<String> {
+    match &facts.attempt {
         Attempt::Exited(Some(words)) => Some(words.clone()),
         Attempt::Exited(None)
         | Attempt::None
@@ -132,8 +98,8 @@ fn last_words(snapshot: &Snapshot, workload: &Workload) -> Option<String> {
 }
 
 /// Law S12: active means that every role serves and the store can be read, seen in this hook.
-pub(super) fn health_problems(snapshot: &Snapshot) -> Vec<Problem> {
-    let serving = match &snapshot.serving {
+fn health_problems(facts: &Facts) -> Vec<Problem> {
+    let serving = match &facts.serving {
         Probe::Known(serving) => serving,
         Probe::Unreachable(why) => return vec![Problem::Unobserved(why.clone())],
         Probe::NotAsked => {

@@ -3,187 +3,147 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::Config;
-use crate::effect::{Effect, Leadership};
-use crate::juju::LogLevel;
-use crate::plan::wanted::{View, roles, server_version, wanted_name, workload_version};
-use crate::relations::{Databag, Relation, State, admin, database, difference, ingress};
-use crate::secret::Secret;
-use crate::server::{PerStore, Role, Store};
-use crate::snapshot::{Memory, Probe, Snapshot};
-use crate::status::{Problem, Status};
+use super::effects::Note;
+use super::problems::problems;
+use super::words::{self, Problem};
+use crate::facts::Facts;
+use crate::juju::{Databag, Level, LogLevel, Status, difference};
+use crate::memory::Memory;
+use crate::probe::Probe;
+use crate::relations::{ENDPOINTS, Endpoint, State};
+use crate::temporal::{PerStore, Role, Store};
+
+/// Everything that this hook has to tell.
+pub(super) fn all(facts: &Facts) -> Vec<Note> {
+    let mut notes = ports(facts);
+    for endpoint in ENDPOINTS {
+        notes.extend(publish(facts, endpoint));
+    }
+    notes.extend(remember(facts));
+    notes.extend(version(facts));
+    notes.extend(conclude(facts).1);
+    notes
+}
+
+/// The status that the facts of this hook amount to, and the notes that show it.
+pub(super) fn conclude(facts: &Facts) -> (Status, Vec<Note>) {
+    let problems = problems(facts);
+    let shown = words::of_problems(&problems);
+    let notes = status(facts, &shown, &problems);
+    (shown, notes)
+}
 
 /// The ports of the configured roles are open, the other ones of ours closed. Bad options, or a version
 /// not known yet, close nothing.
-pub(super) fn ports(snapshot: &Snapshot) -> Vec<Effect> {
-    let Ok(config) = &snapshot.config else {
+fn ports(facts: &Facts) -> Vec<Note> {
+    let Ok(config) = &facts.config else {
         return Vec::new();
     };
-    let version = server_version(snapshot);
+    let version = facts.version();
     let of = |role: &Role| [role.grpc_port(), role.membership_port()];
-    let want: BTreeSet<u16> = roles(config, version).iter().flat_map(of).collect();
+    let want: BTreeSet<u16> = facts.roles(config).iter().flat_map(of).collect();
     let ours: BTreeSet<u16> = Role::ALL
         .iter()
         .filter(|role| version.is_some() || **role != Role::InternalFrontend)
         .flat_map(of)
         .collect();
-    let open: BTreeSet<u16> = want.difference(&snapshot.open_ports).copied().collect();
-    let close: BTreeSet<u16> = snapshot
+    let open: BTreeSet<u16> = want.difference(&facts.open_ports).copied().collect();
+    let close: BTreeSet<u16> = facts
         .open_ports
         .intersection(&ours)
         .copied()
         .filter(|port| !want.contains(port))
         .collect();
-    let open = (!open.is_empty()).then_some(Effect::OpenPorts(open));
-    let close = (!close.is_empty()).then_some(Effect::ClosePorts(close));
+    let open = (!open.is_empty()).then_some(Note::OpenPorts(open));
+    let close = (!close.is_empty()).then_some(Note::ClosePorts(close));
     open.into_iter().chain(close).collect()
 }
 
-/// What we say on each relation, where it differs from what we have said.
-pub(super) fn publish(snapshot: &Snapshot, view: &View) -> Vec<Effect> {
-    let Ok(config) = &snapshot.config else {
-        return Vec::new();
-    };
-    let leadership = Leadership::of(snapshot);
-    let mut effects = Vec::new();
-    for store in Store::ALL {
-        if let (Some(leadership), Some(relation)) =
-            (leadership, snapshot.relations.stores.get(store))
-        {
-            let request = database::publish(&wanted_name(snapshot, config, store));
-            let app = difference(said(relation), &request, &database::OWNED_KEYS);
-            effects.extend(publish_app(leadership, relation.id, app));
-            let unit = difference(&relation.own_unit_bag, &request, &database::OWNED_KEYS);
-            effects.extend(publish_unit(relation.id, unit));
-        }
-    }
-    if let (Some(leadership), Some(relation), Some(connections)) =
-        (leadership, &snapshot.relations.admin, view.connections())
-    {
-        // while a connection is missing, the last ones stay: no revision of the admin application
-        // expects the key to go, and the database's role does not outlive its relation
-        let wanted = admin::publish(&connections);
-        let app = difference(said(relation), &wanted, &admin::OWNED_KEYS);
-        effects.extend(publish_app(leadership, relation.id, app));
-    }
-    effects.extend(publish_ingress(snapshot, config, leadership));
-    effects
-}
-
-pub(super) fn publish_ingress(
-    snapshot: &Snapshot,
-    config: &Config,
-    leadership: Option<Leadership>,
-) -> Vec<Effect> {
-    let Some(relation) = &snapshot.relations.ingress else {
-        return Vec::new();
-    };
-    let wanted = if config.services.contains(&Role::Frontend) {
-        ingress::publish(
-            config.ingress_protocol,
-            &snapshot.hook.unit,
-            &snapshot.hook.model,
-            config.external_hostname.as_deref(),
-            snapshot.bind_address,
-        )
-    } else {
-        ingress::Published {
-            app: Databag::new(),
-            unit: Databag::new(),
-        }
-    };
-    let mut effects = Vec::new();
-    if let Some(leadership) = leadership {
-        let app = difference(said(relation), &wanted.app, &ingress::OWNED_KEYS);
-        effects.extend(publish_app(leadership, relation.id, app));
-    }
-    let unit = difference(&relation.own_unit_bag, &wanted.unit, &ingress::OWNED_KEYS);
-    effects.extend(publish_unit(relation.id, unit));
-    effects
-}
-
-/// What the application has said; nothing, where this unit may not know.
-pub(super) fn said(relation: &Relation) -> &Databag {
+/// What we say on the relations of an endpoint, where it differs from what we have said.
+fn publish(facts: &Facts, endpoint: &Endpoint) -> Vec<Note> {
     static NOTHING: Databag = Databag::new();
-    relation.own_app_bag.as_ref().unwrap_or(&NOTHING)
-}
-
-pub(super) fn publish_app(
-    leadership: Leadership,
-    relation: u32,
-    entries: BTreeMap<String, Option<Secret<String>>>,
-) -> Option<Effect> {
-    (!entries.is_empty()).then_some(Effect::PublishApp {
-        leadership,
-        relation,
-        entries,
-    })
-}
-
-pub(super) fn publish_unit(
-    relation: u32,
-    entries: BTreeMap<String, Option<Secret<String>>>,
-) -> Option<Effect> {
-    (!entries.is_empty()).then_some(Effect::PublishUnit { relation, entries })
+    let Some(said) = (endpoint.publish)(endpoint.name, &facts.own()) else {
+        return Vec::new();
+    };
+    let mut notes = Vec::new();
+    for relation in facts.relations.get(endpoint.name).into_iter().flatten() {
+        if let Some(leadership) = facts.leadership {
+            let have = relation.own_app_bag.as_ref().unwrap_or(&NOTHING);
+            let entries = difference(have, &said.app, endpoint.keys);
+            notes.extend((!entries.is_empty()).then_some(Note::PublishApp {
+                leadership,
+                relation: relation.id,
+                entries,
+            }));
+        }
+        let entries = difference(&relation.own_unit_bag, &said.unit, endpoint.keys);
+        notes.extend((!entries.is_empty()).then_some(Note::PublishUnit {
+            relation: relation.id,
+            entries,
+        }));
+    }
+    notes
 }
 
 /// What later hooks have to know.
-pub(super) fn remember(snapshot: &Snapshot, view: &View) -> Option<Effect> {
-    let mut memory = snapshot.memory.clone();
-    if let Some(databases) = &view.databases {
+fn remember(facts: &Facts) -> Option<Note> {
+    let mut memory = facts.memory.clone();
+    if let Some(databases) = &facts.heard.stores {
         let accepted = |store: Store| match databases.get(store) {
             State::Ready(database) => Some(database.identity()),
             State::Absent => None,
-            State::Waiting(_) | State::Invalid(_) => snapshot.memory.accepted.get(store).clone(),
+            State::Waiting(_) | State::Invalid(_) => facts.memory.accepted.get(store).clone(),
         };
-        memory.accepted = PerStore {
-            main: accepted(Store::Main),
-            visibility: accepted(Store::Visibility),
-        };
+        memory.accepted = PerStore::of(accepted);
     }
-    if let Some(workload) = snapshot.workload.known()
+    if let Some(workload) = facts.workload.known()
         && let Probe::Known(Ok(version)) = workload.version
     {
         memory.version = Some(Memory::version_note(&workload.boot_id, version));
     }
-    if let (Some(_), Some(version)) = (Leadership::of(snapshot), workload_version(snapshot)) {
+    if let (Some(_), Some(version)) = (facts.leadership, facts.workload_version()) {
         memory.told_version = Some(version.to_string());
     }
-    let before = snapshot.memory.to_state();
+    let before = facts.memory.to_state();
     let entries: BTreeMap<String, Option<String>> = memory
         .to_state()
         .into_iter()
         .filter(|(key, value)| before.get(key) != Some(value))
         .collect();
-    (!entries.is_empty()).then_some(Effect::Remember { entries })
+    (!entries.is_empty()).then_some(Note::Remember { entries })
 }
 
-pub(super) fn tell_version(snapshot: &Snapshot) -> Option<Effect> {
-    let leadership = Leadership::of(snapshot)?;
-    let version = workload_version(snapshot)?.to_string();
-    (snapshot.memory.told_version.as_ref() != Some(&version)).then_some(Effect::TellVersion {
+/// The leader tells it for the application.
+fn version(facts: &Facts) -> Option<Note> {
+    let leadership = facts.leadership?;
+    let version = facts.workload_version()?.to_string();
+    (facts.memory.told_version.as_ref() != Some(&version)).then_some(Note::TellVersion {
         leadership,
         version,
     })
 }
 
-/// The statuses, where they differ from what is shown; all problems go to the log when the status changes.
-pub(super) fn show(snapshot: &Snapshot, status: &Status, problems: &[Problem]) -> Vec<Effect> {
-    let mut effects = Vec::new();
-    if snapshot.status.as_ref() != Some(status) {
-        effects.extend(problems.iter().map(|problem| Effect::Log {
-            level: LogLevel::Warning,
+/// The statuses, where they differ from what is shown. When the status changes, all problems go to the log: as
+/// warnings, if a person must act.
+pub(super) fn status(facts: &Facts, status: &Status, problems: &[Problem]) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if facts.status.as_ref() != Some(status) {
+        notes.extend(problems.iter().map(|problem| Note::Log {
+            level: match problem.level() {
+                Level::Blocked => LogLevel::Warning,
+                Level::Active | Level::Maintenance | Level::Waiting => LogLevel::Debug,
+            },
             text: problem.to_string(),
         }));
-        effects.push(Effect::UnitStatus(status.clone()));
+        notes.push(Note::UnitStatus(status.clone()));
     }
-    if let Some(leadership) = Leadership::of(snapshot)
-        && snapshot.app_status.as_ref() != Some(status)
+    if let Some(leadership) = facts.leadership
+        && facts.app_status.as_ref() != Some(status)
     {
-        effects.push(Effect::AppStatus {
+        notes.push(Note::AppStatus {
             leadership,
             status: status.clone(),
         });
     }
-    effects
+    notes
 }

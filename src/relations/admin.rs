@@ -6,15 +6,13 @@
 
 use serde::Serialize;
 
-use crate::relations::database::Database;
-use crate::relations::{Databag, Relation, State};
-use crate::server::PerStore;
-
-/// The endpoint's name in `metadata.yaml`.
-pub const ENDPOINT: &str = "admin";
+use super::endpoint::{Own, Said};
+use super::state::State;
+use crate::juju::{Databag, Relation};
+use crate::temporal::{Database, PerStore};
 
 /// The keys that this charm writes.
-pub const OWNED_KEYS: [&str; 1] = ["database_connections"];
+pub const KEYS: &[&str] = &["database_connections"];
 
 /// Has the admin application reported the schema ready? The Temporal UI can be related here by mistake,
 /// since Juju compares interfaces only; it never reports anything.
@@ -31,8 +29,17 @@ pub fn parse(relation: Option<&Relation>) -> State<()> {
     }
 }
 
-/// Both connections, for the admin application's schema tool.
-pub fn publish(databases: &PerStore<&Database>) -> Databag {
+/// Both connections, for the admin application's schema tool. While one is missing, the last ones stay: no revision
+/// of the admin application expects the key to go, and the database's role does not outlive its relation.
+pub fn publish(_: &str, own: &Own<'_>) -> Option<Said> {
+    let app = databag(&own.heard.connections()?);
+    Some(Said {
+        app,
+        ..Said::default()
+    })
+}
+
+fn databag(databases: &PerStore<&Database>) -> Databag {
     let connections = Connections {
         db: databases.main.into(),
         visibility: databases.visibility.into(),
@@ -136,11 +143,11 @@ mod tests {
             database(7, "temporal-k8s_db"),
             database(8, "temporal-k8s_visibility"),
         );
-        let bag = publish(&PerStore {
+        let bag = databag(&PerStore {
             main: &main,
             visibility: &visibility,
         });
-        assert_eq!(bag.keys().collect::<Vec<_>>(), OWNED_KEYS);
+        assert_eq!(bag.keys().collect::<Vec<_>>(), KEYS);
         assert_eq!(
             bag["database_connections"].expose(),
             concat!(

@@ -8,17 +8,15 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use super::endpoint::{Own, Said, Trouble};
+use super::state::State;
 use crate::config::IngressProtocol;
-use crate::hook::Unit;
-use crate::relations::{Databag, Relation, State};
-use crate::server::Role;
-
-/// The endpoint's name in `metadata.yaml`.
-pub const ENDPOINT: &str = "ingress";
+use crate::juju::{Databag, Relation, Unit};
+use crate::temporal::Role;
 
 /// All keys that either protocol, this charm or the Python charm has ever written, in either databag.
 /// What is not published now has to go: a key of one protocol spoils the other.
-pub const OWNED_KEYS: [&str; 16] = [
+pub const KEYS: &[&str] = &[
     "backend-protocol",
     "healthcheck_params",
     "host",
@@ -37,34 +35,39 @@ pub const OWNED_KEYS: [&str; 16] = [
     "tls-secret-name",
 ];
 
-/// What we say on the relation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Published {
-    /// In the application's databag (leader only).
-    pub app: Databag,
-    /// In this unit's databag.
-    pub unit: Databag,
+/// What the leader and each unit publish: nothing where there is no frontend to lead to.
+pub fn publish(_: &str, own: &Own<'_>) -> Option<Said> {
+    let config = own.config?;
+    if !config.services.contains(&Role::Frontend) {
+        return Some(Said::default());
+    }
+    Some(match config.ingress_protocol {
+        IngressProtocol::V2 => v2(own.unit, own.model, own.address),
+        IngressProtocol::Nginx2023 => {
+            nginx_2023(own.unit, own.model, config.external_hostname.as_deref())
+        }
+    })
 }
 
-/// What the leader and each unit publish. `external_hostname` is the application's name unless it is
-/// given; in v2 the other side chooses the host name.
-pub fn publish(
-    protocol: IngressProtocol,
-    unit: &Unit,
-    model: &str,
-    external_hostname: Option<&str>,
-    bind_address: Option<IpAddr>,
-) -> Published {
-    match protocol {
-        IngressProtocol::V2 => v2(unit, model, bind_address),
-        IngressProtocol::Nginx2023 => nginx_2023(unit, model, external_hostname),
+/// An ingress that is not ready yet takes nothing from those who come from inside, and is no trouble.
+pub fn trouble(_: &str, own: &Own<'_>, relations: &[Relation]) -> Option<Trouble> {
+    let (config, relation) = (own.config?, relations.first()?);
+    if !config.services.contains(&Role::Frontend) {
+        return Some(Trouble::NeedsFrontend {
+            remote: relation.remote_app.clone(),
+        });
+    }
+    match &own.heard.ingress {
+        State::Invalid(reason) => Some(Trouble::Invalid(reason.clone())),
+        State::Absent | State::Waiting(_) | State::Ready(_) => None,
     }
 }
 
-fn v2(unit: &Unit, model: &str, bind_address: Option<IpAddr>) -> Published {
+/// The host name is the other side's to choose.
+fn v2(unit: &Unit, model: &str, bind_address: Option<IpAddr>) -> Said {
     let (app, pod) = (&unit.app, unit.pod());
     let host = format!("{pod}.{app}-endpoints.{model}.svc.cluster.local");
-    Published {
+    Said {
         app: encoded([
             ("model", Some(json!(model))),
             ("name", Some(json!(app))),
@@ -86,10 +89,11 @@ fn encoded<const N: usize>(pairs: [(&str, Option<Value>); N]) -> Databag {
         .collect()
 }
 
-fn nginx_2023(unit: &Unit, model: &str, external_hostname: Option<&str>) -> Published {
+/// The host name is the application's name unless it is given.
+fn nginx_2023(unit: &Unit, model: &str, external_hostname: Option<&str>) -> Said {
     let (app, port) = (unit.app.as_str(), Role::Frontend.grpc_port().to_string());
     let hostname = external_hostname.unwrap_or(app);
-    Published {
+    Said {
         app: [
             ("service-hostname", hostname),
             ("service-name", app),
@@ -171,7 +175,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::relations::difference;
+    use crate::juju::difference;
 
     fn unit() -> Unit {
         Unit {
@@ -204,14 +208,11 @@ mod tests {
             .collect()
     }
 
-    fn published(protocol: IngressProtocol) -> Published {
-        publish(
-            protocol,
-            &unit(),
-            "prod",
-            Some("temporal.example.com"),
-            Some([10, 1, 0, 7].into()),
-        )
+    fn published(protocol: IngressProtocol) -> Said {
+        match protocol {
+            IngressProtocol::V2 => v2(&unit(), "prod", Some([10, 1, 0, 7].into())),
+            IngressProtocol::Nginx2023 => nginx_2023(&unit(), "prod", Some("temporal.example.com")),
+        }
     }
 
     #[test]
@@ -240,7 +241,7 @@ mod tests {
 
     #[test]
     fn v2_leaves_out_an_address_that_is_not_known() {
-        let said = publish(IngressProtocol::V2, &unit(), "prod", None, None);
+        let said = v2(&unit(), "prod", None);
         assert_eq!(said.unit.keys().collect::<Vec<_>>(), ["host"]);
     }
 
@@ -264,7 +265,7 @@ mod tests {
 
     #[test]
     fn the_host_name_is_the_applications_name_unless_it_is_given() {
-        let said = publish(IngressProtocol::Nginx2023, &unit(), "prod", None, None);
+        let said = nginx_2023(&unit(), "prod", None);
         assert_eq!(said.app["service-hostname"].expose(), "temporal-k8s");
         assert_eq!(said.app["host"].expose(), "temporal-k8s");
     }
@@ -283,7 +284,7 @@ mod tests {
             let (from, to) = (published(from), published(to));
             for (mut have, want) in [(from.app, to.app), (from.unit, to.unit)] {
                 have.extend(juju.clone());
-                for (key, value) in difference(&have, &want, &OWNED_KEYS) {
+                for (key, value) in difference(&have, &want, KEYS) {
                     match value {
                         Some(value) => have.insert(key, value),
                         None => have.remove(&key),
@@ -301,7 +302,7 @@ mod tests {
         for protocol in [IngressProtocol::V2, IngressProtocol::Nginx2023] {
             let said = published(protocol);
             for key in said.app.keys().chain(said.unit.keys()) {
-                assert!(OWNED_KEYS.contains(&key.as_str()), "{key}");
+                assert!(KEYS.contains(&key.as_str()), "{key}");
             }
         }
     }

@@ -1,105 +1,67 @@
-//! What applications tell each other over a relation, one file per endpoint.
+//! What applications tell each other over relations: the table of endpoints, and one file for each of them.
 //!
-//! Every file has the same parts: `ENDPOINT`, a typed value with `parse`, and `publish`, which says what
-//! we want our side of the databag to hold. The [`difference`] to what it holds becomes an effect in
-//! `plan`. Nothing here reads the world or knows the event.
-
-use std::collections::BTreeMap;
-
-use crate::secret::Secret;
+//! Every file has the same parts: a typed value with `parse`, `publish` (what our side should hold; the difference
+//! to what it holds becomes a note of the plan) and `trouble`. Nothing here reads the world or knows the event.
+//! `observe` reads what the table names, `facts` parses it once, `plan` walks the table to publish and to complain.
 
 pub mod admin;
 pub mod database;
+mod endpoint;
+pub mod host_info;
 pub mod ingress;
-pub mod peer;
+mod state;
 
-/// One databag. Any value may carry a password, so none can be printed.
-pub type Databag = BTreeMap<String, Secret<String>>;
+pub use endpoint::{
+    Bag, Complain, Count, Endpoint, Heard, Own, Publish, Relations, Said, Side, Trouble,
+};
+pub use state::State;
 
-/// Everything this unit may read of one relation. A relation that is being removed
-/// (`-relation-broken`) is not represented at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Relation {
-    /// Juju's number of the relation, the 7 of `db:7`.
-    pub id: u32,
-    /// The application on the other side (our own on a peer relation).
-    pub remote_app: String,
-    /// The other application's databag.
-    pub remote_app_bag: Databag,
-    /// The databags of the other application's units that were asked for, by unit name.
-    pub remote_unit_bags: BTreeMap<String, Databag>,
-    /// This unit's own databag, with the keys that Juju maintains.
-    pub own_unit_bag: Databag,
-    /// Our application's databag; only the leader may read it, so it is `None` on other units.
-    pub own_app_bag: Option<Databag>,
-}
+use Bag::{OwnApp, OwnUnit, RemoteApp, RemoteUnits};
+use Count::{Many, One};
+use Side::{Peers, Provides, Requires};
 
-/// What a relation says, once parsed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State<T> {
-    /// The endpoint is not related.
-    Absent,
-    /// Related; the other side has not said enough yet. The text names what is missing.
-    Waiting(String),
-    /// Complete.
-    Ready(T),
-    /// The other side said something that cannot be used. The text names the field and the remedy.
-    Invalid(String),
-}
+use crate::config::Config;
+use crate::memory::Memory;
+use crate::temporal::{PerStore, database_name};
 
-/// What has to be written so that `have` says what is wanted: new values, and `None` for keys of ours
-/// that are no longer wanted. Keys that are not `owned`, such as Juju's own, are left alone. Empty when
-/// there is nothing to do.
-pub fn difference(
-    have: &Databag,
-    want: &Databag,
-    owned: &[&str],
-) -> BTreeMap<String, Option<Secret<String>>> {
-    let stale = owned
-        .iter()
-        .filter(|key| have.contains_key(**key) && !want.contains_key(**key))
-        .map(|key| ((*key).to_owned(), None));
-    let new = want
-        .iter()
-        .filter(|(key, value)| have.get(*key) != Some(*value))
-        .map(|(key, value)| (key.clone(), Some(value.clone())));
-    stale.chain(new).collect()
-}
+/// The endpoint among our own units. Nothing is written to it: what all units must agree on lies in the databases.
+/// Its network binding gives the address at which a unit's server can be reached by the others.
+pub const PEER: &str = "peer";
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Every endpoint of the charm; `metadata.yaml` says the same. In the order in which their troubles are told.
+#[rustfmt::skip] // a table: a line for each
+pub static ENDPOINTS: &[Endpoint] = &[
+    Endpoint::new(PEER, Peers, "temporal", One),
+    Endpoint::new("db", Requires, "pgsql", One).reads(PGSQL).says(database::KEYS, database::publish).trouble(database::trouble),
+    Endpoint::new("visibility", Requires, "pgsql", One).reads(PGSQL).says(database::KEYS, database::publish).trouble(database::trouble),
+    Endpoint::new("admin", Requires, "temporal", One).reads(&[RemoteApp, OwnApp]).says(admin::KEYS, admin::publish),
+    Endpoint::new("ingress", Requires, "ingress", One).reads(&[RemoteApp, OwnUnit, OwnApp]).says(ingress::KEYS, ingress::publish).trouble(ingress::trouble),
+    Endpoint::new("temporal-host-info", Provides, "temporal-host-info", Many).reads(&[OwnApp]).says(host_info::KEYS, host_info::publish),
+];
 
-    fn bag(pairs: &[(&str, &str)]) -> Databag {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).into()))
-            .collect()
-    }
+/// Some providers answer in their units' databags only.
+const PGSQL: &[Bag] = &[RemoteApp, RemoteUnits { unless: "master" }, OwnUnit, OwnApp];
 
-    #[test]
-    fn only_what_differs_is_written_and_only_what_is_ours_is_deleted() {
-        let have = bag(&[
-            ("same", "1"),
-            ("changed", "1"),
-            ("stale", "1"),
-            ("egress-subnets", "10.0.0.1/32"),
-        ]);
-        let want = bag(&[("same", "1"), ("changed", "2"), ("new", "1")]);
-        let owned = ["same", "changed", "stale", "new", "never-written"];
-        assert_eq!(
-            difference(&have, &want, &owned),
-            BTreeMap::from([
-                ("changed".to_owned(), Some("2".into())),
-                ("new".to_owned(), Some("1".into())),
-                ("stale".to_owned(), None),
-            ])
-        );
-    }
-
-    #[test]
-    fn nothing_is_written_over_what_was_just_written() {
-        let want = bag(&[("a", "1")]);
-        assert!(difference(&want, &want, &["a", "b"]).is_empty());
+/// Parses what the planner has to know of what others say: a line for each endpoint that tells it something. Good
+/// options are needed for what they name.
+pub fn hear(relations: &Relations, app: &str, config: Option<&Config>, memory: &Memory) -> Heard {
+    let one = |name: &str| relations.get(name).and_then(|all| all.first());
+    let offers = PerStore::of(|store| one(store.endpoint()).map(database::offers::parse));
+    let stores = config.map(|config| {
+        PerStore::of(|store| {
+            let want = database_name(store, app, config.database_prefix.as_deref());
+            let accepted = memory.accepted.get(store).as_deref();
+            let offers = offers.get(store).as_ref();
+            offers.map_or(State::Absent, |offers| offers.of(&want, accepted))
+        })
+    });
+    Heard {
+        offers,
+        stores,
+        admin: one("admin").map(|relation| relation.remote_app.clone()),
+        schema: admin::parse(one("admin")),
+        ingress: config.map_or(State::Absent, |config| {
+            ingress::parse(config.ingress_protocol, one("ingress"))
+        }),
     }
 }

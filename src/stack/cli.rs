@@ -22,7 +22,7 @@ use super::settings::{self, Finding, Program, Severity};
 use super::wait::WORKLOADS;
 use super::wanted::{Wanted, wanted};
 use super::{apply, check, delete, plan, status, wait};
-use crate::chain;
+use crate::error::chain;
 use crate::kubernetes::{Access, Kind, Kubernetes};
 
 /// Does what the command line says. The exit code is 0 only if that was done.

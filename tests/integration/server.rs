@@ -15,14 +15,13 @@ use std::time::{Duration, Instant};
 
 use rehearsal::servers::postgresql::unprivileged;
 use temporal_k8s::config::LogLevel;
-use temporal_k8s::postgres::{proof, turn};
-use temporal_k8s::relations::database::Database;
+use temporal_k8s::container::config::Inputs;
+use temporal_k8s::container::{FILE_MODE, config, dynamic, layer, pgpass};
+use temporal_k8s::postgres::{StoreFacts, proof, turn};
+use temporal_k8s::probe::Probe;
 use temporal_k8s::secret::Secret;
-use temporal_k8s::server::config::Inputs;
-use temporal_k8s::server::version::{Version, required_schema};
-use temporal_k8s::server::{FILE_MODE, PerStore, Role, Store, config, dynamic, layer, pgpass};
-use temporal_k8s::snapshot::{Probe, Serving, StoreFacts};
-use temporal_k8s::temporal::{all_is_well, look, wait_until_serving};
+use temporal_k8s::temporal::health::{Serving, all_is_well, look, wait_until_serving};
+use temporal_k8s::temporal::{Database, PerStore, Role, Store, Version, required_schema};
 
 use crate::Temporal;
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use temporal_k8s::relations::{admin, ingress, peer};
-use temporal_k8s::server::{CONTAINER, Store};
-use temporal_k8s::{config, hook};
+use temporal_k8s::config;
+use temporal_k8s::container::CONTAINER;
+use temporal_k8s::plan::ACTIONS;
+use temporal_k8s::relations::{Count, ENDPOINTS, Side};
 
 fn read(name: &str) -> Value {
     let path = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -66,31 +67,42 @@ fn every_option_is_checked() {
 }
 
 #[test]
-fn endpoints_are_those_of_the_relation_files() {
+fn endpoints_are_those_of_the_table() {
     let metadata = read("metadata.yaml");
-    assert_eq!(
-        metadata["peers"],
-        json!({ peer::ENDPOINT: { "interface": "temporal" } })
-    );
-    let required: BTreeMap<&str, (&str, i64)> = metadata["requires"]
-        .as_object()
-        .unwrap()
+    let mut documented = BTreeMap::new();
+    for side in ["peers", "requires", "provides"] {
+        for (name, endpoint) in metadata[side].as_object().into_iter().flatten() {
+            let interface = endpoint["interface"].as_str().unwrap().to_owned();
+            let limit = endpoint.get("limit").and_then(Value::as_u64);
+            documented.insert(name.clone(), (side, interface, limit));
+        }
+    }
+    let in_the_table = ENDPOINTS.iter().map(|endpoint| {
+        let (side, limit) = match (endpoint.side, endpoint.count) {
+            (Side::Peers, _) => ("peers", None),
+            (Side::Requires, Count::One) => ("requires", Some(1)),
+            (Side::Requires, Count::Many) => ("requires", None),
+            (Side::Provides, Count::One) => ("provides", Some(1)),
+            (Side::Provides, Count::Many) => ("provides", None),
+        };
+        let interface = endpoint.interface.to_owned();
+        (endpoint.name.to_owned(), (side, interface, limit))
+    });
+    assert_eq!(documented, in_the_table.collect());
+}
+
+/// A line of the README's table for each endpoint that a user relates.
+#[test]
+fn every_endpoint_is_in_the_readme() {
+    let path = format!("{}/README.md", env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(path).unwrap();
+    for endpoint in ENDPOINTS
         .iter()
-        .map(|(name, endpoint)| {
-            let interface = endpoint["interface"].as_str().unwrap();
-            (
-                name.as_str(),
-                (interface, endpoint["limit"].as_i64().unwrap()),
-            )
-        })
-        .collect();
-    let mut expected = BTreeMap::from([
-        (admin::ENDPOINT, ("temporal", 1)),
-        (ingress::ENDPOINT, ("ingress", 1)),
-    ]);
-    expected.extend(Store::ALL.map(|store| (store.endpoint(), ("pgsql", 1))));
-    assert_eq!(required, expected);
-    assert_eq!(metadata.get("provides"), None);
+        .filter(|endpoint| endpoint.side != Side::Peers)
+    {
+        let line = format!("| `{}` | `{}` |", endpoint.name, endpoint.interface);
+        assert!(readme.contains(&line), "no line begins with {line}");
+    }
 }
 
 #[test]
@@ -117,11 +129,64 @@ fn the_charm_asks_for_a_juju_that_opens_ports_on_kubernetes() {
     }
 }
 
+/// Nothing answers there, for good.
+const PLACEHOLDER: &str = "temporal-k8s.invalid";
+
+/// What Charmhub shows beside name, summary and description.
+#[test]
+fn who_finds_the_charm_finds_its_title_people_source_issues_and_documentation() {
+    let metadata = read("metadata.yaml");
+    let title = metadata["display-name"].as_str().unwrap();
+    assert!((2..=40).contains(&title.chars().count()), "{title}");
+    assert!(metadata["summary"].as_str().unwrap().chars().count() <= 78);
+    let mut hosts = Vec::new();
+    for field in ["source", "issues", "docs", "website"] {
+        let address = metadata[field].as_str().unwrap();
+        let host = address.strip_prefix("https://").unwrap();
+        hosts.push(host.split('/').next().unwrap());
+    }
+    let maintainers = metadata["maintainers"].as_array().unwrap();
+    assert!(!maintainers.is_empty());
+    for maintainer in maintainers {
+        let (name, mail) = maintainer.as_str().unwrap().split_once(" <").unwrap();
+        assert!(!name.trim().is_empty());
+        hosts.push(mail.strip_suffix('>').unwrap().split_once('@').unwrap().1);
+    }
+    // A charm that is published must not have some of both.
+    let placeholders = hosts.iter().filter(|&&host| host == PLACEHOLDER).count();
+    assert!([0, hosts.len()].contains(&placeholders), "{hosts:?}");
+    assert!(!hosts.contains(&""));
+}
+
+/// A square canvas of 100 pixels with a circle of one flat colour, and the logo in it.
+#[test]
+fn the_icon_is_what_charmhub_asks_for() {
+    let path = format!("{}/icon.svg", env!("CARGO_MANIFEST_DIR"));
+    let icon = std::fs::read_to_string(path).unwrap();
+    let (canvas, shapes) = icon.split_once('>').unwrap();
+    for attribute in [
+        r#"xmlns="http://www.w3.org/2000/svg""#,
+        r#"width="100""#,
+        r#"height="100""#,
+        r#"viewBox="0 0 100 100""#,
+    ] {
+        assert!(canvas.contains(attribute), "{attribute}");
+    }
+    let drawn = shapes.split_once("</title>").unwrap().1.trim_start();
+    let circle = r##"<circle cx="50" cy="50" r="50" fill="#"##;
+    assert!(drawn.starts_with(circle), "{drawn}");
+    // It is all there is: nothing to fetch, nothing to run.
+    for foreign in ["<script", "<image", "href", "url("] {
+        assert!(!icon.contains(foreign), "{foreign}");
+    }
+}
+
 #[test]
 fn actions_are_those_of_the_code_and_take_nothing_unknown() {
     let actions = read("actions.yaml");
-    assert_eq!(keys(&actions), hook::ACTIONS);
-    for name in hook::ACTIONS {
+    let names: Vec<&str> = ACTIONS.iter().map(|action| action.name).collect();
+    assert_eq!(keys(&actions), names);
+    for name in names {
         assert!(actions[name]["description"].is_string(), "{name}");
         assert_eq!(actions[name]["additionalProperties"], false, "{name}");
     }

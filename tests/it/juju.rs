@@ -6,9 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Map, json};
-use temporal_k8s::juju::{ApplicationStatus, Error, Juju, LogLevel};
-use temporal_k8s::relations::Databag;
-use temporal_k8s::status::{Level, Status};
+use temporal_k8s::juju::{ApplicationStatus, Databag, Error, Juju, Level, LogLevel, Status};
 
 /// A directory of hook tools. Each notes its arguments, in one write since several may run at the same
 /// time, before it does what it is told to.

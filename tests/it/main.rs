@@ -12,6 +12,8 @@ mod dispatch;
 #[cfg(test)]
 mod dispatch_faults;
 #[cfg(test)]
+mod house;
+#[cfg(test)]
 mod juju;
 #[cfg(test)]
 mod model;
@@ -21,6 +23,8 @@ mod pebble;
 mod plan;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod regressions;
 #[cfg(test)]

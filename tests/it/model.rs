@@ -1,21 +1,73 @@
-//! Snapshots to start from, and a small model of the world that applies plans to them.
+//! Worlds to start from, and a small model that applies plans to them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
-use serde_json::json;
-use temporal_k8s::config;
-use temporal_k8s::effect::Effect;
-use temporal_k8s::hook::{Event, Hook, Unit};
-use temporal_k8s::plan::{self, Plan};
-use temporal_k8s::relations::{Databag, Relation};
+use temporal_k8s::facts::{Attempt, Facts};
+use temporal_k8s::juju::{Databag, Event, Hook, Relation, Unit};
+use temporal_k8s::memory::Memory;
+use temporal_k8s::plan::{self, Change, Note, Plan};
+use temporal_k8s::postgres::StoreFacts;
+use temporal_k8s::probe::Probe;
+use temporal_k8s::relations::{Bag, ENDPOINTS};
 use temporal_k8s::secret::Secret;
-use temporal_k8s::server::version::SchemaVersion;
-use temporal_k8s::server::{PerStore, Role, Store};
-use temporal_k8s::snapshot::{
-    Attempt, Memory, Probe, Relations, Service, ServiceState, Serving, Snapshot, StoreFacts,
-    Workload,
-};
+use temporal_k8s::snapshot::{Service, ServiceState, Snapshot, Workload};
+use temporal_k8s::temporal::health::Serving;
+use temporal_k8s::temporal::{PerStore, Role, SchemaVersion, Store};
+
+/// What a hook finds: what Juju and the container say, and what databases and server would answer.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    said: Snapshot,
+    /// What the databases answer.
+    pub stores: PerStore<Probe<StoreFacts>>,
+    /// What the server answers.
+    pub serving: Probe<Serving>,
+    /// What the hook has done so far.
+    pub attempt: Attempt,
+}
+
+impl Deref for World {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.said
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Snapshot {
+        &mut self.said
+    }
+}
+
+impl World {
+    pub(crate) fn facts(&self) -> Facts {
+        let mut facts = Facts::of(self.said.clone());
+        facts.stores = self.stores.clone();
+        facts.serving = self.serving.clone();
+        facts.attempt = self.attempt.clone();
+        facts
+    }
+
+    /// The one relation of an endpoint.
+    pub(crate) fn relation(&mut self, endpoint: &str) -> &mut Relation {
+        let relations = self.said.relations.get_mut(endpoint);
+        relations
+            .and_then(|all| all.first_mut())
+            .unwrap_or_else(|| panic!("`{endpoint}` is not related"))
+    }
+
+    /// `juju integrate`
+    pub(crate) fn relate(&mut self, endpoint: &'static str, relation: Relation) {
+        self.said.relations.insert(endpoint, vec![relation]);
+    }
+}
+
+/// What a world lets a hook decide.
+pub(crate) fn plan(world: &World) -> Plan {
+    plan::plan(&world.facts())
+}
 
 /// The marker that must never be seen outside a databag or a file.
 pub(crate) const PASSWORD: &str = "s3cr3t-marker";
@@ -65,25 +117,51 @@ pub(crate) fn store(store: Store, id: u32) -> Relation {
     }
 }
 
-pub(crate) fn admin(id: u32) -> Relation {
+/// A relation on which nothing was said yet, seen by the leader.
+fn relation(id: u32, remote_app: &str) -> Relation {
     Relation {
         id,
-        remote_app: "temporal-admin-k8s".to_owned(),
-        remote_app_bag: bag(&[("schema_status", "ready")]),
+        remote_app: remote_app.to_owned(),
+        remote_app_bag: Databag::new(),
         remote_unit_bags: BTreeMap::new(),
         own_unit_bag: Databag::new(),
         own_app_bag: Some(Databag::new()),
     }
 }
 
-pub(crate) fn ingress(id: u32) -> Relation {
+pub(crate) fn admin(id: u32) -> Relation {
     Relation {
-        id,
-        remote_app: "nginx-ingress-integrator".to_owned(),
-        remote_app_bag: Databag::new(),
-        remote_unit_bags: BTreeMap::new(),
-        own_unit_bag: Databag::new(),
-        own_app_bag: Some(Databag::new()),
+        remote_app_bag: bag(&[("schema_status", "ready")]),
+        ..relation(id, "temporal-admin-k8s")
+    }
+}
+
+pub(crate) fn ingress(id: u32) -> Relation {
+    relation(id, "nginx-ingress-integrator")
+}
+
+/// Whatever else has an endpoint, related and silent.
+pub(crate) fn silent(id: u32) -> Relation {
+    relation(id, "somebody")
+}
+
+/// What the unit may read when it does not lead.
+pub(crate) fn follow(world: &mut World) {
+    world.leader = false;
+    world.app_status = None;
+    for relation in world.relations.values_mut().flatten() {
+        relation.own_app_bag = None;
+    }
+}
+
+/// What the table says is not read is not there.
+pub(crate) fn as_read(world: &mut World) {
+    for endpoint in ENDPOINTS {
+        for relation in world.relations.get_mut(endpoint.name).into_iter().flatten() {
+            if !endpoint.reads.contains(&Bag::OwnUnit) {
+                relation.own_unit_bag.clear();
+            }
+        }
     }
 }
 
@@ -96,39 +174,32 @@ pub(crate) fn facts(schema: (u32, u32), shards: Option<u32>) -> Probe<StoreFacts
 }
 
 /// A leader that may start its server for the first time.
-pub(crate) fn ready_to_start() -> Snapshot {
-    Snapshot {
-        hook: Hook {
-            event: Event::UpdateStatus,
-            unit: Unit {
-                app: "temporal-k8s".to_owned(),
-                number: 0,
-            },
-            model: "m".to_owned(),
-            juju_version: "3.6.11".to_owned(),
-            charm_dir: PathBuf::from("/charm"),
+pub(crate) fn ready_to_start() -> World {
+    let hook = Hook {
+        event: Event::UpdateStatus,
+        unit: Unit {
+            app: "temporal-k8s".to_owned(),
+            number: 0,
         },
-        leader: true,
-        config: config::parse(&options(json!({}))),
-        relations: Relations {
-            stores: PerStore {
-                main: Some(store(Store::Main, 7)),
-                visibility: Some(store(Store::Visibility, 8)),
-            },
-            admin: Some(admin(9)),
-            ingress: None,
+        model: "m".to_owned(),
+    };
+    World {
+        said: Snapshot {
+            leader: true,
+            relations: BTreeMap::from([
+                ("db", vec![store(Store::Main, 7)]),
+                ("visibility", vec![store(Store::Visibility, 8)]),
+                ("admin", vec![admin(9)]),
+            ]),
+            bind_address: Some([10, 1, 0, 5].into()),
+            workload: Probe::Known(Workload {
+                boot_id: "boot-1".to_owned(),
+                version: Probe::Known(Ok("1.32.2".parse().unwrap())),
+                service: None,
+                files: BTreeMap::new(),
+            }),
+            ..Snapshot::of(hook)
         },
-        bind_address: Some([10, 1, 0, 5].into()),
-        open_ports: BTreeSet::new(),
-        memory: Memory::default(),
-        status: None,
-        app_status: None,
-        workload: Probe::Known(Workload {
-            boot_id: "boot-1".to_owned(),
-            version: Probe::Known(Ok("1.32.2".parse().unwrap())),
-            service: None,
-            files: BTreeMap::new(),
-        }),
         stores: PerStore {
             main: facts((1, 19), None),
             visibility: facts((1, 14), None),
@@ -139,22 +210,22 @@ pub(crate) fn ready_to_start() -> Snapshot {
 }
 
 /// The same unit some hooks later: active, with nothing left to do.
-pub(crate) fn settled() -> Snapshot {
-    let mut snapshot = ready_to_start();
-    hook(&mut snapshot);
-    snapshot
+pub(crate) fn settled() -> World {
+    let mut world = ready_to_start();
+    hook(&mut world);
+    world
 }
 
-pub(crate) fn workload(snapshot: &mut Snapshot) -> &mut Workload {
-    match &mut snapshot.workload {
+pub(crate) fn workload(world: &mut World) -> &mut Workload {
+    match &mut world.workload {
         Probe::Known(workload) => workload,
         other => panic!("no workload: {other:?}"),
     }
 }
 
 /// Every role that runs serves, and the store can be read.
-pub(crate) fn all_well(snapshot: &Snapshot) -> Serving {
-    let roles = plan::wants_health(snapshot)
+pub(crate) fn all_well(world: &World) -> Serving {
+    let roles = plan::health(&world.facts())
         .map(|(_, roles)| roles)
         .unwrap_or_default();
     Serving {
@@ -165,72 +236,78 @@ pub(crate) fn all_well(snapshot: &Snapshot) -> Serving {
 }
 
 /// Plays one hook in a world in which every change works out; returns the plans it went through.
-pub(crate) fn hook(snapshot: &mut Snapshot) -> Vec<Plan> {
-    snapshot.attempt = Attempt::None;
-    let first = plan::plan(snapshot);
+pub(crate) fn hook(world: &mut World) -> Vec<Plan> {
+    world.attempt = Attempt::None;
+    let first = plan(world);
     let mut plans = vec![first.clone()];
-    if first.workload().next().is_some() {
-        first.workload().for_each(|effect| apply(snapshot, effect));
-        snapshot.attempt = Attempt::Done;
-        let asked = plan::wants_health(snapshot).is_some();
-        snapshot.serving = if asked {
-            Probe::Known(all_well(snapshot))
+    if !first.changes.is_empty() {
+        if let Some(status) = &first.announce {
+            world.status = Some(status.clone());
+        }
+        first.changes.iter().for_each(|change| make(world, change));
+        world.attempt = Attempt::Done;
+        let asked = plan::health(&world.facts()).is_some();
+        world.serving = if asked {
+            Probe::Known(all_well(world))
         } else {
             Probe::NotAsked
         };
-        plans.push(plan::plan(snapshot));
+        plans.push(plan(world));
     }
     let last = plans.last().cloned().unwrap_or_default();
-    last.model().for_each(|effect| apply(snapshot, effect));
+    last.notes.iter().for_each(|note| tell(world, note));
     plans
 }
 
-fn apply(snapshot: &mut Snapshot, effect: &Effect) {
-    match effect {
-        Effect::Announce(status) | Effect::UnitStatus(status) => {
-            snapshot.status = Some(status.clone());
-        }
-        Effect::Stop => {
-            if let Some(service) = &mut workload(snapshot).service {
+fn make(world: &mut World, change: &Change) {
+    match change {
+        Change::Stop => {
+            if let Some(service) = &mut workload(world).service {
                 service.state = ServiceState::Inactive;
             }
         }
-        Effect::Write { path, content } => {
+        Change::Write { path, content } => {
             let content = Secret::new(content.expose().clone().into_bytes());
-            workload(snapshot).files.insert((*path).to_owned(), content);
+            workload(world).files.insert((*path).to_owned(), content);
         }
-        Effect::Delete { path } => _ = workload(snapshot).files.remove(*path),
-        Effect::Layer(config) => {
-            let state = workload(snapshot)
+        Change::Delete { path } => _ = workload(world).files.remove(*path),
+        Change::Layer(config) => {
+            let state = workload(world)
                 .service
                 .as_ref()
                 .map_or(ServiceState::Inactive, |has| has.state);
-            workload(snapshot).service = Some(Service {
+            workload(world).service = Some(Service {
                 config: config.clone(),
                 state,
                 last_words: None,
             });
         }
-        Effect::Replan | Effect::Restart => {
-            if let Some(service) = &mut workload(snapshot).service {
+        Change::Replan | Change::Restart => {
+            if let Some(service) = &mut workload(world).service {
                 service.state = ServiceState::Active;
             }
         }
-        Effect::OpenPorts(ports) => snapshot.open_ports.extend(ports),
-        Effect::ClosePorts(ports) => snapshot.open_ports.retain(|port| !ports.contains(port)),
-        Effect::PublishApp {
+    }
+}
+
+fn tell(world: &mut World, note: &Note) {
+    match note {
+        Note::UnitStatus(status) => world.status = Some(status.clone()),
+        Note::OpenPorts(ports) => world.open_ports.extend(ports),
+        Note::ClosePorts(ports) => world.open_ports.retain(|port| !ports.contains(port)),
+        Note::PublishApp {
             relation, entries, ..
         } => {
-            let bag = relation_mut(snapshot, *relation)
+            let bag = relation_mut(world, *relation)
                 .own_app_bag
                 .get_or_insert_default();
             merge(bag, entries);
         }
-        Effect::PublishUnit { relation, entries } => {
-            merge(&mut relation_mut(snapshot, *relation).own_unit_bag, entries);
+        Note::PublishUnit { relation, entries } => {
+            merge(&mut relation_mut(world, *relation).own_unit_bag, entries);
         }
-        Effect::Remember { entries } => {
-            let mut state: BTreeMap<String, String> = snapshot
+        Note::Remember { entries } => {
+            let mut state: BTreeMap<String, String> = world
                 .memory
                 .to_state()
                 .into_iter()
@@ -242,28 +319,21 @@ fn apply(snapshot: &mut Snapshot, effect: &Effect) {
                     None => _ = state.remove(key),
                 }
             }
-            snapshot.memory = Memory::from_state(&state);
+            world.memory = Memory::from_state(&state);
         }
-        Effect::AppStatus { status, .. } => snapshot.app_status = Some(status.clone()),
-        Effect::TellVersion { .. }
-        | Effect::Log { .. }
-        | Effect::ActionResult { .. }
-        | Effect::ActionFailed { .. } => {}
+        Note::AppStatus { status, .. } => world.app_status = Some(status.clone()),
+        Note::TellVersion { .. }
+        | Note::Log { .. }
+        | Note::ActionResult { .. }
+        | Note::ActionFailed { .. } => {}
     }
 }
 
-fn relation_mut(snapshot: &mut Snapshot, id: u32) -> &mut Relation {
-    let relations = &mut snapshot.relations;
-    [
-        &mut relations.stores.main,
-        &mut relations.stores.visibility,
-        &mut relations.admin,
-        &mut relations.ingress,
-    ]
-    .into_iter()
-    .flatten()
-    .find(|relation| relation.id == id)
-    .expect("plans name relations that exist")
+fn relation_mut(world: &mut World, id: u32) -> &mut Relation {
+    let mut relations = world.relations.values_mut().flatten();
+    relations
+        .find(|relation| relation.id == id)
+        .expect("plans name relations that exist")
 }
 
 fn merge(bag: &mut Databag, entries: &BTreeMap<String, Option<Secret<String>>>) {

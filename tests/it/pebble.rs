@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use temporal_k8s::pebble::{
-    ChangeId, CheckLevel, CheckStatus, Error, Exec, File, FileErrorKind, Pebble, ServiceStatus,
-};
+use temporal_k8s::pebble::{ChangeId, Error, Exec, File, FileErrorKind, Pebble, ServiceStatus};
 use temporal_k8s::secret::Secret;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
@@ -513,37 +511,6 @@ async fn a_plan_is_read_leniently_but_must_be_one() {
 }
 
 #[tokio::test]
-async fn checks_and_health_are_read_from_every_version() {
-    let script = Script::of([
-        sync(
-            r#"[{"name":"old","status":"up"},{"name":"new","startup":"enabled","status":"inactive"},
-                 {"name":"odd","level":"alive","status":"dozing","failures":2,"threshold":3}]"#,
-        ),
-        json(
-            "502 Bad Gateway",
-            r#"{"type":"sync","status-code":502,"result":{"healthy":false}}"#,
-        ),
-    ]);
-    let checks = script.pebble().checks_of(CheckLevel::Alive).await.unwrap();
-    let states: Vec<_> = checks.iter().map(|check| check.status.clone()).collect();
-    let odd = CheckStatus::Other("dozing".to_owned());
-    assert_eq!(states, [CheckStatus::Up, CheckStatus::Inactive, odd]);
-    assert_eq!((checks[2].failures, checks[2].threshold), (2, 3));
-    assert!(!script.pebble().health(CheckLevel::Ready).await.unwrap());
-    let requests = script.requests();
-    assert!(
-        requests[0].starts_with("GET /v1/checks?level=alive "),
-        "{}",
-        requests[0]
-    );
-    assert!(
-        requests[1].starts_with("GET /v1/health?level=ready "),
-        "{}",
-        requests[1]
-    );
-}
-
-#[tokio::test]
 async fn logs_are_lines_of_json() {
     let lines = concat!(
         r#"{"time":"2024-01-01T00:00:00Z","service":"a","message":"one"}"#,
@@ -612,7 +579,6 @@ async fn a_failed_item_fails_the_write_whatever_the_status_says() {
     // Nothing to do asks nothing.
     script.pebble().write_files(&[]).await.unwrap();
     script.pebble().remove_files(&[], true).await.unwrap();
-    script.pebble().make_dirs(&[], 0o755).await.unwrap();
     assert_eq!(script.requests().len(), 3);
 }
 
@@ -623,11 +589,7 @@ async fn only_a_missing_file_is_removed_already() {
             r#"[{{"path":"/a","error":{{"kind":"{kind}","message":"m"}}}}]"#
         ))
     };
-    let script = Script::of([
-        item("not-found"),
-        item("permission-denied"),
-        item("not-found"),
-    ]);
+    let script = Script::of([item("not-found"), item("permission-denied")]);
     script.pebble().remove_files(&["/a"], false).await.unwrap();
     match script
         .pebble()
@@ -638,8 +600,6 @@ async fn only_a_missing_file_is_removed_already() {
         Error::File(error) => assert_eq!(error.kind, FileErrorKind::PermissionDenied),
         other => panic!("{other:?}"),
     }
-    let error = script.pebble().make_dirs(&["/a"], 0o755).await.unwrap_err();
-    assert!(matches!(error, Error::File(_)), "{error:?}");
 }
 
 #[tokio::test]

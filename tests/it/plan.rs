@@ -3,34 +3,42 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use temporal_k8s::config;
-use temporal_k8s::effect::Effect;
-use temporal_k8s::hook::Event;
-use temporal_k8s::plan::plan;
-use temporal_k8s::server::version::SchemaVersion;
-use temporal_k8s::server::{Role, Store, pgpass};
-use temporal_k8s::snapshot::{Attempt, Failure, Probe, ServiceState, Snapshot, StoreFacts};
-use temporal_k8s::status::{Level, Status};
+use temporal_k8s::container::pgpass;
+use temporal_k8s::facts::{Attempt, Failure};
+use temporal_k8s::juju::{Event, Level, Status};
+use temporal_k8s::plan::{Change, Note};
+use temporal_k8s::postgres::StoreFacts;
+use temporal_k8s::probe::Probe;
+use temporal_k8s::snapshot::ServiceState;
+use temporal_k8s::temporal::health::Serving;
+use temporal_k8s::temporal::{Role, SchemaVersion, Store, Version, required_schema};
 
-use crate::model::{self, bag, facts, hook, options, ready_to_start, settled, workload};
+use crate::model::{
+    self, World, bag, facts, hook, options, plan, ready_to_start, settled, workload,
+};
 
 /// The unit status after one hook.
-fn status(snapshot: &mut Snapshot) -> Status {
+fn status(snapshot: &mut World) -> Status {
     hook(snapshot);
+    shown(snapshot)
+}
+
+/// The unit status that is shown.
+fn shown(snapshot: &World) -> Status {
     snapshot.status.clone().expect("every hook shows a status")
 }
 
 /// One mutation of a unit that is ready to start, and the status it must show without starting.
-fn held(mutate: impl FnOnce(&mut Snapshot), level: Level, words: &str) {
+fn held(mutate: impl FnOnce(&mut World), level: Level, words: &str) {
     let mut snapshot = ready_to_start();
     mutate(&mut snapshot);
     let plans = hook(&mut snapshot);
-    let starts = |effect: &Effect| matches!(effect, Effect::Replan | Effect::Layer(_));
+    let starts = |change: &Change| matches!(change, Change::Replan | Change::Layer(_));
     assert!(
-        !plans.iter().any(|plan| plan.effects.iter().any(starts)),
+        !plans.iter().any(|plan| plan.changes.iter().any(starts)),
         "it was started"
     );
-    let status = snapshot.status.expect("a status");
+    let status = shown(&snapshot);
     assert_eq!(status.level, level, "{}", status.message);
     assert!(
         status.message.contains(words),
@@ -86,25 +94,25 @@ fn gates_hold_a_start_and_say_why() {
         "1.16.2",
     );
     held(
-        |s| s.relations.stores.main = None,
+        |s| _ = s.relations.remove("db"),
         Level::Blocked,
         "juju integrate temporal-k8s:db",
     );
     held(
-        |s| s.relations.stores.visibility = None,
+        |s| _ = s.relations.remove("visibility"),
         Level::Blocked,
         "juju integrate temporal-k8s:visibility",
     );
     held(
         |s| {
-            let relation = s.relations.stores.main.as_mut().unwrap();
+            let relation = s.relation("db");
             relation.remote_app_bag.remove("master");
         },
         Level::Waiting,
         "waiting for `db`",
     );
     held(
-        |s| s.relations.admin.as_mut().unwrap().remote_app_bag.clear(),
+        |s| s.relation("admin").remote_app_bag.clear(),
         Level::Waiting,
         "waiting for `admin`",
     );
@@ -125,7 +133,7 @@ fn gates_hold_a_start_and_say_why() {
     );
     held(
         |s| {
-            s.relations.admin = None;
+            s.relations.remove("admin");
             s.stores.main = Probe::Known(StoreFacts::default());
         },
         Level::Blocked,
@@ -137,7 +145,7 @@ fn gates_hold_a_start_and_say_why() {
         "`num-history-shards` is 4, but the database was started with 8",
     );
     held(
-        |s| s.config = config::parse(&options(json!({"log-level": "loud"}))),
+        |s| s.options = options(json!({"log-level": "loud"})),
         Level::Blocked,
         "log-level",
     );
@@ -148,21 +156,21 @@ fn a_worker_alone_needs_a_server_with_an_internal_frontend() {
     let given = options(json!({"services": "worker,history"}));
     held(
         |s| {
-            s.config = config::parse(&given);
+            s.options = given.clone();
             workload(s).version = Probe::Known(Ok("1.17.3".parse().unwrap()));
         },
         Level::Blocked,
         "add it to `services`",
     );
     let mut snapshot = ready_to_start();
-    snapshot.config = config::parse(&given);
+    snapshot.options = given.clone();
     assert_eq!(status(&mut snapshot).level, Level::Active);
 }
 
 #[test]
 fn schema_proof_without_an_admin_relation_is_enough() {
     let mut snapshot = ready_to_start();
-    snapshot.relations.admin = None;
+    snapshot.relations.remove("admin");
     assert_eq!(status(&mut snapshot).level, Level::Active);
 }
 
@@ -179,16 +187,16 @@ fn a_newer_schema_than_needed_is_enough_and_1_10_is_above_1_9() {
 fn several_problems_show_the_most_urgent_and_count_the_rest() {
     let mut snapshot = ready_to_start();
     snapshot.bind_address = None;
-    snapshot.relations.stores.main = None;
-    snapshot.config = config::parse(&options(json!({"log-level": "x", "num-history-shards": 3})));
+    snapshot.relations.remove("db");
+    snapshot.options = options(json!({"log-level": "x", "num-history-shards": 3}));
     let plans = hook(&mut snapshot);
-    let status = snapshot.status.unwrap();
+    let status = shown(&snapshot);
     assert_eq!(status.level, Level::Blocked);
     assert!(status.message.ends_with("(+3 more)"), "{}", status.message);
-    let logged = plans.last().unwrap().effects.iter();
+    let logged = plans.last().unwrap().notes.iter();
     assert_eq!(
         logged
-            .filter(|effect| matches!(effect, Effect::Log { .. }))
+            .filter(|note| matches!(note, Note::Log { .. }))
             .count(),
         4
     );
@@ -198,16 +206,13 @@ fn several_problems_show_the_most_urgent_and_count_the_rest() {
 fn removing_a_store_stops_the_server_in_that_hook_and_forgets_the_passwords() {
     for store in Store::ALL {
         let mut snapshot = settled();
-        match store {
-            Store::Main => snapshot.relations.stores.main = None,
-            Store::Visibility => snapshot.relations.stores.visibility = None,
-        }
+        snapshot.relations.remove(store.endpoint());
         let plans = hook(&mut snapshot);
-        assert!(plans[0].effects.contains(&Effect::Stop));
+        assert!(plans[0].changes.contains(&Change::Stop));
         assert!(
             plans[0]
-                .effects
-                .contains(&Effect::Delete { path: pgpass::PATH })
+                .changes
+                .contains(&Change::Delete { path: pgpass::PATH })
         );
         assert_eq!(snapshot.status.as_ref().unwrap().level, Level::Blocked);
         assert_eq!(plan(&snapshot).to_string(), "nothing to do");
@@ -217,27 +222,27 @@ fn removing_a_store_stops_the_server_in_that_hook_and_forgets_the_passwords() {
 #[test]
 fn bad_options_do_not_keep_a_server_running_on_a_removed_store() {
     let mut snapshot = settled();
-    snapshot.config = config::parse(&options(json!({"log-level": "loud"})));
-    snapshot.relations.stores.main = None;
-    assert!(hook(&mut snapshot)[0].effects.contains(&Effect::Stop));
+    snapshot.options = options(json!({"log-level": "loud"}));
+    snapshot.relations.remove("db");
+    assert!(hook(&mut snapshot)[0].changes.contains(&Change::Stop));
 }
 
 #[test]
 fn another_database_without_a_schema_stops_the_server() {
     let mut snapshot = settled();
-    snapshot.relations.stores.main = Some(model::store(Store::Main, 12));
+    snapshot.relate("db", model::store(Store::Main, 12));
     snapshot.stores.main = Probe::Known(StoreFacts::default());
-    assert!(hook(&mut snapshot)[0].effects.contains(&Effect::Stop));
-    assert_eq!(snapshot.status.unwrap().level, Level::Waiting);
+    assert!(hook(&mut snapshot)[0].changes.contains(&Change::Stop));
+    assert_eq!(shown(&snapshot).level, Level::Waiting);
 }
 
 #[test]
 fn another_database_with_a_schema_restarts_the_server_on_it() {
     let mut snapshot = settled();
-    snapshot.relations.stores.main = Some(model::store(Store::Main, 12));
+    snapshot.relate("db", model::store(Store::Main, 12));
     let plans = hook(&mut snapshot);
-    assert!(plans[0].effects.contains(&Effect::Replan));
-    assert_eq!(snapshot.status.unwrap().level, Level::Active);
+    assert!(plans[0].changes.contains(&Change::Replan));
+    assert_eq!(shown(&snapshot).level, Level::Active);
 }
 
 #[test]
@@ -250,13 +255,13 @@ fn a_database_that_is_down_for_a_moment_stops_nothing() {
     serving.store = Some(Err("connection refused".into()));
     let plans = hook(&mut snapshot);
     assert_eq!(plans.len(), 1, "the container was touched: {}", plans[0]);
-    assert_eq!(snapshot.status.unwrap().level, Level::Waiting);
+    assert_eq!(shown(&snapshot).level, Level::Waiting);
 }
 
 #[test]
 fn a_mismatch_of_subnets_holds_a_first_start_but_stops_nothing() {
-    let other = |s: &mut Snapshot| {
-        let relation = s.relations.stores.main.as_mut().unwrap();
+    let other = |s: &mut World| {
+        let relation = s.relation("db");
         relation
             .remote_app_bag
             .extend(bag(&[("allowed-subnets", "10.9.9.9/32")]));
@@ -267,12 +272,9 @@ fn a_mismatch_of_subnets_holds_a_first_start_but_stops_nothing() {
     assert_eq!(plan(&snapshot).to_string(), "nothing to do");
 }
 
-fn rotate_password(snapshot: &mut Snapshot) {
-    for relation in [
-        &mut snapshot.relations.stores.main,
-        &mut snapshot.relations.stores.visibility,
-    ] {
-        let relation = relation.as_mut().unwrap();
+fn rotate_password(snapshot: &mut World) {
+    for store in Store::ALL {
+        let relation = snapshot.relation(store.endpoint());
         let master = relation.remote_app_bag["master"].expose();
         let master = master.replace(model::PASSWORD, "new");
         let new = bag(&[("master", &master), ("password", "new")]);
@@ -288,15 +290,15 @@ fn a_rotated_password_rewrites_the_pass_file_and_restarts_nothing() {
     assert_eq!(plans[0].to_string(), "write `/etc/temporal/pgpass`");
     let publishes = "publish for the application on 9: database_connections";
     assert_eq!(plans[1].to_string(), publishes);
-    assert_eq!(snapshot.status.unwrap().level, Level::Active);
+    assert_eq!(shown(&snapshot).level, Level::Active);
 }
 
 #[test]
 fn a_rotated_password_reaches_the_server_behind_bad_options_and_closed_gates() {
-    let mutations: [fn(&mut Snapshot); 2] = [
-        |s| s.config = config::parse(&options(json!({"log-level": "loud"}))),
+    let mutations: [fn(&mut World); 2] = [
+        |s| s.options = options(json!({"log-level": "loud"})),
         |s| {
-            s.config = config::parse(&options(json!({"num-history-shards": 8})));
+            s.options = options(json!({"num-history-shards": 8}));
             s.stores.main = facts((1, 19), Some(4));
         },
     ];
@@ -318,27 +320,27 @@ fn a_rotated_password_reaches_the_server_behind_bad_options_and_closed_gates() {
 #[test]
 fn a_restarted_container_gets_everything_again() {
     let mut snapshot = settled();
-    let fresh = ready_to_start().workload;
+    let fresh = ready_to_start().workload.clone();
     snapshot.workload = fresh;
     workload(&mut snapshot).boot_id = "boot-2".to_owned();
     let plans = hook(&mut snapshot);
     let written = plans[0]
-        .effects
+        .changes
         .iter()
-        .filter(|e| matches!(e, Effect::Write { .. }))
+        .filter(|change| matches!(change, Change::Write { .. }))
         .count();
     assert_eq!(written, 3);
-    assert_eq!(snapshot.status.unwrap().level, Level::Active);
+    assert_eq!(shown(&snapshot).level, Level::Active);
 }
 
 #[test]
 fn a_changed_shard_count_blocks_and_leaves_the_server_as_it_is() {
     let mut snapshot = settled();
     snapshot.stores.main = facts((1, 19), Some(4));
-    snapshot.config = config::parse(&options(json!({"num-history-shards": 8})));
+    snapshot.options = options(json!({"num-history-shards": 8}));
     let plans = hook(&mut snapshot);
     assert_eq!(plans.len(), 1);
-    let status = snapshot.status.unwrap();
+    let status = shown(&snapshot);
     assert_eq!(status.level, Level::Blocked);
     assert!(
         status.message.contains("num-history-shards=4"),
@@ -349,7 +351,7 @@ fn a_changed_shard_count_blocks_and_leaves_the_server_as_it_is() {
 
 #[test]
 fn only_what_serves_is_active() {
-    let cases: [fn(&mut temporal_k8s::snapshot::Serving); 2] = [
+    let cases: [fn(&mut Serving); 2] = [
         |serving| {
             serving
                 .roles
@@ -418,13 +420,13 @@ fn a_failed_change_of_the_container_blocks_and_names_what_was_tried() {
 #[test]
 fn ports_follow_the_roles() {
     let mut snapshot = ready_to_start();
-    snapshot.config = config::parse(&options(json!({"services": "history, worker"})));
+    snapshot.options = options(json!({"services": "history, worker"}));
     hook(&mut snapshot);
     assert_eq!(
         snapshot.open_ports,
         BTreeSet::from([7234, 6934, 7239, 6939])
     );
-    snapshot.config = config::parse(&options(json!({"services": "frontend"})));
+    snapshot.options = options(json!({"services": "frontend"}));
     hook(&mut snapshot);
     assert_eq!(
         snapshot.open_ports,
@@ -442,8 +444,8 @@ fn ports_of_others_are_left_alone() {
 #[test]
 fn an_ingress_without_a_frontend_is_refused_and_gets_nothing() {
     let mut snapshot = ready_to_start();
-    snapshot.config = config::parse(&options(json!({"services": "history,matching,worker"})));
-    snapshot.relations.ingress = Some(model::ingress(11));
+    snapshot.options = options(json!({"services": "history,matching,worker"}));
+    snapshot.relate("ingress", model::ingress(11));
     let status = status(&mut snapshot);
     assert_eq!(status.level, Level::Blocked);
     assert!(
@@ -451,22 +453,19 @@ fn an_ingress_without_a_frontend_is_refused_and_gets_nothing() {
             .message
             .contains("juju remove-relation temporal-k8s:ingress nginx-ingress-integrator")
     );
-    assert_eq!(
-        snapshot.relations.ingress.unwrap().own_app_bag,
-        Some(bag(&[]))
-    );
+    assert_eq!(snapshot.relation("ingress").own_app_bag, Some(bag(&[])));
 }
 
 #[test]
 fn switching_the_ingress_protocol_leaves_no_stale_key() {
     let published = |protocol: &str| {
         let mut snapshot = settled();
-        snapshot.relations.ingress = Some(model::ingress(11));
+        snapshot.relate("ingress", model::ingress(11));
         let mut of = |protocol: &str| {
             let given = options(json!({"ingress-protocol": protocol}));
-            snapshot.config = config::parse(&given);
+            snapshot.options = given.clone();
             hook(&mut snapshot);
-            snapshot.relations.ingress.clone().unwrap()
+            snapshot.relation("ingress").clone()
         };
         let direct = of(protocol);
         of(if protocol == "v2" { "nginx-2023" } else { "v2" });
@@ -483,8 +482,8 @@ fn a_stopping_unit_stops_its_server_and_does_nothing_else() {
     let mut snapshot = settled();
     snapshot.hook.event = Event::Stop;
     let plans = hook(&mut snapshot);
-    assert_eq!(plans[0].effects.len(), 2);
-    assert_eq!(plans[0].effects[1], Effect::Stop);
+    assert_eq!(plans[0].changes, [Change::Stop]);
+    assert!(plans[0].announce.is_some());
     assert_eq!(
         workload(&mut snapshot).service.as_ref().unwrap().state,
         ServiceState::Inactive
@@ -509,7 +508,7 @@ fn the_restart_action_answers_with_what_it_saw() {
     let mut snapshot = settled();
     snapshot.hook.event = action.clone();
     let plans = hook(&mut snapshot);
-    assert!(plans[0].effects.contains(&Effect::Restart));
+    assert!(plans[0].changes.contains(&Change::Restart));
     assert!(
         plans[1].to_string().contains("action result"),
         "{}",
@@ -546,8 +545,8 @@ fn the_restart_action_answers_with_what_it_saw() {
 #[test]
 fn a_schema_version_below_the_needed_one_never_starts_any_server() {
     for version in ["1.17.4", "1.20.0", "1.23.1", "1.26.2", "1.32.2", "1.40.0"] {
-        let version: temporal_k8s::server::version::Version = version.parse().unwrap();
-        let need = temporal_k8s::server::version::required_schema(version).unwrap();
+        let version: Version = version.parse().unwrap();
+        let need = required_schema(version).unwrap();
         let below = SchemaVersion {
             minor: need.main.minor - 1,
             ..need.main

@@ -5,18 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::json;
-use temporal_k8s::config;
-use temporal_k8s::effect::Effect;
-use temporal_k8s::hook::Event;
-use temporal_k8s::plan::plan;
-use temporal_k8s::relations::{Databag, Relation};
+use temporal_k8s::facts::Attempt;
+use temporal_k8s::juju::{Databag, Event, Level, Relation};
+use temporal_k8s::plan::{Change, Note};
+use temporal_k8s::postgres::StoreFacts;
+use temporal_k8s::probe::Probe;
+use temporal_k8s::relations::ENDPOINTS;
 use temporal_k8s::secret::Secret;
-use temporal_k8s::server::version::{SchemaVersion, required_schema};
-use temporal_k8s::server::{PerStore, Role, Store};
-use temporal_k8s::snapshot::{Attempt, Probe, ServiceState, Serving, Snapshot, StoreFacts};
-use temporal_k8s::status::Level;
+use temporal_k8s::snapshot::ServiceState;
+use temporal_k8s::temporal::health::Serving;
+use temporal_k8s::temporal::{PerStore, Role, SchemaVersion, Store, required_schema};
 
-use crate::model::{self, PASSWORD, all_well, hook, options, ready_to_start, settled, workload};
+use crate::model::{
+    self, PASSWORD, World, all_well, hook, options, plan, ready_to_start, settled, workload,
+};
 
 fn databag() -> impl Strategy<Value = Databag> {
     let key = prop_oneof![
@@ -127,14 +129,21 @@ fn given() -> impl Strategy<Value = serde_json::Value> {
     ])
 }
 
+/// What the other side of an endpoint says when all is well.
+fn good(endpoint: &str, id: u32) -> Relation {
+    match (Store::of_endpoint(endpoint), endpoint) {
+        (Some(store), _) => model::store(store, id),
+        (None, "admin") => model::admin(id),
+        (None, _) => model::silent(id),
+    }
+}
+
 /// Any snapshot: fresh or settled, with anything changed.
-fn any_snapshot() -> impl Strategy<Value = Snapshot> {
-    let relations = (
-        relation(model::store(Store::Main, 7)),
-        relation(model::store(Store::Visibility, 8)),
-        relation(model::admin(9)),
-        relation(model::ingress(10)),
-    );
+fn any_snapshot() -> impl Strategy<Value = World> {
+    let relations: Vec<_> = (7..)
+        .zip(ENDPOINTS)
+        .map(|(id, endpoint)| relation(good(endpoint.name, id)))
+        .collect();
     let state = prop::option::of(prop::sample::select(vec![
         ServiceState::Active,
         ServiceState::Inactive,
@@ -152,18 +161,17 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         ),
     )
         .prop_map(|(who, server, (pebble, ports, address))| {
-            let (fresh, event, leader, given, (db, visibility, admin, ingress)) = who;
+            let (fresh, event, leader, given, relations) = who;
             let (main_facts, visibility_facts, serving, state, version) = server;
             let mut snapshot = if fresh { ready_to_start() } else { settled() };
             snapshot.hook.event = event;
             snapshot.leader = leader;
-            snapshot.config = config::parse(&options(given));
-            snapshot.relations.stores = PerStore {
-                main: db,
-                visibility,
-            };
-            snapshot.relations.admin = admin;
-            snapshot.relations.ingress = ingress;
+            snapshot.options = options(given);
+            for (endpoint, relation) in ENDPOINTS.iter().zip(relations) {
+                snapshot
+                    .relations
+                    .insert(endpoint.name, relation.into_iter().collect());
+            }
             snapshot.stores = PerStore {
                 main: main_facts,
                 visibility: visibility_facts,
@@ -183,25 +191,15 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
                 snapshot.workload = Probe::Unreachable("pebble is not up".to_owned());
             }
             if !leader {
-                let relations = &mut snapshot.relations;
-                for relation in [
-                    &mut relations.stores.main,
-                    &mut relations.stores.visibility,
-                    &mut relations.admin,
-                    &mut relations.ingress,
-                ]
-                .into_iter()
-                .flatten()
-                {
-                    relation.own_app_bag = None;
-                }
+                model::follow(&mut snapshot);
             }
+            model::as_read(&mut snapshot);
             snapshot
         })
 }
 
 /// Law S1, said once more and apart from the planner: what must be true before any start.
-fn start_is_safe(snapshot: &Snapshot) -> bool {
+fn start_is_safe(snapshot: &World) -> bool {
     let Probe::Known(workload) = &snapshot.workload else {
         return false;
     };
@@ -211,7 +209,7 @@ fn start_is_safe(snapshot: &Snapshot) -> bool {
     let Ok(needs) = required_schema(version) else {
         return false;
     };
-    let Ok(config) = &snapshot.config else {
+    let Ok(config) = temporal_k8s::config::parse(&snapshot.options) else {
         return false;
     };
     let proven = Store::ALL
@@ -223,7 +221,8 @@ fn start_is_safe(snapshot: &Snapshot) -> bool {
             }
             Probe::NotAsked | Probe::Unreachable(_) => false,
         });
-    let signalled = snapshot.relations.admin.as_ref().is_none_or(|admin| {
+    let one = |endpoint: &str| snapshot.relations.get(endpoint).and_then(|all| all.first());
+    let signalled = one("admin").is_none_or(|admin| {
         admin
             .remote_app_bag
             .get("schema_status")
@@ -231,7 +230,7 @@ fn start_is_safe(snapshot: &Snapshot) -> bool {
     });
     let related = Store::ALL
         .iter()
-        .all(|s| snapshot.relations.stores.get(*s).is_some());
+        .all(|store| one(store.endpoint()).is_some());
     proven && signalled && related
 }
 
@@ -242,12 +241,12 @@ proptest! {
     fn s1_nothing_starts_without_proof(snapshot in any_snapshot()) {
         let running = snapshot.workload.known().and_then(|w| w.service.as_ref())
             .is_some_and(|service| service.state == ServiceState::Active);
-        for effect in &plan(&snapshot).effects {
-            match effect {
-                Effect::Layer(_) | Effect::Replan => prop_assert!(start_is_safe(&snapshot)),
+        for change in &plan(&snapshot).changes {
+            match change {
+                Change::Layer(_) | Change::Replan => prop_assert!(start_is_safe(&snapshot)),
                 // a server that runs was started on a proof
-                Effect::Restart => prop_assert!(running),
-                _ => {}
+                Change::Restart => prop_assert!(running),
+                Change::Stop | Change::Write { .. } | Change::Delete { .. } => {}
             }
         }
     }
@@ -255,7 +254,8 @@ proptest! {
     #[test]
     fn s2_nothing_keeps_running_on_a_removed_store(mut snapshot in any_snapshot()) {
         hook(&mut snapshot);
-        let removed = Store::ALL.iter().any(|s| snapshot.relations.stores.get(*s).is_none());
+        let related = |store: &Store| snapshot.relations.get(store.endpoint()).is_some_and(|all| !all.is_empty());
+        let removed = !Store::ALL.iter().all(related);
         let reconciles = !matches!(snapshot.hook.event, Event::Remove | Event::Action { .. });
         if let Probe::Known(workload) = &snapshot.workload && removed && reconciles {
             let up = workload.service.as_ref().is_some_and(|service| {
@@ -269,9 +269,9 @@ proptest! {
     fn s4_only_the_leader_writes_application_data(mut snapshot in any_snapshot()) {
         snapshot.leader = false;
         for plan in hook(&mut snapshot) {
-            let writes = plan.effects.iter().any(|effect| matches!(
-                effect,
-                Effect::PublishApp { .. } | Effect::AppStatus { .. } | Effect::TellVersion { .. }
+            let writes = plan.notes.iter().any(|note| matches!(
+                note,
+                Note::PublishApp { .. } | Note::AppStatus { .. } | Note::TellVersion { .. }
             ));
             prop_assert!(!writes, "{}", plan);
         }
@@ -282,7 +282,7 @@ proptest! {
         for plan in hook(&mut snapshot) {
             prop_assert!(!format!("{plan} {plan:?}").contains(PASSWORD), "{}", plan);
         }
-        let shown = format!("{snapshot:?}");
+        let shown = format!("{snapshot:?} {:?}", snapshot.facts());
         prop_assert!(!shown.contains(PASSWORD));
     }
 
@@ -292,14 +292,14 @@ proptest! {
         hook(&mut snapshot);
         snapshot.attempt = Attempt::None;
         let again = plan(&snapshot);
-        prop_assert!(action || again.effects.is_empty(), "{}", again);
+        prop_assert!(action || again.is_empty(), "{}", again);
     }
 
     #[test]
     fn s12_active_means_serving(snapshot in any_snapshot()) {
         let plan = plan(&snapshot);
-        let active = plan.effects.iter().any(|effect| {
-            matches!(effect, Effect::UnitStatus(status) if status.level == Level::Active)
+        let active = plan.notes.iter().any(|note| {
+            matches!(note, Note::UnitStatus(status) if status.level == Level::Active)
         });
         if active {
             let Probe::Known(serving) = &snapshot.serving else {
@@ -307,36 +307,38 @@ proptest! {
             };
             prop_assert!(serving.roles.values().all(Result::is_ok));
             prop_assert!(serving.store.as_ref().is_none_or(Result::is_ok));
-            prop_assert!(plan.workload().next().is_none());
+            prop_assert!(plan.changes.is_empty());
         }
     }
 
     #[test]
     fn effects_are_in_order_and_planning_is_deterministic(snapshot in any_snapshot()) {
         let first = plan(&snapshot);
-        prop_assert!(first.effects.is_sorted_by_key(Effect::rank));
+        prop_assert!(first.changes.is_sorted_by_key(Change::rank));
+        prop_assert!(first.notes.is_sorted_by_key(Note::rank));
+        prop_assert!(first.changes.is_empty() || first.notes.is_empty());
         prop_assert_eq!(first, plan(&snapshot.clone()));
     }
 
     #[test]
     fn l4_every_blocked_names_a_step(mut snapshot in any_snapshot()) {
         hook(&mut snapshot);
-        if let Some(status) = snapshot.status && status.level == Level::Blocked {
+        if let Some(status) = &snapshot.status && status.level == Level::Blocked {
             prop_assert!(status.message.contains('`'), "{}", status.message);
         }
     }
 
     #[test]
     fn a_fault_never_improves_the_status(snapshot in any_snapshot(), fault in 0..5_u8) {
-        let level = |mut snapshot: Snapshot| {
+        let level = |mut snapshot: World| {
             hook(&mut snapshot);
-            snapshot.status.map(|status| status.level)
+            snapshot.status.as_ref().map(|status| status.level)
         };
         let mut worse = snapshot.clone();
         match fault {
-            0 => worse.relations.stores.main = None,
+            0 => _ = worse.relations.remove("db"),
             1 => worse.stores.visibility = Probe::Unreachable("no answer".to_owned()),
-            2 => worse.config = config::parse(&options(json!({"services": "none"}))),
+            2 => worse.options = options(json!({"services": "none"})),
             3 => worse.bind_address = None,
             _ => worse.workload = Probe::Unreachable("pebble is not up".to_owned()),
         }
@@ -353,12 +355,12 @@ proptest! {
     fn l1_l2_a_well_world_settles(mut snapshot in any_snapshot()) {
         let well = ready_to_start();
         snapshot.hook.event = Event::UpdateStatus;
-        snapshot.config = well.config;
+        snapshot.options = well.options.clone();
         snapshot.bind_address = well.bind_address;
-        snapshot.relations = well.relations;
-        snapshot.stores = well.stores;
+        snapshot.relations = well.relations.clone();
+        snapshot.stores = well.stores.clone();
         if snapshot.workload.known().is_none_or(|w| w.version.known().is_none_or(|v| v.as_ref().map_or(true, |v| v.minor < 17))) {
-            snapshot.workload = well.workload;
+            snapshot.workload = well.workload.clone();
         }
         for _ in 0..3 {
             snapshot.serving = Probe::Known(all_well(&snapshot));
@@ -366,7 +368,7 @@ proptest! {
         }
         prop_assert_eq!(snapshot.status.as_ref().map(|s| s.level), Some(Level::Active));
         snapshot.attempt = Attempt::None;
-        prop_assert!(plan(&snapshot).effects.is_empty());
+        prop_assert!(plan(&snapshot).is_empty());
     }
 }
 
@@ -374,11 +376,11 @@ proptest! {
 fn s11_the_order_of_relation_numbers_does_not_matter() {
     let mut one = ready_to_start();
     let mut other = ready_to_start();
-    other.relations.stores.main = Some(model::store(Store::Main, 80));
+    other.relate("db", model::store(Store::Main, 80));
     hook(&mut one);
     hook(&mut other);
     assert_eq!(one.open_ports, other.open_ports);
     assert_eq!(one.status, other.status);
-    let ports: BTreeSet<u16> = one.open_ports;
+    let ports: &BTreeSet<u16> = &one.open_ports;
     assert_eq!(ports.len(), 10);
 }

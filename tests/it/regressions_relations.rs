@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
-use temporal_k8s::config::{self, IngressProtocol, LogLevel};
-use temporal_k8s::hook::{Hook, Unit};
-use temporal_k8s::relations::database::{self, Database, database_name};
-use temporal_k8s::relations::{Databag, Relation, State, admin, ingress};
-use temporal_k8s::server::{PerStore, Role, Store};
+use temporal_k8s::config::{self, LogLevel};
+use temporal_k8s::juju::{Databag, Hook, Relation, Unit};
+use temporal_k8s::relations::database::offers;
+use temporal_k8s::relations::{Heard, Own, Said, State, admin, ingress};
+use temporal_k8s::temporal::{Database, PerStore, Role, Store, database_name};
 
 fn relation(remote_app: &str, bag: &[(&str, &str)]) -> Relation {
     Relation {
@@ -29,18 +29,50 @@ fn offered(master: &str) -> Database {
         "postgresql-k8s",
         &[("database", "t_db"), ("master", master)],
     );
-    match database::parse(Some(&relation), "t_db", None) {
+    match offers::parse(&relation).of("t_db", None) {
         State::Ready(database) => database,
         state => panic!("{state:?}"),
     }
 }
 
-/// What the admin application's schema tool is told about a connection.
+/// What the leader of an application says, by what it knows.
+fn said(
+    app: &str,
+    options: Value,
+    heard: &Heard,
+    publish: fn(&str, &Own<'_>) -> Option<Said>,
+) -> Said {
+    let Value::Object(options) = options else {
+        panic!("not an object");
+    };
+    let unit = Unit {
+        app: app.to_owned(),
+        number: 2,
+    };
+    let own = Own {
+        unit: &unit,
+        model: "prod",
+        leader: true,
+        address: None,
+        config: Some(&config::parse(&options).unwrap()),
+        heard,
+    };
+    publish("", &own).unwrap()
+}
+
+/// What the admin application is told about two databases that are the same.
+fn told(database: &Database) -> Databag {
+    let stores = PerStore::of(|_| State::Ready(database.clone()));
+    let heard = Heard {
+        stores: Some(stores),
+        ..Heard::default()
+    };
+    said("temporal-k8s", json!({}), &heard, admin::publish).app
+}
+
+/// What its schema tool is told about a connection.
 fn published(database: &Database) -> Value {
-    let bag = admin::publish(&PerStore {
-        main: database,
-        visibility: database,
-    });
+    let bag = told(database);
     serde_json::from_str::<Value>(bag["database_connections"].expose()).unwrap()["db"].clone()
 }
 
@@ -184,14 +216,14 @@ fn a_known_connection_survives_a_new_address_of_ours() {
             ("master", "host=h user=u password=p"),
         ],
     );
-    let State::Ready(before) = database::parse(Some(&relation), "t_db", None) else {
+    let State::Ready(before) = offers::parse(&relation).of("t_db", None) else {
         panic!("not ready");
     };
     relation
         .own_unit_bag
         .insert("egress-subnets".to_owned(), "10.0.0.2/32".into());
     assert_eq!(
-        database::parse(Some(&relation), "t_db", Some(&before.identity())),
+        offers::parse(&relation).of("t_db", Some(&before.identity())),
         State::Ready(before)
     );
 }
@@ -200,12 +232,9 @@ fn a_known_connection_survives_a_new_address_of_ours() {
 #[test]
 fn names_follow_the_application() {
     assert_eq!(database_name(Store::Main, "flows", None), "flows_db");
-    let unit = Unit {
-        app: "flows".to_owned(),
-        number: 2,
-    };
-    for protocol in [IngressProtocol::V2, IngressProtocol::Nginx2023] {
-        let said = ingress::publish(protocol, &unit, "prod", None, None);
+    for protocol in ["v2", "nginx-2023"] {
+        let options = json!({ "ingress-protocol": protocol });
+        let said = said("flows", options, &Heard::default(), ingress::publish);
         for value in said.app.values().chain(said.unit.values()) {
             assert!(!value.expose().contains("temporal"));
         }
@@ -230,17 +259,14 @@ fn nothing_that_can_be_printed_shows_a_password() {
             ("master", "host=h user=u password=hunter2"),
         ],
     );
-    let state = database::parse(Some(&relation), "t_db", None);
+    let state = offers::parse(&relation).of("t_db", None);
     let State::Ready(database) = &state else {
         panic!("{state:?}");
     };
     let shown = format!(
         "{relation:?} {state:?} {} {:?}",
         database.identity(),
-        admin::publish(&PerStore {
-            main: database,
-            visibility: database
-        })
+        told(database)
     );
     assert!(!shown.contains("hunter2"), "{shown}");
 }

@@ -8,12 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use temporal_k8s::config::LogLevel;
+use temporal_k8s::container::{config, dynamic, layer, pgpass};
 use temporal_k8s::postgres::proof;
-use temporal_k8s::relations::database::Database;
+use temporal_k8s::probe::Probe;
 use temporal_k8s::secret::Secret;
-use temporal_k8s::server::{PerStore, Role, Store, config, dynamic, layer, pgpass};
-use temporal_k8s::snapshot::Probe;
-use temporal_k8s::temporal::{look, wait_until_serving};
+use temporal_k8s::temporal::health::{look, wait_until_serving};
+use temporal_k8s::temporal::{Database, PerStore, Role, Store};
 
 const SHORT: Duration = Duration::from_millis(300);
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod databases;
 pub(crate) mod deployment;
+pub(crate) mod host_info;
 pub(crate) mod ingress;
 pub(crate) mod operation;
 pub(crate) mod options;
@@ -61,6 +62,9 @@ macro_rules! for_each_scenario {
                 a_full_disk_is_told_and_forgotten
                 a_disk_that_is_full_from_the_start_starts_nothing
                 units_come_and_go
+            }
+            host_info {
+                everybody_who_asks_is_told_where_the_frontend_is
             }
             ingress {
                 the_v2_protocol_is_spoken_by_default

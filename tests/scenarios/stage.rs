@@ -424,7 +424,7 @@ pub(crate) fn state(stage: &mut dyn Stage) -> String {
 }
 
 /// Replaces what may differ: passwords, dotted addresses, numbered users, hashes.
-fn masked(text: &str, passwords: &[String]) -> String {
+pub(crate) fn masked(text: &str, passwords: &[String]) -> String {
     let mut text = text.to_owned();
     // one may begin like another
     let mut longest_first: Vec<&String> = passwords.iter().collect();

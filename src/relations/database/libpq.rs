@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use percent_encoding::percent_decode_str;
+
 /// Why a text is not a connection string. It says where, and never quotes: the text holds a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LibpqError {
@@ -124,21 +126,16 @@ fn uri(text: &str) -> Result<BTreeMap<String, String>, LibpqError> {
 }
 
 fn decode(text: &str) -> Result<String, LibpqError> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                digit()
-                    .zip(digit())
-                    .and_then(|(high, low)| u8::try_from(high * 16 + low).ok())
-                    .ok_or(LibpqError::Percent)?
-            }
-            byte => byte,
-        });
+    // the library leaves a percent sign that encodes nothing as it is, libpq refuses it
+    let encodes = |after: &str| {
+        let mut digits = after.bytes().take(2).filter(u8::is_ascii_hexdigit);
+        digits.next().is_some() && digits.next().is_some()
+    };
+    if !text.split('%').skip(1).all(encodes) {
+        return Err(LibpqError::Percent);
     }
-    String::from_utf8(decoded).map_err(|_| LibpqError::Percent)
+    let decoded = percent_decode_str(text).decode_utf8();
+    Ok(decoded.map_err(|_| LibpqError::Percent)?.into_owned())
 }
 
 #[cfg(test)]

@@ -168,10 +168,9 @@ fn build(workspace: &Path, platform: Platform, profile: Profile) -> Result<PathB
     let mut command = Command::new(cargo);
     if has_target(workspace, &musl)? {
         command.args(["build", "--target", &musl]);
-        // Paths of this machine say nothing to those who read a panic elsewhere.
-        let from = workspace.display().to_string();
-        let flags = [format!("--remap-path-prefix={from}=."), remap_registry()];
-        let flags = serde_json::json!(flags);
+        // Paths of this machine say nothing to those who read a panic elsewhere; our own are
+        // relative to the workspace as it is.
+        let flags = serde_json::json!([remap_registry()]);
         command
             .arg("--config")
             .arg(format!("target.{musl}.rustflags={flags}"));

@@ -12,11 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::PartsError;
-use super::progress::Progress;
+use super::progress::{Agenda, Job, Progress};
 use super::run::run;
 
 /// Raise it when the layout of the cache entry changes.
 const LAYOUT: u32 = 1;
+
+const PART: &str = "rabbitmq";
 
 const REMEDY: &str = "apt needs its sources within reach; `apt-get update` shows whether they are";
 
@@ -54,10 +56,18 @@ fn system(release: &str) -> String {
     format!("{}-{}", field("ID"), field("VERSION_ID"))
 }
 
+/// What it is called, and about how long it takes.
+pub(super) fn job() -> Job {
+    Job {
+        title: PART.to_owned(),
+        seconds: 20.0,
+    }
+}
+
 /// Fetches the packages and lays them out in `staging`: the unpacked files below `tree`, Erlang's
 /// programs in `bin`, and RabbitMQ's own directory as `rabbitmq`.
-pub(super) fn unpack(staging: &Path) -> Result<(), PartsError> {
-    let part = "rabbitmq";
+pub(super) fn unpack(staging: &Path, agenda: &mut Agenda) -> Result<(), PartsError> {
+    let part = PART;
     for (program, package) in [("apt-get", "apt"), ("dpkg-deb", "dpkg")] {
         let tried = Command::new(program).arg("--version").output();
         if tried.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
@@ -68,7 +78,7 @@ pub(super) fn unpack(staging: &Path) -> Result<(), PartsError> {
             });
         }
     }
-    let mut progress = Progress::start(part);
+    let mut progress = Progress::start(agenda, "unpacking packages of the system");
     let place = staging.join(".apt");
     let configuration = configure(&place)?;
     for arguments in [

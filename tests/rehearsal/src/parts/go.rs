@@ -2,14 +2,15 @@
 //!
 //! The module directories are only read (`-mod=readonly`), so the tree stays as it is.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
 use super::files::copy_tree;
-use super::progress::Progress;
+use super::progress::{Agenda, Job, Progress};
 use super::run::run;
 use super::{IPFS_CLUSTER_VERSION, KUBO_VERSION, PartsError};
 
@@ -37,6 +38,23 @@ pub(super) struct Recipe {
     data: Option<(&'static str, &'static str, &'static str)>,
     /// The flags of Go's linker.
     linker: String,
+    /// How long two quiet cores took for it when nothing was in the build cache but what parts before it left
+    /// there. What is seen corrects it while parts are made.
+    seconds: u32,
+}
+
+/// Fetches the sources of a part while another is compiled; ends with this value.
+#[derive(Debug)]
+pub(super) struct Fetching(Option<Child>);
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may have ended by itself.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
 }
 
 impl Recipe {
@@ -47,6 +65,7 @@ impl Recipe {
             programs: &[("github.com/canonical/pebble/cmd/pebble", "pebble")],
             data: None,
             linker: UNCHECKED.to_owned(),
+            seconds: 10,
         }
     }
 
@@ -60,6 +79,11 @@ impl Recipe {
             ],
             data: Some(("go.temporal.io/server", "schema/postgresql", "schema")),
             linker: UNCHECKED.to_owned(),
+            seconds: match version {
+                "1.17.4" => 75,
+                "1.23.1" => 72,
+                _ => 168,
+            },
         }
     }
 
@@ -87,6 +111,7 @@ impl Recipe {
                 "-s -w -X {stamp}.gitVersion=v{version} -X {stamp}.gitMajor={major} \
                  -X {stamp}.gitMinor={minor} -X {stamp}.gitTreeState=clean"
             ),
+            seconds: 234,
         }
     }
 
@@ -97,6 +122,7 @@ impl Recipe {
             programs: &[("github.com/ipfs/kubo/cmd/ipfs", "ipfs")],
             data: None,
             linker: UNCHECKED.to_owned(),
+            seconds: 73,
         }
     }
 
@@ -110,11 +136,16 @@ impl Recipe {
             )],
             data: None,
             linker: UNCHECKED.to_owned(),
+            seconds: 53,
         }
     }
 
-    pub(super) fn title(&self) -> &str {
-        &self.title
+    /// What it is called and how long it takes.
+    pub(super) fn job(&self) -> Job {
+        Job {
+            title: self.title.clone(),
+            seconds: f64::from(self.seconds),
+        }
     }
 
     /// The name in the cache: other pins or another Go make another entry.
@@ -136,9 +167,29 @@ impl Recipe {
         Ok(format!("{}-{hash:016x}", self.title.replace(' ', "-")))
     }
 
+    /// Begins to fetch the sources, for as long as the value lives: the network has time while the
+    /// processor compiles something else. What fails here fails again where it is told.
+    pub(super) fn fetch(&self, go: &Path, cache: &Path) -> Fetching {
+        let mut list = self.list(go, cache);
+        for stdio in [Command::stdin, Command::stdout, Command::stderr] {
+            stdio(&mut list, Stdio::null());
+        }
+        Fetching(list.spawn().ok())
+    }
+
     /// Builds into `staging`. `cache` takes Go's own caches where the user has no place for them.
-    pub(super) fn build(&self, go: &Path, cache: &Path, staging: &Path) -> Result<(), PartsError> {
-        let mut progress = Progress::start(&self.title);
+    pub(super) fn build(
+        &self,
+        go: &Path,
+        cache: &Path,
+        staging: &Path,
+        agenda: &mut Agenda,
+    ) -> Result<(), PartsError> {
+        let mut progress = Progress::start(agenda, "looking for sources");
+        progress.fetching(self.modules()?);
+        let listed = run(&self.title, self.list(go, cache), REMEDY, &mut progress)?;
+        let (stale, all) = packages(&listed);
+        progress.compiling(stale, all, self.programs.len());
         // A trailing slash makes Go take it for a directory: several programs, one pass.
         let out = staging.join(".out").join("");
         fs::create_dir(&out).map_err(PartsError::file("create the directory", &out))?;
@@ -161,6 +212,24 @@ impl Recipe {
         }
         progress.done();
         Ok(())
+    }
+
+    /// Lists all packages, and before each that is not in the build cache, `+`. For that it needs the
+    /// sources, which it fetches.
+    fn list(&self, go: &Path, cache: &Path) -> Command {
+        let mut list = self.go(go, cache);
+        list.arg("list").args(self.flags());
+        list.args(["-deps", "-f", "{{if .Stale}}+{{end}}{{.ImportPath}}"]);
+        list.args(self.programs.iter().map(|(package, _)| package));
+        list
+    }
+
+    /// How many modules the pins are for; some of them only for tests.
+    fn modules(&self) -> Result<usize, PartsError> {
+        let path = self.module.join("go.sum");
+        let pins = fs::read_to_string(&path).map_err(PartsError::file("read the pins", &path))?;
+        let sources = |line: &&str| !line.contains("/go.mod ");
+        Ok(pins.lines().filter(sources).count())
     }
 
     fn flags(&self) -> Vec<String> {
@@ -205,6 +274,12 @@ impl Recipe {
     }
 }
 
+/// The packages to compile, and how many there are in all.
+fn packages(listed: &str) -> (HashSet<String>, usize) {
+    let stale = listed.lines().filter_map(|line| line.strip_prefix('+'));
+    (stale.map(str::to_owned).collect(), listed.lines().count())
+}
+
 fn module(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("parts")
@@ -240,13 +315,14 @@ mod tests {
         let staging = place.path().join("staging");
         fs::create_dir(&staging).unwrap();
         let recipe = Recipe::pebble("1.26.0");
+        let mut agenda = Agenda::new(vec![recipe.job()]);
         let failed = recipe
-            .build(&go, place.path(), &staging)
+            .build(&go, place.path(), &staging, &mut agenda)
             .unwrap_err()
             .to_string();
         for told in [
             "pebble 1.26.0: ",
-            "build -mod=readonly",
+            "list -mod=readonly",
             "exit status: 3",
             "no such host",
         ] {
@@ -255,6 +331,40 @@ mod tests {
         assert!(
             failed.contains("\n12\n") && !failed.contains("\n11\n"),
             "{failed}"
+        );
+    }
+
+    #[test]
+    fn fetching_ends_with_its_value() {
+        let place = tempfile::tempdir().unwrap();
+        let (go, told) = (place.path().join("go"), place.path().join("told"));
+        let script = format!(
+            "#!/bin/sh\necho $$ $1 >'{}'\nexec sleep 60\n",
+            told.display()
+        );
+        fs::write(&go, script).unwrap();
+        fs::set_permissions(&go, fs::Permissions::from_mode(0o755)).unwrap();
+        let fetching = Recipe::pebble("1.26.0").fetch(&go, place.path());
+        let said = std::iter::repeat_with(|| fs::read_to_string(&told).unwrap_or_default())
+            .take(1000)
+            .inspect(|_| std::thread::sleep(std::time::Duration::from_millis(10)))
+            .find(|said| said.ends_with('\n'))
+            .unwrap();
+        let process = Path::new("/proc").join(said.strip_suffix(" list\n").unwrap());
+        assert!(process.exists());
+        drop(fetching);
+        assert!(!process.exists());
+    }
+
+    #[test]
+    fn packages_in_the_build_cache_are_not_to_be_compiled() {
+        let (stale, all) = packages("errors\n+example.invalid/a\n+example.invalid/b\n");
+        assert_eq!(all, 3);
+        assert_eq!(
+            stale,
+            ["example.invalid/a", "example.invalid/b"]
+                .map(str::to_owned)
+                .into()
         );
     }
 

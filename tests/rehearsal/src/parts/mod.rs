@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub(crate) use files::{copy_tree, once};
+use progress::{Agenda, Job};
 use python::Python;
 pub(crate) use run::shown;
 
@@ -203,13 +204,13 @@ impl Parts {
     /// The program `pebble` of a pinned version, built when it is not there yet.
     pub fn pebble(&self, version: &str) -> Result<PathBuf, PartsError> {
         let recipe = go::Recipe::pebble(pinned("pebble", version, &PEBBLE_VERSIONS)?);
-        Ok(self.built(&recipe)?.join("pebble"))
+        Ok(self.built(recipe)?.join("pebble"))
     }
 
     /// A Temporal Server of a pinned version, built when it is not there yet.
     pub fn temporal(&self, version: &str) -> Result<Temporal, PartsError> {
         let version = pinned("temporal", version, &TEMPORAL_VERSIONS)?;
-        let entry = self.built(&go::Recipe::temporal(version))?;
+        let entry = self.built(go::Recipe::temporal(version))?;
         Ok(Temporal {
             version: version.to_owned(),
             server: entry.join("temporal-server"),
@@ -221,7 +222,7 @@ impl Parts {
     /// A Kubernetes control plane of a pinned version, built when it is not there yet.
     pub fn kubernetes(&self, version: &str) -> Result<Kubernetes, PartsError> {
         let version = pinned("kubernetes", version, &KUBERNETES_VERSIONS)?;
-        let entry = self.built(&go::Recipe::kubernetes(version))?;
+        let entry = self.built(go::Recipe::kubernetes(version))?;
         Ok(Kubernetes {
             version: version.to_owned(),
             apiserver: entry.join("kube-apiserver"),
@@ -256,21 +257,19 @@ impl Parts {
 
     /// The program `ipfs` of kubo, built when it is not there yet.
     pub fn kubo(&self) -> Result<PathBuf, PartsError> {
-        Ok(self.built(&go::Recipe::kubo())?.join("ipfs"))
+        Ok(self.built(go::Recipe::kubo())?.join("ipfs"))
     }
 
     /// The program `ipfs-cluster-service`, built when it is not there yet.
     pub fn ipfs_cluster(&self) -> Result<PathBuf, PartsError> {
-        let entry = self.built(&go::Recipe::ipfs_cluster())?;
+        let entry = self.built(go::Recipe::ipfs_cluster())?;
         Ok(entry.join("ipfs-cluster-service"))
     }
 
     /// A directory with RabbitMQ in `rabbitmq` (its scripts are in `sbin` there) and Erlang's `erl`
     /// and `epmd` in `bin`, which belongs on their PATH; unpacked when it is not there yet.
     pub fn rabbitmq(&self) -> Result<PathBuf, PartsError> {
-        let entry = self.cache.join("parts").join(debian::entry());
-        files::once(&entry, "rabbitmq", debian::unpack)?;
-        Ok(entry)
+        self.had(&Making::Packages)
     }
 
     /// The root of the Python environment that carries the ready-made parts.
@@ -278,31 +277,80 @@ impl Parts {
         Ok(self.python()?.prefix().to_owned())
     }
 
-    /// Makes sure that each of `parts` is there, with its progress on stderr.
-    pub fn prepare(&self, parts: &[Part]) -> Result<(), PartsError> {
+    /// Makes sure that each of `parts` is there, with its progress on stderr: what is missing is told
+    /// first, with how long it takes and with what comes `then`.
+    pub fn prepare(&self, parts: &[Part], then: Option<&str>) -> Result<(), PartsError> {
+        let mut missing = Vec::new();
         for part in parts {
-            match part {
-                Part::Pebble(version) => self.pebble(version).map(drop),
-                Part::Temporal(version) => self.temporal(version).map(drop),
-                Part::Kubernetes(version) => self.kubernetes(version).map(drop),
-                Part::Postgresql => self.postgresql().map(drop),
-                Part::TemporalCli => self.temporal_cli().map(drop),
-                Part::Nginx => self.nginx().map(drop),
-                Part::Python => self.interpreter().map(drop),
-                Part::Kubo => self.kubo().map(drop),
-                Part::IpfsCluster => self.ipfs_cluster().map(drop),
-                Part::RabbitMq => self.rabbitmq().map(drop),
-            }?;
+            self.found(part)?;
+            if let Some(making) = Making::of(part).transpose()?
+                && !self.entry(&making)?.is_dir()
+            {
+                missing.push(making);
+            }
+        }
+        // While the small ones are compiled, the sources of the large ones come.
+        missing.sort_by(|one, other| one.job().seconds.total_cmp(&other.job().seconds));
+        let mut agenda = Agenda::new(missing.iter().map(Making::job).collect());
+        if !missing.is_empty() {
+            eprintln!("{}", agenda.announcement(&self.kept(), then));
+        }
+        for (at, making) in missing.iter().enumerate() {
+            let next = missing.get(at + 1).and_then(Making::recipe);
+            let _fetching = match next {
+                Some(next) => Some(next.fetch(&self.python()?.go()?, &self.cache)),
+                None => None,
+            };
+            self.make(making, &mut agenda)?;
+            agenda.advance();
         }
         Ok(())
     }
 
-    fn built(&self, recipe: &go::Recipe) -> Result<PathBuf, PartsError> {
-        let entry = self.cache.join("parts").join(recipe.entry()?);
-        files::once(&entry, recipe.title(), |staging| {
-            recipe.build(self.python()?.go()?.as_path(), &self.cache, staging)
-        })?;
-        Ok(entry)
+    /// Whether a part that nobody makes is there.
+    fn found(&self, part: &Part) -> Result<(), PartsError> {
+        match part {
+            Part::Postgresql => self.postgresql().map(drop),
+            Part::TemporalCli => self.temporal_cli().map(drop),
+            Part::Nginx => self.nginx().map(drop),
+            Part::Python => self.interpreter().map(drop),
+            Part::Pebble(_)
+            | Part::Temporal(_)
+            | Part::Kubernetes(_)
+            | Part::Kubo
+            | Part::IpfsCluster
+            | Part::RabbitMq => Ok(()),
+        }
+    }
+
+    fn built(&self, recipe: go::Recipe) -> Result<PathBuf, PartsError> {
+        self.had(&Making::Go(recipe))
+    }
+
+    /// The cache entry of one part, made when it is not there yet.
+    fn had(&self, making: &Making) -> Result<PathBuf, PartsError> {
+        self.make(making, &mut Agenda::new(vec![making.job()]))?;
+        self.entry(making)
+    }
+
+    fn make(&self, making: &Making, agenda: &mut Agenda) -> Result<(), PartsError> {
+        let entry = self.entry(making)?;
+        files::once(&entry, &making.job().title, |staging| match making {
+            Making::Go(recipe) => recipe.build(&self.python()?.go()?, &self.cache, staging, agenda),
+            Making::Packages => debian::unpack(staging, agenda),
+        })
+    }
+
+    fn entry(&self, making: &Making) -> Result<PathBuf, PartsError> {
+        let name = match making {
+            Making::Go(recipe) => recipe.entry()?,
+            Making::Packages => debian::entry(),
+        };
+        Ok(self.kept().join(name))
+    }
+
+    fn kept(&self) -> PathBuf {
+        self.cache.join("parts")
     }
 
     fn python(&self) -> Result<&Python, PartsError> {
@@ -311,6 +359,51 @@ impl Parts {
         }
         let found = Python::ask()?;
         Ok(self.python.get_or_init(|| found))
+    }
+}
+
+/// A part that is no ready-made one.
+#[derive(Debug)]
+enum Making {
+    /// It is compiled.
+    Go(go::Recipe),
+    /// It is in packages of the system.
+    Packages,
+}
+
+impl Making {
+    /// How a part is made; `None` for those that the Python environment has.
+    fn of(part: &Part) -> Option<Result<Self, PartsError>> {
+        let recipe = match part {
+            Part::Pebble(version) => {
+                pinned("pebble", version, &PEBBLE_VERSIONS).map(go::Recipe::pebble)
+            }
+            Part::Temporal(version) => {
+                pinned("temporal", version, &TEMPORAL_VERSIONS).map(go::Recipe::temporal)
+            }
+            Part::Kubernetes(version) => {
+                pinned("kubernetes", version, &KUBERNETES_VERSIONS).map(go::Recipe::kubernetes)
+            }
+            Part::Kubo => Ok(go::Recipe::kubo()),
+            Part::IpfsCluster => Ok(go::Recipe::ipfs_cluster()),
+            Part::RabbitMq => return Some(Ok(Self::Packages)),
+            Part::Postgresql | Part::TemporalCli | Part::Nginx | Part::Python => return None,
+        };
+        Some(recipe.map(Self::Go))
+    }
+
+    fn job(&self) -> Job {
+        match self {
+            Self::Go(recipe) => recipe.job(),
+            Self::Packages => debian::job(),
+        }
+    }
+
+    fn recipe(&self) -> Option<&go::Recipe> {
+        match self {
+            Self::Go(recipe) => Some(recipe),
+            Self::Packages => None,
+        }
     }
 }
 
@@ -326,7 +419,7 @@ pub fn temporal(version: &str) -> Result<Temporal, PartsError> {
 
 /// Makes sure that each of `parts` is there; see [`Parts::prepare`].
 pub fn prepare(parts: &[Part]) -> Result<(), PartsError> {
-    Parts::locate()?.prepare(parts)
+    Parts::locate()?.prepare(parts, None)
 }
 
 fn pinned(

@@ -180,14 +180,19 @@ pub fn prepare(temporal: &[&str], pebble: &[&str]) -> Result<(), StageError> {
             .map(|version| part((*version).to_owned()))
             .collect()
     };
-    parts.prepare(&versions(temporal, Part::Temporal))?;
-    parts.prepare(&versions(pebble, Part::Pebble))?;
-    parts.prepare(&[
+    let found = [
         Part::Postgresql,
         Part::TemporalCli,
         Part::Nginx,
         Part::Python,
-    ])?;
+    ];
+    let all: Vec<_> = versions(temporal, Part::Temporal)
+        .into_iter()
+        .chain(versions(pebble, Part::Pebble))
+        .chain(found)
+        .collect();
+    let then = "then cargo compiles the charm, two minutes the first time";
+    parts.prepare(&all, Some(then))?;
     // Laying one out makes the cached data directory.
     let first = tempfile::tempdir().map_err(StageError::io("make a directory"))?;
     let port = 5432;

@@ -27,7 +27,7 @@ pub(crate) fn sandboxed(name: &str, needed: &[Part], test: impl FnOnce(&Parts, &
     }
     cloud::allowed().unwrap();
     // Inside, the cache is read-only.
-    parts.prepare(needed).unwrap();
+    parts.prepare(needed, None).unwrap();
     let work = tempfile::tempdir().unwrap();
     let status = cloud::command(std::env::current_exe().unwrap())
         .unwrap()

@@ -1,0 +1,81 @@
+//! The Pebble layer of the server. `plan` compares it with the plan that Pebble has: a difference is a
+//! restart. It never holds a secret, since everybody who may talk to Pebble can read it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{config, pgpass};
+use crate::pebble::ServiceConfig;
+use crate::temporal::{Database, PerStore, Role};
+
+/// The variable that makes Pebble restart the server when `charm.yaml` changed; the server ignores it.
+pub const CONFIG_HASH: &str = "CHARM_YAML_SHA256";
+/// The variable that says on which databases the server runs; the server ignores it.
+pub const STORES: &str = "CHARM_STORES";
+
+/// The service's definition. `config` is the text of the configuration file; only its hash goes in.
+/// `stores` is the pair's [`identity`].
+///
+/// The directory and the environment are given as flags because a flag wins over the `TEMPORAL_*` variables
+/// that an image may set; an empty variable would not unset one, since the server takes it as set.
+pub fn service(roles: &BTreeSet<Role>, config: &str, stores: &str) -> ServiceConfig {
+    let mut command = format!(
+        "temporal-server --root {} --config {} --env {} start",
+        config::ROOT,
+        config::DIRECTORY,
+        config::ENVIRONMENT,
+    );
+    for role in roles {
+        command.push_str(" --service=");
+        command.push_str(role.name());
+    }
+    ServiceConfig {
+        override_: "replace".to_owned(),
+        summary: "Temporal server".to_owned(),
+        command,
+        startup: "enabled".to_owned(),
+        working_dir: config::ROOT.to_owned(),
+        environment: BTreeMap::from([
+            ("PGPASSFILE".to_owned(), pgpass::PATH.to_owned()),
+            (CONFIG_HASH.to_owned(), hash(config)),
+            (STORES.to_owned(), stores.to_owned()),
+        ]),
+        // A stopping server may need that long in its first seconds. Spelled as Pebble reports it.
+        kill_delay: "1m0s".to_owned(),
+    }
+}
+
+/// Tells one pair of databases from another, without a password.
+pub fn identity(databases: &PerStore<&Database>) -> String {
+    format!(
+        "{} {}",
+        databases.main.identity(),
+        databases.visibility.identity()
+    )
+}
+
+/// On which databases a service runs; `None` for one that this charm did not define.
+pub fn stores(service: &ServiceConfig) -> Option<&str> {
+    service.environment.get(STORES).map(String::as_str)
+}
+
+/// Is `has`, from Pebble's plan, what `wants` asks for? Pebble adds defaults of its own, so only what we
+/// set is compared.
+pub fn same(wants: &ServiceConfig, has: &ServiceConfig) -> bool {
+    wants.command == has.command
+        && wants.startup == has.startup
+        && wants.working_dir == has.working_dir
+        && wants.kill_delay == has.kill_delay
+        && wants.environment == has.environment
+}
+
+fn hash(text: &str) -> String {
+    let mut hex = String::new();
+    for byte in Sha256::digest(text.as_bytes()) {
+        // Writing to a string cannot fail.
+        _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}

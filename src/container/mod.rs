@@ -1,0 +1,14 @@
+//! What the workload container must hold: configuration, dynamic configuration, pass file and Pebble layer, as
+//! texts. Pure; `plan` compares them with what the container has.
+
+pub mod config;
+pub mod dynamic;
+pub mod layer;
+pub mod pgpass;
+
+/// Name of the workload container in `metadata.yaml`.
+pub const CONTAINER: &str = "temporal";
+/// Name of the Pebble service.
+pub const SERVICE: &str = "temporal";
+/// Mode of every file we write into the container. The server silently ignores a pass file that others can read.
+pub const FILE_MODE: u32 = 0o600;

@@ -1,0 +1,18 @@
+//! Juju as a charm sees it: the context of a hook, databags, statuses, the hook tools and the log. Knows nothing
+//! of Temporal.
+
+mod context;
+mod databag;
+mod log;
+mod status;
+mod tools;
+mod transport;
+
+pub use context::{
+    Error as ContextError, Event, Hook, NotAUnit, RelationEvent, RelationEventKind, Unit,
+};
+pub use databag::{Databag, Relation, difference};
+pub use log::{Log, Took, Watch};
+pub use status::{Level, Status};
+pub use tools::{ApplicationStatus, LogLevel};
+pub use transport::{Error, Juju};

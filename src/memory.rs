@@ -1,0 +1,60 @@
+//! What a unit notes for its later hooks, in Juju's `state-get` and `state-set`.
+
+use std::collections::BTreeMap;
+
+use crate::temporal::{PerStore, Version};
+
+/// What this unit remembers between hooks (`state-get`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The connections that were once complete, so that a later mismatch of subnets does not undo them.
+    pub accepted: PerStore<Option<String>>,
+    /// `<boot id> <version>`: the server version of the container's current life.
+    pub version: Option<String>,
+    /// The workload version that Juju was told last.
+    pub told_version: Option<String>,
+}
+
+impl Memory {
+    const ACCEPTED_MAIN: &str = "accepted-db";
+    const ACCEPTED_VISIBILITY: &str = "accepted-visibility";
+    const VERSION: &str = "server-version";
+    const TOLD_VERSION: &str = "told-version";
+
+    /// How [`Memory::version`] is written down.
+    pub fn version_note(boot_id: &str, version: Version) -> String {
+        format!("{boot_id} {version}")
+    }
+
+    /// The server version, if it was asked in this life of the container.
+    pub fn version_of(&self, boot_id: &str) -> Option<Version> {
+        let (noted, version) = self.version.as_deref()?.split_once(' ')?;
+        (noted == boot_id).then(|| version.parse().ok()).flatten()
+    }
+
+    /// Reads what `state-get` answers; keys of other revisions are ignored.
+    pub fn from_state(state: &BTreeMap<String, String>) -> Self {
+        let get = |key: &str| state.get(key).cloned();
+        Self {
+            accepted: PerStore {
+                main: get(Self::ACCEPTED_MAIN),
+                visibility: get(Self::ACCEPTED_VISIBILITY),
+            },
+            version: get(Self::VERSION),
+            told_version: get(Self::TOLD_VERSION),
+        }
+    }
+
+    /// The keys of [`Memory::from_state`] with their values.
+    pub fn to_state(&self) -> BTreeMap<String, Option<String>> {
+        [
+            (Self::ACCEPTED_MAIN, &self.accepted.main),
+            (Self::ACCEPTED_VISIBILITY, &self.accepted.visibility),
+            (Self::VERSION, &self.version),
+            (Self::TOLD_VERSION, &self.told_version),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.clone()))
+        .collect()
+    }
+}

@@ -1,0 +1,282 @@
+//! The closed list of things we can do to the world: [`Change`]s of the container and [`Note`]s to Juju, each in the
+//! order in which they may happen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::container::pgpass;
+use crate::facts::Leadership;
+use crate::juju::{LogLevel, Status};
+use crate::pebble::ServiceConfig;
+use crate::secret::Secret;
+use crate::temporal::Database;
+
+/// What to do. While there are changes, they are all there is: what Juju is told depends on what comes of them, and
+/// is planned after they were made. Its text is free of secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The unit's status while the changes are under way.
+    pub announce: Option<Status>,
+    /// The database that hands out the turn to restart (law S6), if the changes need it. Without the turn only
+    /// [`Plan::without_turn`] is done.
+    pub turn: Option<Database>,
+    /// What the changes come to, in words for the log; no part of the plan's own text.
+    pub summary: String,
+    /// What to change in the container, sorted by [`Change::rank`].
+    pub changes: Vec<Change>,
+    /// What to tell Juju, sorted by [`Note::rank`].
+    pub notes: Vec<Note>,
+}
+
+impl Plan {
+    /// Changes the container. With `announce`, the status says so meanwhile.
+    pub fn change(
+        summary: impl Into<String>,
+        announce: Option<Status>,
+        mut changes: Vec<Change>,
+    ) -> Self {
+        changes.sort_by_key(Change::rank);
+        Self {
+            announce,
+            summary: summary.into(),
+            changes,
+            ..Self::default()
+        }
+    }
+
+    /// Tells Juju.
+    pub fn tell(mut notes: Vec<Note>) -> Self {
+        notes.sort_by_key(Note::rank);
+        Self {
+            notes,
+            ..Self::default()
+        }
+    }
+
+    /// Is there nothing to do?
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.notes.is_empty()
+    }
+
+    /// What is done at once though the turn does not come: a rotated password waits for nobody, since the server
+    /// reads the pass file by itself.
+    pub fn without_turn(&self) -> Vec<Change> {
+        let waits_for_nobody = |change: &&Change| matches!(change, Change::Write { path, .. } if *path == pgpass::PATH);
+        self.changes
+            .iter()
+            .filter(waits_for_nobody)
+            .cloned()
+            .collect()
+    }
+
+    /// Do the changes start or restart the server?
+    pub fn starts(&self) -> bool {
+        let starts = |change: &Change| matches!(change, Change::Replan | Change::Restart);
+        self.changes.iter().any(starts)
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let announce = self
+            .announce
+            .iter()
+            .map(|status| format!("announce {}: {}", status.level.word(), status.message));
+        let changes = self.changes.iter().map(ToString::to_string);
+        let notes = self.notes.iter().map(ToString::to_string);
+        let lines: Vec<String> = announce.chain(changes).chain(notes).collect();
+        if lines.is_empty() {
+            f.write_str("nothing to do")
+        } else {
+            f.write_str(&lines.join("\n"))
+        }
+    }
+}
+
+/// One change of the container. Each is exact: nothing is left to decide when it is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Stop the server.
+    Stop,
+    /// Write a file into the container, mode 600, replacing it as a whole.
+    Write {
+        /// Where.
+        path: &'static str,
+        /// What.
+        content: Secret<String>,
+    },
+    /// Remove a file from the container.
+    Delete {
+        /// Which.
+        path: &'static str,
+    },
+    /// Tell Pebble what the service is.
+    Layer(ServiceConfig),
+    /// Let Pebble start or restart what differs from its plan.
+    Replan,
+    /// Restart the server although nothing differs.
+    Restart,
+}
+
+impl Change {
+    /// What is tried, as the end of "could not …" in a status.
+    pub fn attempt(&self) -> String {
+        match self {
+            Self::Replan => "start the server".to_owned(),
+            Self::Layer(_) => "tell Pebble about the server".to_owned(),
+            Self::Stop | Self::Write { .. } | Self::Delete { .. } | Self::Restart => {
+                self.to_string()
+            }
+        }
+    }
+
+    /// The place in the order of changes: the server stops before its files change, and starts after.
+    pub const fn rank(&self) -> u8 {
+        match self {
+            Self::Stop => 0,
+            Self::Write { .. } | Self::Delete { .. } => 1,
+            Self::Layer(_) => 2,
+            Self::Replan | Self::Restart => 3,
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stop => f.write_str("stop the server"),
+            Self::Write { path, .. } => write!(f, "write `{path}`"),
+            Self::Delete { path } => write!(f, "delete `{path}`"),
+            Self::Layer(service) => write!(f, "layer: {}", service.command),
+            Self::Replan => f.write_str("replan"),
+            Self::Restart => f.write_str("restart the server"),
+        }
+    }
+}
+
+/// One thing that Juju is told. Each is exact, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// Open TCP ports of the application's Service.
+    OpenPorts(BTreeSet<u16>),
+    /// Close TCP ports.
+    ClosePorts(BTreeSet<u16>),
+    /// Write into the application's databag; `None` removes a key.
+    PublishApp {
+        /// Only the leader can.
+        leadership: Leadership,
+        /// Juju's number of the relation.
+        relation: u32,
+        /// The keys to change.
+        entries: BTreeMap<String, Option<Secret<String>>>,
+    },
+    /// Write into this unit's databag; `None` removes a key.
+    PublishUnit {
+        /// Juju's number of the relation.
+        relation: u32,
+        /// The keys to change.
+        entries: BTreeMap<String, Option<Secret<String>>>,
+    },
+    /// Remember something for later hooks of this unit; `None` forgets it.
+    Remember {
+        /// The keys to change.
+        entries: BTreeMap<String, Option<String>>,
+    },
+    /// Tell Juju the workload's version.
+    TellVersion {
+        /// Only the leader does.
+        leadership: Leadership,
+        /// As `juju status` shows it.
+        version: String,
+    },
+    /// A line for `juju debug-log`.
+    Log {
+        /// Juju's level.
+        level: LogLevel,
+        /// Without secrets.
+        text: String,
+    },
+    /// The application's status.
+    AppStatus {
+        /// Only the leader can.
+        leadership: Leadership,
+        /// The status.
+        status: Status,
+    },
+    /// The unit's status.
+    UnitStatus(Status),
+    /// Results of the action.
+    ActionResult {
+        /// Lower-case keys.
+        results: BTreeMap<String, String>,
+    },
+    /// The action has failed.
+    ActionFailed {
+        /// Why, and what to do.
+        message: String,
+    },
+}
+
+impl Note {
+    /// The place in the order of notes.
+    pub const fn rank(&self) -> u8 {
+        match self {
+            Self::OpenPorts(_) | Self::ClosePorts(_) => 0,
+            Self::PublishApp { .. } | Self::PublishUnit { .. } => 1,
+            Self::Remember { .. } => 2,
+            Self::TellVersion { .. } => 3,
+            Self::Log { .. } => 4,
+            Self::AppStatus { .. } | Self::UnitStatus(_) => 5,
+            Self::ActionResult { .. } | Self::ActionFailed { .. } => 6,
+        }
+    }
+}
+
+/// Values of databags are left out.
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = |entries: &BTreeMap<String, Option<Secret<String>>>| {
+            let words: Vec<String> = entries
+                .iter()
+                .map(|(key, value)| {
+                    if value.is_some() {
+                        key.clone()
+                    } else {
+                        format!("-{key}")
+                    }
+                })
+                .collect();
+            words.join(" ")
+        };
+        match self {
+            Self::OpenPorts(ports) => write!(f, "open ports {ports:?}"),
+            Self::ClosePorts(ports) => write!(f, "close ports {ports:?}"),
+            Self::PublishApp {
+                relation, entries, ..
+            } => {
+                let keys = keys(entries);
+                write!(f, "publish for the application on {relation}: {keys}")
+            }
+            Self::PublishUnit { relation, entries } => {
+                write!(f, "publish for this unit on {relation}: {}", keys(entries))
+            }
+            Self::Remember { entries } => {
+                f.write_str("remember")?;
+                entries.iter().try_for_each(|(key, value)| match value {
+                    Some(value) => write!(f, " {key}={value}"),
+                    None => write!(f, " -{key}"),
+                })
+            }
+            Self::TellVersion { version, .. } => write!(f, "workload version {version}"),
+            Self::Log { level, text } => write!(f, "log {level:?}: {text}"),
+            Self::AppStatus { status, .. } => {
+                write!(f, "application {}: {}", status.level.word(), status.message)
+            }
+            Self::UnitStatus(status) => {
+                write!(f, "unit {}: {}", status.level.word(), status.message)
+            }
+            Self::ActionResult { results } => write!(f, "action result {results:?}"),
+            Self::ActionFailed { message } => write!(f, "action failed: {message}"),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! When may a server start, and when must one stop? Each law is a line; a refusal is a typed [`Problem`].
+
+use super::words::Problem;
+use crate::container::layer;
+use crate::facts::{Facts, Server};
+use crate::probe::Probe;
+use crate::relations::State;
+use crate::snapshot::Workload;
+use crate::temporal::{Role, Store, required_schema};
+
+/// The gates in front of a start; empty means that the server may start.
+pub(super) fn held(facts: &Facts, server: &Server) -> Vec<Problem> {
+    let app = &facts.hook.unit.app;
+    let mut held = Vec::new();
+    let needs = match required_schema(server.version) {
+        Ok(needs) => needs,
+        Err(unsupported) => return vec![Problem::VersionUnsupported(unsupported.to_string())],
+    };
+    if let Ok(config) = &facts.config
+        && config.services.contains(&Role::Worker)
+        && !config.services.contains(&Role::Frontend)
+        && !server.version.has_internal_frontend()
+    {
+        return vec![Problem::WorkerWithoutFrontend(server.version)];
+    }
+    match &facts.heard.schema {
+        State::Waiting(missing) => return vec![Problem::Admin(missing.clone())],
+        State::Invalid(reason) => return vec![Problem::Admin(reason.clone())],
+        State::Absent | State::Ready(()) => {}
+    }
+    for store in Store::ALL {
+        let want = *needs.get(store);
+        match facts.stores.get(store) {
+            Probe::Unreachable(why) => {
+                held.push(Problem::StoreUnreachable {
+                    store,
+                    why: why.clone(),
+                });
+            }
+            Probe::NotAsked => held.push(Problem::StoreUnreachable {
+                store,
+                why: "its schema was not looked at in this hook".to_owned(),
+            }),
+            Probe::Known(said) => {
+                let have = said.schema;
+                if have.is_none_or(|have| have < want) {
+                    held.push(match &facts.heard.admin {
+                        Some(admin) => Problem::Schema {
+                            store,
+                            have,
+                            want,
+                            admin: admin.clone(),
+                        },
+                        None => Problem::SchemaUnattended {
+                            store,
+                            have,
+                            want,
+                            app: app.clone(),
+                        },
+                    });
+                }
+                if let Some(stored) = said.shards.filter(|stored| *stored != server.shards) {
+                    held.push(Problem::Shards {
+                        option: server.shards,
+                        stored,
+                        app: app.clone(),
+                    });
+                }
+            }
+        }
+    }
+    held
+}
+
+/// Law S2: nothing keeps running on a store that was removed or is another one now. A store that is
+/// merely down, or a provider that says nothing for a moment, stops nothing.
+pub(super) fn must_stop(facts: &Facts, workload: &Workload) -> bool {
+    let removed = |store: &Store| facts.heard.offers.get(*store).is_none();
+    if Store::ALL.iter().any(removed) {
+        return true;
+    }
+    let (Some(connections), Some(service)) = (facts.heard.connections(), &workload.service) else {
+        return false;
+    };
+    let moved = layer::stores(&service.config)
+        .is_some_and(|running| running != layer::identity(&connections));
+    let held = |server: &Server| !held(facts, server).is_empty();
+    moved && facts.server.as_ref().is_none_or(held)
+}

@@ -1,0 +1,54 @@
+//! Whom to ask in this hook, besides Juju and the container.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::container::needs_start;
+use crate::facts::Facts;
+use crate::juju::Event;
+use crate::relations::State;
+use crate::temporal::{Database, PerStore, Role};
+
+/// What to ask. An answer that could change nothing is not asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Questions {
+    /// The databases to ask for a proof: none when nothing would be started anyway, since a running server was
+    /// started on a proof.
+    pub proof: Option<PerStore<Database>>,
+    /// See [`health`].
+    pub health: Option<(IpAddr, BTreeSet<Role>)>,
+}
+
+/// Decides whom to ask.
+pub fn questions(facts: &Facts) -> Questions {
+    Questions {
+        proof: proof(facts),
+        health: health(facts),
+    }
+}
+
+fn proof(facts: &Facts) -> Option<PerStore<Database>> {
+    match &facts.hook.event {
+        Event::Remove | Event::Stop | Event::Other(_) => return None,
+        Event::Install
+        | Event::Start
+        | Event::UpgradeCharm
+        | Event::ConfigChanged
+        | Event::UpdateStatus
+        | Event::LeaderElected
+        | Event::Relation(_)
+        | Event::Workload { .. }
+        | Event::Action { .. } => {}
+    }
+    let (server, workload) = (facts.server.as_ref()?, facts.workload.known()?);
+    let ready = matches!(facts.heard.schema, State::Ready(()) | State::Absent);
+    (needs_start(workload, server) && ready).then(|| server.databases.clone())
+}
+
+/// Where and which roles to ask for health: those that should run, if the server does run.
+pub fn health(facts: &Facts) -> Option<(IpAddr, BTreeSet<Role>)> {
+    let config = facts.config.as_ref().ok()?;
+    let service = facts.workload.known()?.service.as_ref()?;
+    let address = facts.bind_address?;
+    service.is_active().then(|| (address, facts.roles(config)))
+}

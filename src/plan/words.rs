@@ -1,0 +1,327 @@
+//! Every status that this charm shows, its priority and its words, on one page.
+
+use std::fmt;
+
+use crate::config::BadOption;
+use crate::facts::Failure;
+use crate::juju::{Level, Status};
+use crate::relations::Trouble;
+use crate::temporal::{Role, SchemaVersion, Store, Version};
+
+/// Why this unit is not active. Among problems of the same level, the earlier variant is shown first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// An option has a bad value.
+    Option(BadOption),
+    /// An endpoint does not do its part.
+    Relation {
+        /// Which.
+        endpoint: &'static str,
+        /// Our application, for the command to type.
+        app: String,
+        /// Why not.
+        trouble: Trouble,
+    },
+    /// The server in the image is not one this charm can run.
+    VersionUnsupported(String),
+    /// Before 1.20 Temporal's own workers need a frontend in the same process: there is no internal frontend
+    /// that they could find by themselves.
+    WorkerWithoutFrontend(Version),
+    /// The image did not tell its server's version.
+    VersionUnknown(String),
+    /// The option and the database disagree; the number of shards never changes after the first start.
+    Shards {
+        /// The option's value.
+        option: u32,
+        /// The database's value.
+        stored: u32,
+        /// Our application, for the command to type.
+        app: String,
+    },
+    /// The schema is not there, and nobody is related who would make it.
+    SchemaUnattended {
+        /// Which store.
+        store: Store,
+        /// What is there.
+        have: Option<SchemaVersion>,
+        /// What the server needs.
+        want: SchemaVersion,
+        /// Our application, for the command to type.
+        app: String,
+    },
+    /// A change of the container did not work out.
+    Failed(Failure),
+    /// The server exits.
+    Exits {
+        /// Its last words.
+        last_words: Option<String>,
+        /// Where to read more.
+        log_command: String,
+    },
+    /// The container's Pebble does not answer yet.
+    Container(String),
+    /// Juju does not know this unit's address yet.
+    Address,
+    /// The admin application has not reported the schema ready.
+    Admin(String),
+    /// The database does not answer the server's credentials.
+    StoreUnreachable {
+        /// Which store.
+        store: Store,
+        /// Why.
+        why: String,
+    },
+    /// The schema is not there yet, or too old.
+    Schema {
+        /// Which store.
+        store: Store,
+        /// What is there.
+        have: Option<SchemaVersion>,
+        /// What the server needs.
+        want: SchemaVersion,
+        /// The admin application.
+        admin: String,
+    },
+    /// The server must be restarted, but another unit is at it.
+    Turn(String),
+    /// A role does not serve yet.
+    NotServing {
+        /// Which role.
+        role: Role,
+        /// Why.
+        why: String,
+    },
+    /// The server runs, but cannot read its store.
+    StoreNotServing(String),
+    /// Nothing is known about the server although it should run.
+    Unobserved(String),
+}
+
+impl Problem {
+    /// Blocked or waiting: does a human have to act?
+    pub const fn level(&self) -> Level {
+        match self {
+            Self::Option(_)
+            | Self::Relation {
+                trouble:
+                    Trouble::Absent { .. } | Trouble::Invalid(_) | Trouble::NeedsFrontend { .. },
+                ..
+            }
+            | Self::VersionUnsupported(_)
+            | Self::WorkerWithoutFrontend(_)
+            | Self::VersionUnknown(_)
+            | Self::Shards { .. }
+            | Self::SchemaUnattended { .. }
+            | Self::Failed(_)
+            | Self::Exits { .. } => Level::Blocked,
+            Self::Container(_)
+            | Self::Address
+            | Self::Relation {
+                trouble: Trouble::Waiting(_),
+                ..
+            }
+            | Self::Admin(_)
+            | Self::StoreUnreachable { .. }
+            | Self::Schema { .. }
+            | Self::Turn(_)
+            | Self::NotServing { .. }
+            | Self::StoreNotServing(_)
+            | Self::Unobserved(_) => Level::Waiting,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Option(bad) => write!(f, "{bad}"),
+            Self::Relation {
+                endpoint,
+                app,
+                trouble,
+            } => relation(f, endpoint, app, trouble),
+            Self::VersionUnsupported(why) => f.write_str(why),
+            Self::WorkerWithoutFrontend(version) => write!(
+                f,
+                "temporal {version} cannot run role `worker` without `frontend`: add it to `services`, \
+                 or use an image from 1.20 on"
+            ),
+            Self::VersionUnknown(why) => write!(
+                f,
+                "the image does not tell its server version ({why}): check resource \
+                 `temporal-server-image`"
+            ),
+            Self::Shards {
+                option,
+                stored,
+                app,
+            } => write!(
+                f,
+                "`num-history-shards` is {option}, but the database was started with {stored} and \
+                 cannot change: `juju config {app} num-history-shards={stored}`"
+            ),
+            Self::SchemaUnattended {
+                store,
+                have,
+                want,
+                app,
+            } => {
+                schema(f, *store, *have, *want)?;
+                write!(f, ": `juju integrate {app}:admin temporal-admin-k8s:admin`")
+            }
+            Self::Failed(failure) => write!(f, "could not {}: {}", failure.attempt, failure.why),
+            Self::Exits {
+                last_words,
+                log_command,
+            } => {
+                f.write_str("temporal-server does not stay up")?;
+                if let Some(words) = last_words {
+                    write!(f, " ({words})")?;
+                }
+                write!(f, ": see `{log_command}`")
+            }
+            Self::Container(why) => write!(f, "waiting for container `temporal`: {why}"),
+            Self::Address => f.write_str("waiting for this unit's address on `peer`"),
+            Self::Admin(missing) => write!(f, "waiting for `admin`: {missing}"),
+            Self::StoreUnreachable { store, why } => {
+                write!(f, "waiting for the database of `{store}`: {why}")
+            }
+            Self::Schema {
+                store,
+                have,
+                want,
+                admin,
+            } => {
+                f.write_str("waiting for `admin`: ")?;
+                schema(f, *store, *have, *want)?;
+                write!(f, ", which {admin} of the same version sets up")
+            }
+            Self::Turn(why) => write!(f, "waiting for its turn to restart the server: {why}"),
+            Self::NotServing { role, why } => write!(f, "waiting for {role} to serve: {why}"),
+            Self::StoreNotServing(why) => {
+                write!(f, "waiting for the server to read its database: {why}")
+            }
+            Self::Unobserved(why) => write!(f, "waiting for the server: {why}"),
+        }
+    }
+}
+
+fn relation(
+    f: &mut fmt::Formatter<'_>,
+    endpoint: &str,
+    app: &str,
+    trouble: &Trouble,
+) -> fmt::Result {
+    match trouble {
+        Trouble::Absent { partner } => write!(
+            f,
+            "`{endpoint}` has no database: `juju integrate {app}:{endpoint} {partner}`"
+        ),
+        Trouble::Invalid(reason) => write!(f, "`{endpoint}`: {reason}"),
+        Trouble::Waiting(missing) => write!(f, "waiting for `{endpoint}`: {missing}"),
+        Trouble::NeedsFrontend { remote } => write!(
+            f,
+            "`{endpoint}` needs role `frontend`, which `services` lacks: `juju remove-relation \
+             {app}:{endpoint} {remote}`, or add it"
+        ),
+    }
+}
+
+fn schema(
+    f: &mut fmt::Formatter<'_>,
+    store: Store,
+    have: Option<SchemaVersion>,
+    want: SchemaVersion,
+) -> fmt::Result {
+    match have {
+        Some(have) => write!(f, "schema of `{store}` is {have}, the server needs {want}"),
+        None => write!(f, "no schema in `{store}`, the server needs {want}"),
+    }
+}
+
+/// The status for a list of problems: the most urgent one, and how many more there are.
+pub(super) fn of_problems(problems: &[Problem]) -> Status {
+    let Some(first) = worst(problems) else {
+        return active();
+    };
+    let more = problems.len().saturating_sub(1);
+    let message = if more == 0 {
+        first.to_string()
+    } else {
+        format!("{first} (+{more} more)")
+    };
+    Status {
+        level: first.level(),
+        message,
+    }
+}
+
+/// The most urgent problem; of several, the first.
+fn worst(problems: &[Problem]) -> Option<&Problem> {
+    problems.iter().reduce(|worst, next| {
+        if next.level() > worst.level() {
+            next
+        } else {
+            worst
+        }
+    })
+}
+
+/// All roles serve.
+fn active() -> Status {
+    Status {
+        level: Level::Active,
+        message: String::new(),
+    }
+}
+
+/// The server is being started or restarted.
+pub(super) fn starting(version: Version) -> Status {
+    Status {
+        level: Level::Maintenance,
+        message: format!("starting temporal {version}"),
+    }
+}
+
+/// The unit is about to go away.
+pub(super) fn stopping() -> Status {
+    Status {
+        level: Level::Maintenance,
+        message: "stopping temporal".to_owned(),
+    }
+}
+
+/// The `restart` action restarts the server.
+pub(super) fn restarting() -> Status {
+    Status {
+        level: Level::Maintenance,
+        message: "restarting temporal".to_owned(),
+    }
+}
+
+/// A server was started.
+pub(super) fn started(version: Version) -> String {
+    format!("started temporal {version}")
+}
+
+/// A server that ran was restarted.
+pub(super) fn restarted(version: Version, why: &[&str]) -> String {
+    format!("restarted temporal {version}: {}", why.join(", "))
+}
+
+/// A server was stopped, since these stores were removed or, without any, are others now.
+pub(super) fn stopped(removed: impl Iterator<Item = Store>) -> String {
+    let removed: Vec<String> = removed.map(|store| format!("`{store}`")).collect();
+    match removed.as_slice() {
+        [] => "stopped temporal: its database is another one now".to_owned(),
+        [one] => format!("stopped temporal: {one} was removed"),
+        all => format!("stopped temporal: {} were removed", all.join(" and ")),
+    }
+}
+
+/// Files that the server reads by itself were written.
+pub(super) const REWRITTEN: &str =
+    "wrote what the server reads by itself: passwords, dynamic configuration";
+
+/// The server was stopped because the unit, or its pod, goes away.
+pub(super) const LEFT: &str = "stopped temporal: this unit or its pod goes away";

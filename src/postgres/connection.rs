@@ -1,0 +1,129 @@
+//! Connections to PostgreSQL with the very credentials the server will use, and failures in words that never hold
+//! the password.
+#![expect(clippy::disallowed_types, reason = "speaks with PostgreSQL")]
+
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{Client, Config, Connection, NoTls};
+
+use crate::temporal::{Database, Error as VersionError, host_port};
+
+/// Why a database gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("resolve the host")]
+    Resolve(#[source] io::Error),
+    #[error("connect")]
+    Connect(#[source] io::Error),
+    #[error("log in")]
+    LogIn(#[source] tokio_postgres::Error),
+    #[error("read")]
+    Read(#[source] tokio_postgres::Error),
+    #[error("a standby answered")]
+    Standby,
+    #[error("parse the schema version")]
+    Schema(#[from] VersionError),
+    #[error("decode the shard count")]
+    Shards(#[from] prost::DecodeError),
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
+}
+
+/// Logs in. Somebody has to drive the connection while the client is used.
+pub(super) async fn log_in(
+    database: &Database,
+) -> Result<(Client, Connection<TcpStream, NoTlsStream>), Error> {
+    let stream = connect(&database.host, database.port).await?;
+    let mut settings = Config::new();
+    settings
+        .user(&database.user)
+        .password(database.password.expose())
+        .dbname(&database.name)
+        .application_name("temporal-k8s");
+    let answer = settings.connect_raw(stream, NoTls).await;
+    answer.map_err(Error::LogIn)
+}
+
+/// Connects to the first address that accepts.
+///
+/// A name with a dot is tried again with a dot at its end: musl's resolver gives up when one of the cluster's
+/// search domains answers in a way it does not expect.
+async fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
+    let addresses = match resolve(host, port).await {
+        Err(error) if host.contains('.') && !host.ends_with('.') => {
+            resolve(&format!("{host}."), port).await.map_err(|_| error)
+        }
+        answer => answer,
+    };
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in addresses.map_err(Error::Resolve)? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(Error::Connect(last))
+}
+
+async fn resolve(host: &str, port: u16) -> io::Result<Vec<std::net::SocketAddr>> {
+    let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
+    if addresses.is_empty() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(addresses)
+}
+
+/// The failure, for a person who reads a status line.
+pub(super) fn words(error: &Error, database: &Database) -> String {
+    let Database { host, port, .. } = database;
+    let place = host_port(host, *port);
+    match error {
+        Error::Resolve(_) => format!("host name `{host}` does not resolve"),
+        Error::Connect(source) => connect_words(source, &place),
+        Error::LogIn(source) | Error::Read(source) => sql_words(source, &place, database),
+        Error::Standby => format!("{place} is a standby, not the primary"),
+        Error::Schema(source) => format!("table `schema_version` is damaged: {source}"),
+        Error::Shards(source) => format!("table `cluster_metadata_info` is damaged: {source}"),
+        Error::Silent(limit) => format!("no answer from {place} within {} s", limit.as_secs_f32()),
+    }
+}
+
+fn connect_words(error: &io::Error, place: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => format!("connection refused by {place}"),
+        io::ErrorKind::TimedOut => format!("no answer from {place}"),
+        kind => format!("{place} cannot be reached: {kind}"),
+    }
+}
+
+fn sql_words(error: &tokio_postgres::Error, place: &str, database: &Database) -> String {
+    let Database { name, user, .. } = database;
+    let Some(answer) = error.as_db_error() else {
+        let broken = error
+            .source()
+            .is_some_and(<dyn std::error::Error>::is::<io::Error>);
+        return if error.is_closed() || broken {
+            format!("connection lost to {place}")
+        } else {
+            format!("{place} does not speak as PostgreSQL does: {error}")
+        };
+    };
+    let code = answer.code();
+    if *code == SqlState::INVALID_PASSWORD {
+        format!("password refused for `{user}` by {place}")
+    } else if *code == SqlState::INVALID_CATALOG_NAME {
+        format!("database `{name}` does not exist on {place}")
+    } else if *code == SqlState::CANNOT_CONNECT_NOW || *code == SqlState::ADMIN_SHUTDOWN {
+        format!("{place} is starting or stopping")
+    } else if *code == SqlState::TOO_MANY_CONNECTIONS {
+        format!("{place} has no free connection")
+    } else {
+        let message = answer.message().lines().next().unwrap_or_default();
+        format!("{place} answered: {message} ({})", code.code())
+    }
+}

@@ -1,0 +1,8 @@
+//! PostgreSQL: what the server will find there, and the turn to restart.
+
+mod connection;
+mod proof;
+mod turn;
+
+pub use proof::{StoreFacts, proof};
+pub use turn::{Turn, turn};

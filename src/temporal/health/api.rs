@@ -1,0 +1,205 @@
+//! The calls of Temporal's gRPC API that this charm makes, without TLS; every answer that is none is words for a
+//! status line.
+#![expect(clippy::disallowed_methods, reason = "every call has a deadline")]
+
+use std::error::Error as _;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use prost::Message;
+use tokio::time::{Instant, timeout_at};
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_prost::ProstCodec;
+
+use super::super::version::Version;
+
+/// The listener of one role, for as long as it may take to answer.
+pub(super) struct Server {
+    address: SocketAddr,
+    limit: Duration,
+    deadline: Instant,
+}
+
+impl Server {
+    /// Every call together may take `limit` from now on.
+    pub(super) fn new(address: SocketAddr, limit: Duration) -> Self {
+        Self {
+            address,
+            limit,
+            deadline: Instant::now() + limit,
+        }
+    }
+
+    pub(super) async fn connect(&self) -> Result<Channel, String> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address))
+            .map_err(|error| format!("{} is no address: {error}", self.address))?;
+        match timeout_at(self.deadline, endpoint.connect()).await {
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(error)) => Err(self.connect_words(&error)),
+            Err(_) => Err(self.silence()),
+        }
+    }
+
+    /// The state of a service, by the name under which the server reports it.
+    pub(super) async fn health(&self, channel: &Channel, service: &str) -> Result<(), String> {
+        let request = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        let mut client = HealthClient::new(channel.clone());
+        let answer = self.within(channel, client.check(request)).await?;
+        health_words(answer.status)
+    }
+
+    /// A call that reads the store.
+    pub(super) async fn store(&self, channel: &Channel) -> Result<(), String> {
+        let path = "/temporal.api.workflowservice.v1.WorkflowService/ListNamespaces";
+        let request = ListNamespacesRequest { page_size: 1 };
+        let _: ListNamespacesResponse = self.call(channel, path, request).await?;
+        Ok(())
+    }
+
+    /// The version that the server reports.
+    pub(super) async fn version(&self, channel: &Channel) -> Option<Version> {
+        let path = "/temporal.api.workflowservice.v1.WorkflowService/GetSystemInfo";
+        let answer: GetSystemInfoResponse = self
+            .call(channel, path, GetSystemInfoRequest {})
+            .await
+            .ok()?;
+        answer.server_version.parse().ok()
+    }
+
+    async fn call<Q, A>(
+        &self,
+        channel: &Channel,
+        path: &'static str,
+        request: Q,
+    ) -> Result<A, String>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let mut client = Grpc::new(channel.clone());
+        let request = tonic::Request::new(request);
+        let path = PathAndQuery::from_static(path);
+        let call = async {
+            let ready = client.ready().await;
+            ready.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+            client.unary(request, path, ProstCodec::default()).await
+        };
+        self.within(channel, call).await
+    }
+
+    async fn within<A>(
+        &self,
+        channel: &Channel,
+        call: impl Future<Output = Result<tonic::Response<A>, tonic::Status>>,
+    ) -> Result<A, String> {
+        let answer = async {
+            let mut channel = Grpc::new(channel.clone());
+            let ready = channel.ready().await;
+            ready.map_err(|error| self.connect_words(&error))?;
+            call.await.map_err(|status| status_words(&status))
+        };
+        match timeout_at(self.deadline, answer).await {
+            Ok(answer) => answer.map(tonic::Response::into_inner),
+            Err(_) => Err(self.silence()),
+        }
+    }
+
+    fn silence(&self) -> String {
+        let seconds = self.limit.as_secs_f32();
+        format!("no answer from {} within {seconds} s", self.address)
+    }
+
+    fn connect_words(&self, error: &tonic::transport::Error) -> String {
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            if let Some(inner) = inner.downcast_ref::<io::Error>() {
+                return match inner.kind() {
+                    io::ErrorKind::ConnectionRefused => {
+                        format!("connection refused by {}", self.address)
+                    }
+                    kind => format!("{} cannot be reached: {kind}", self.address),
+                };
+            }
+            cause = inner.source();
+        }
+        format!("{} does not speak gRPC", self.address)
+    }
+}
+
+/// A health in words.
+fn health_words(status: i32) -> Result<(), String> {
+    match ServingStatus::try_from(status) {
+        Ok(ServingStatus::Serving) => Ok(()),
+        Ok(ServingStatus::NotServing) => Err("it answers, but does not serve yet".to_owned()),
+        Ok(ServingStatus::Unknown | ServingStatus::ServiceUnknown) | Err(_) => {
+            Err(format!("it answers with the unknown health {status}"))
+        }
+    }
+}
+
+/// gRPC's code in words, with the first line of what the server says about it.
+fn status_words(status: &tonic::Status) -> String {
+    const LONGEST: usize = 120;
+    let line = status.message().lines().next().unwrap_or_default();
+    let mut message: String = line.chars().take(LONGEST).collect();
+    if message.len() < line.len() {
+        message.push('…');
+    }
+    let code = status.code();
+    if message.is_empty() {
+        format!("it answers with {code:?}")
+    } else {
+        format!("it answers with {code:?}: {message}")
+    }
+}
+
+// From temporal/api/workflowservice/v1/request_response.proto: the fields we use. Unknown fields are skipped.
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ListNamespacesRequest {
+    #[prost(int32, tag = "1")]
+    page_size: i32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ListNamespacesResponse {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct GetSystemInfoRequest {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct GetSystemInfoResponse {
+    #[prost(string, tag = "1")]
+    server_version: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_serving_is_healthy() {
+        assert_eq!(health_words(1), Ok(()));
+        for status in [0, 2, 3, 4, -1] {
+            assert!(health_words(status).is_err(), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_long_answer_is_cut() {
+        let status = tonic::Status::unavailable(format!("{}\nsecond line", "é".repeat(500)));
+        let words = status_words(&status);
+        assert_eq!(
+            words,
+            format!("it answers with Unavailable: {}…", "é".repeat(120))
+        );
+    }
+}

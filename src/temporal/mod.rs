@@ -1,0 +1,17 @@
+//! Temporal's words, and its gRPC API as far as this charm speaks it.
+//!
+//! `role`, `store`, `version` and `database` are nouns: they import nothing of the charm but `Secret`.
+//! `health` asks a server that runs.
+
+mod database;
+pub mod health;
+mod role;
+mod store;
+mod version;
+
+pub use database::{
+    CLUSTER, Database, LONGEST_NAME, database_name, host_port, is_plain, is_usable, name_in, suffix,
+};
+pub use role::Role;
+pub use store::{PerStore, Store};
+pub use version::{Error, SchemaVersion, Unsupported, Version, required_schema};
