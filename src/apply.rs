@@ -69,7 +69,13 @@ async fn make(pebble: &Pebble, change: &Change) -> Result<(), pebble::Error> {
 /// Tells Juju. The first failure ends the hook, and Juju runs it again: nothing of it was kept.
 pub async fn notes(juju: &Juju, notes: &[Note]) -> Result<(), juju::Error> {
     for note in notes {
-        tell(juju, note).await?;
+        match tell(juju, note).await {
+            // who leads now tells it in its own hook; a relation that is gone needs to be told nothing
+            Err(error) if error.is_not_leader() || error.is_relation_gone() => {
+                debug!("not told: {note}: {}", chain(&error));
+            }
+            told => told?,
+        }
     }
     Ok(())
 }
@@ -87,10 +93,7 @@ async fn tell(juju: &Juju, note: &Note) -> Result<(), juju::Error> {
             juju.relation_set(*relation, false, entries).await
         }
         Note::Remember { entries } => remember(juju, entries).await,
-        Note::TellVersion {
-            leadership: _,
-            version,
-        } => juju.application_version_set(version).await,
+        Note::TellVersion { version } => juju.application_version_set(version).await,
         Note::Log { level, text } => {
             match level {
                 LogLevel::Debug => debug!("{text}"),

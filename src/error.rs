@@ -11,5 +11,8 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 pub fn shorten(line: &str) -> String {
     const FITS: usize = 160;
     let skip = line.chars().count().saturating_sub(FITS);
-    line.chars().skip(skip).collect()
+    let end: String = line.chars().skip(skip).collect();
+    // what is left of a word or a key that was cut in two says nothing
+    end.trim_start_matches([':', ',', ';', ' ', '}', ']', ')', '"'])
+        .to_owned()
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::config::{self, BadOption, Config};
 use crate::container;
-use crate::juju::{Hook, Status};
+use crate::juju::{Event, Hook, Status};
 use crate::memory::Memory;
 use crate::pebble::ServiceConfig;
 use crate::postgres::StoreFacts;
@@ -22,8 +22,11 @@ use crate::temporal::{Database, PerStore, Role, Store, Version, name_in};
 pub struct Facts {
     /// Why we run.
     pub hook: Hook,
-    /// The right to speak for the application, if this unit leads it.
+    /// The right to speak for the application, if this unit leads it and neither comes nor goes: what is true of such
+    /// a unit is not true of the application (law S17).
     pub leadership: Option<Leadership>,
+    /// Is this unit being removed?
+    pub leaving: bool,
     /// The options, or all that is wrong with them.
     pub config: Result<Config, Vec<BadOption>>,
     /// The databags of the relations that exist.
@@ -103,10 +106,13 @@ impl Facts {
         let config = config::parse(&snapshot.options);
         let app = &snapshot.hook.unit.app;
         let memory = snapshot.memory;
+        let comes_or_goes =
+            snapshot.leaving || matches!(snapshot.hook.event, Event::Install | Event::Stop);
         let heard = relations::hear(&snapshot.relations, app, config.as_ref().ok(), &memory);
         let mut facts = Self {
             hook: snapshot.hook,
-            leadership: snapshot.leader.then_some(Leadership(())),
+            leadership: (snapshot.leader && !comes_or_goes).then_some(Leadership(())),
+            leaving: snapshot.leaving,
             config,
             relations: snapshot.relations,
             heard,

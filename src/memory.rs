@@ -11,7 +11,8 @@ pub struct Memory {
     pub accepted: PerStore<Option<String>>,
     /// `<boot id> <version>`: the server version of the container's current life.
     pub version: Option<String>,
-    /// The workload version that Juju was told last.
+    /// `<boot id> <version>`: the version of its server that this unit told Juju last, and in which life of the
+    /// container.
     pub told_version: Option<String>,
 }
 

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use crate::container;
 use crate::error::{chain, shorten};
 use crate::facts::Facts;
-use crate::juju::{Databag, Error, Event, Hook, Juju, Relation, Status};
+use crate::juju::{Databag, Error, Event, Hook, Juju, Relation, RelationEventKind, Status};
 use crate::memory::Memory;
 use crate::pebble::{self, Pebble};
 use crate::plan::{self, Questions};
@@ -44,7 +44,8 @@ pub async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, Error> {
     if hook.event == Event::Stop {
         return stopping(juju, hook).await;
     }
-    let (options, leader, state, open_ports, bind_address, ids) = tokio::try_join!(
+    let (leaving, options, leader, state, open_ports, bind_address, ids) = tokio::try_join!(
+        leaving(juju, &hook),
         juju.config_get(),
         juju.is_leader(),
         juju.state_get(),
@@ -64,6 +65,7 @@ pub async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, Error> {
         tokio::try_join!(statuses(juju, &hook, leader), try_join_all(each))?;
     Ok(Snapshot {
         leader,
+        leaving,
         options,
         relations: relations.into_iter().collect::<Relations>(),
         bind_address,
@@ -73,6 +75,17 @@ pub async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, Error> {
         app_status,
         ..Snapshot::of(hook)
     })
+}
+
+/// Is this unit being removed? Juju says so in the environment of a relation's departed hooks; in its broken hooks it
+/// has to be asked. A unit that stops says the same either way.
+async fn leaving(juju: &Juju, hook: &Hook) -> Result<bool, Error> {
+    match &hook.event {
+        Event::Relation(event) if event.kind == RelationEventKind::Broken => {
+            juju.is_dying(&hook.unit.name()).await
+        }
+        _ => Ok(hook.departing_self()),
+    }
 }
 
 /// The little that a stopping unit has to know.
@@ -135,14 +148,14 @@ async fn relation(
     let unit = hook.unit.name();
     let own_unit_bag = async {
         if reads.contains(&Bag::OwnUnit) {
-            juju.relation_get_unit(id, &unit).await
+            unless_denied(juju.relation_get_unit(id, &unit).await)
         } else {
             Ok(Some(Databag::new()))
         }
     };
     let own_app_bag = async {
         if leader && reads.contains(&Bag::OwnApp) {
-            juju.relation_get_app(id, &hook.unit.app).await
+            unless_denied(juju.relation_get_app(id, &hook.unit.app).await)
         } else {
             Ok(None)
         }
@@ -160,6 +173,14 @@ async fn relation(
         own_unit_bag,
         own_app_bag,
     }))
+}
+
+/// A databag that was this unit's to read a moment ago may be so no more, which is an answer and no failure.
+fn unless_denied(answer: Result<Option<Databag>, Error>) -> Result<Option<Databag>, Error> {
+    match answer {
+        Err(error) if error.is_denied() => Ok(None),
+        answer => answer,
+    }
 }
 
 /// What the other side says.

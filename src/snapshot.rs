@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub hook: Hook,
     /// Is this unit the leader (for at least another 30 seconds)?
     pub leader: bool,
+    /// Is this unit being removed?
+    pub leaving: bool,
     /// The options.
     pub options: Map<String, Value>,
     /// The relations that exist, without one that is being broken in this hook.
@@ -44,6 +46,7 @@ impl Snapshot {
         Self {
             hook,
             leader: false,
+            leaving: false,
             options: Map::new(),
             relations: Relations::new(),
             bind_address: None,

@@ -87,7 +87,7 @@ impl Juju {
     }
 
     /// An application's databag; `None` when the relation is gone. The own application's may be read by
-    /// the leader only ([`Error::is_not_leader`]).
+    /// the leader only ([`Error::is_denied`]).
     pub async fn relation_get_app(&self, id: u32, app: &str) -> Result<Option<Databag>, Error> {
         self.relation_get(&["-r", &id.to_string(), "--app", "-", app])
             .await
@@ -200,11 +200,18 @@ impl Juju {
             .collect())
     }
 
+    /// Is this unit being removed? Juju counts it as dying in its departed, broken, stop and remove hooks alike.
+    pub async fn is_dying(&self, unit: &str) -> Result<bool, Error> {
+        let goal: Option<Goal> = self.ask("goal-state", &[]).await?;
+        let units = goal.and_then(|goal| goal.units).unwrap_or_default();
+        Ok(units.get(unit).is_some_and(|unit| unit.status == "dying"))
+    }
+
     /// The address at which others reach this unit over an endpoint's network; `None` while the pod has
-    /// none yet.
+    /// none yet, and where Juju has taken the unit out of the endpoint's relation already.
     pub async fn network_get(&self, endpoint: &str) -> Result<Option<IpAddr>, Error> {
         let network: Option<Network> = match self.ask("network-get", &[endpoint]).await {
-            Err(error) if error.says(&["no network config found"]) => None,
+            Err(error) if error.says(&["no network config found", "permission denied"]) => None,
             answer => answer?,
         };
         let bindings = network.and_then(|network| network.bindings);
@@ -281,6 +288,17 @@ fn unless_gone<T>(answer: Result<Option<T>, Error>) -> Result<Option<T>, Error> 
         Err(error) if error.is_relation_gone() => Ok(None),
         answer => answer,
     }
+}
+
+/// The part of `goal-state`'s answer that is of use here.
+#[derive(Deserialize)]
+struct Goal {
+    units: Option<BTreeMap<String, GoalUnit>>,
+}
+
+#[derive(Deserialize)]
+struct GoalUnit {
+    status: String,
 }
 
 /// A status as `status-get` prints it.

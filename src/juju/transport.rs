@@ -91,11 +91,15 @@ impl Error {
             || (self.says(&["relation \""]) && self.says(&["not found"]))
     }
 
-    /// Was this refused because another unit is the leader now? `relation-get` denies permission only
-    /// for the own application's databag, which is the leader's.
+    /// Was this refused because another unit is the leader now?
     pub fn is_not_leader(&self) -> bool {
         self.says(&["not the leader", "cannot write relation settings"])
-            || matches!(self, Self::Failed { tool: "relation-get", stderr, .. } if stderr.contains("permission denied"))
+    }
+
+    /// Was this refused because it is none of this unit's business any more: the application's databag, since
+    /// another unit leads now, or a relation that Juju 4 has taken the unit out of, since it is dying?
+    pub fn is_denied(&self) -> bool {
+        self.says(&["permission denied"])
     }
 
     pub(super) fn says(&self, any: &[&str]) -> bool {

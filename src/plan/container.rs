@@ -34,6 +34,14 @@ pub(super) fn container(facts: &Facts) -> Option<Plan> {
     (!plan.changes.is_empty()).then_some(plan)
 }
 
+/// What a unit that is being removed does in its container: nothing but what law S2 asks for.
+pub(super) fn leave(facts: &Facts) -> Option<Plan> {
+    let workload = facts.workload.known()?;
+    let plan = stop(facts, workload);
+    let stops = facts.attempt == Attempt::None && must_stop(facts, workload);
+    (stops && !plan.changes.is_empty()).then_some(plan)
+}
+
 /// Must the server be started or restarted to become what it should be?
 pub(super) fn needs_start(workload: &Workload, server: &Server) -> bool {
     workload.service.as_ref().is_none_or(|service| {

@@ -182,10 +182,8 @@ pub enum Note {
         /// The keys to change.
         entries: BTreeMap<String, Option<String>>,
     },
-    /// Tell Juju the workload's version.
+    /// Tell Juju the version of this unit's server. `juju status` shows the newest unit's, so each tells its own.
     TellVersion {
-        /// Only the leader does.
-        leadership: Leadership,
         /// As `juju status` shows it.
         version: String,
     },
@@ -267,7 +265,7 @@ impl fmt::Display for Note {
                     None => write!(f, " -{key}"),
                 })
             }
-            Self::TellVersion { version, .. } => write!(f, "workload version {version}"),
+            Self::TellVersion { version } => write!(f, "workload version {version}"),
             Self::Log { level, text } => write!(f, "log {level:?}: {text}"),
             Self::AppStatus { status, .. } => {
                 write!(f, "application {}: {}", status.level.word(), status.message)

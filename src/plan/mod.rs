@@ -37,15 +37,33 @@ pub fn plan(facts: &Facts) -> Plan {
         Event::Remove | Event::Other(_) => Plan::default(),
         Event::Stop => stop(facts),
         Event::Action { name } => actions::plan(name, facts),
-        Event::Install
-        | Event::Start
+        Event::Install => install(facts),
+        Event::Start
         | Event::UpgradeCharm
         | Event::ConfigChanged
         | Event::UpdateStatus
         | Event::LeaderElected
         | Event::Relation(_)
-        | Event::Workload { .. } => reconcile(facts),
+        | Event::Workload { .. } => {
+            if facts.leaving {
+                leave(facts)
+            } else {
+                reconcile(facts)
+            }
+        }
     }
+}
+
+/// Juju tells no unit of its relations before the hooks that follow, so nothing can be said of them yet.
+fn install(facts: &Facts) -> Plan {
+    Plan::tell(tell::status(facts, &words::installing(), &[]))
+}
+
+/// The unit is being removed: what it lacks is nobody's to mend. Its server serves until its stores go (law S2), or
+/// the unit stops.
+fn leave(facts: &Facts) -> Plan {
+    let leaving = || Plan::tell(tell::status(facts, &words::leaving(), &[]));
+    container::leave(facts).unwrap_or_else(leaving)
 }
 
 /// The unit goes away, or its pod does: let the server finish its work instead of having it killed.

@@ -88,7 +88,7 @@ fn publish(facts: &Facts, endpoint: &Endpoint) -> Vec<Note> {
 /// What later hooks have to know.
 fn remember(facts: &Facts) -> Option<Note> {
     let mut memory = facts.memory.clone();
-    if let Some(databases) = &facts.heard.stores {
+    if let (Ok(_), Some(databases)) = (&facts.config, &facts.heard.stores) {
         let accepted = |store: Store| match databases.get(store) {
             State::Ready(database) => Some(database.identity()),
             State::Absent => None,
@@ -101,8 +101,8 @@ fn remember(facts: &Facts) -> Option<Note> {
     {
         memory.version = Some(Memory::version_note(&workload.boot_id, version));
     }
-    if let (Some(_), Some(version)) = (facts.leadership, facts.workload_version()) {
-        memory.told_version = Some(version.to_string());
+    if let Some(note) = told_version(facts) {
+        memory.told_version = Some(note);
     }
     let before = facts.memory.to_state();
     let entries: BTreeMap<String, Option<String>> = memory
@@ -113,14 +113,16 @@ fn remember(facts: &Facts) -> Option<Note> {
     (!entries.is_empty()).then_some(Note::Remember { entries })
 }
 
-/// The leader tells it for the application.
+/// Told once in each life of the container: Juju may have forgotten it by the next one.
 fn version(facts: &Facts) -> Option<Note> {
-    let leadership = facts.leadership?;
     let version = facts.workload_version()?.to_string();
-    (facts.memory.told_version.as_ref() != Some(&version)).then_some(Note::TellVersion {
-        leadership,
-        version,
-    })
+    (facts.memory.told_version != told_version(facts)).then_some(Note::TellVersion { version })
+}
+
+/// How it is noted that the version was told.
+fn told_version(facts: &Facts) -> Option<String> {
+    let boot_id = &facts.workload.known()?.boot_id;
+    Some(Memory::version_note(boot_id, facts.workload_version()?))
 }
 
 /// The statuses, where they differ from what is shown. When the status changes, all problems go to the log: as

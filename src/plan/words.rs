@@ -8,7 +8,7 @@ use crate::juju::{Level, Status};
 use crate::relations::Trouble;
 use crate::temporal::{Role, SchemaVersion, Store, Version};
 
-/// Why this unit is not active. Among problems of the same level, the earlier variant is shown first.
+/// Why this unit is not active. [`Problem::urgency`] says which of several is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// An option has a bad value.
@@ -131,6 +131,49 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// The place among several problems, the most urgent first: what a human must do before what will pass, and
+    /// causes before what may follow from them.
+    pub fn urgency(&self) -> u8 {
+        match self {
+            Self::Option(_) => 0,
+            Self::Relation {
+                trouble: Trouble::Absent { .. },
+                ..
+            } => 1,
+            Self::Relation {
+                endpoint,
+                trouble: Trouble::Invalid(_),
+                ..
+            } if Store::of_endpoint(endpoint).is_some() => 2,
+            Self::VersionUnsupported(_) => 3,
+            Self::WorkerWithoutFrontend(_) => 4,
+            Self::VersionUnknown(_) => 5,
+            Self::Shards { .. } => 6,
+            Self::SchemaUnattended { .. } => 7,
+            Self::Failed(_) => 8,
+            Self::Exits { .. } => 9,
+            Self::Relation {
+                trouble: Trouble::Invalid(_) | Trouble::NeedsFrontend { .. },
+                ..
+            } => 10,
+            Self::Container(_) => 11,
+            Self::Address => 12,
+            Self::Relation {
+                trouble: Trouble::Waiting(_),
+                ..
+            } => 13,
+            Self::Admin(_) => 14,
+            Self::StoreUnreachable { .. } => 15,
+            Self::Schema { .. } => 16,
+            Self::Turn(_) => 17,
+            Self::NotServing { .. } => 18,
+            Self::StoreNotServing(_) => 19,
+            Self::Unobserved(_) => 20,
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -241,7 +284,7 @@ fn schema(
 
 /// The status for a list of problems: the most urgent one, and how many more there are.
 pub(super) fn of_problems(problems: &[Problem]) -> Status {
-    let Some(first) = worst(problems) else {
+    let Some(first) = problems.iter().min_by_key(|problem| problem.urgency()) else {
         return active();
     };
     let more = problems.len().saturating_sub(1);
@@ -254,17 +297,6 @@ pub(super) fn of_problems(problems: &[Problem]) -> Status {
         level: first.level(),
         message,
     }
-}
-
-/// The most urgent problem; of several, the first.
-fn worst(problems: &[Problem]) -> Option<&Problem> {
-    problems.iter().reduce(|worst, next| {
-        if next.level() > worst.level() {
-            next
-        } else {
-            worst
-        }
-    })
 }
 
 /// All roles serve.
@@ -280,6 +312,22 @@ pub(super) fn starting(version: Version) -> Status {
     Status {
         level: Level::Maintenance,
         message: format!("starting temporal {version}"),
+    }
+}
+
+/// Nothing is known of relations yet.
+pub(super) fn installing() -> Status {
+    Status {
+        level: Level::Maintenance,
+        message: "installing".to_owned(),
+    }
+}
+
+/// The unit is being removed.
+pub(super) fn leaving() -> Status {
+    Status {
+        level: Level::Maintenance,
+        message: "this unit is being removed".to_owned(),
     }
 }
 

@@ -140,7 +140,8 @@ pub struct Own<'a> {
 pub struct Heard {
     /// What the providers of the databases offer; `None` where nobody is related.
     pub offers: PerStore<Option<Offers>>,
-    /// The databases that we want, out of those. `None` while the options are bad, since they name them.
+    /// The databases that we want, out of those. While the options are bad, which name them, those that were
+    /// accepted before; `None` if there are none.
     pub stores: Option<PerStore<State<Database>>>,
     /// The application on `admin`.
     pub admin: Option<String>,

@@ -22,7 +22,7 @@ use Side::{Peers, Provides, Requires};
 
 use crate::config::Config;
 use crate::memory::Memory;
-use crate::temporal::{PerStore, database_name};
+use crate::temporal::{PerStore, Store, database_name, name_in};
 
 /// The endpoint among our own units. Nothing is written to it: what all units must agree on lies in the databases.
 /// Its network binding gives the address at which a unit's server can be reached by the others.
@@ -47,14 +47,19 @@ const PGSQL: &[Bag] = &[RemoteApp, RemoteUnits { unless: "master" }, OwnUnit, Ow
 pub fn hear(relations: &Relations, app: &str, config: Option<&Config>, memory: &Memory) -> Heard {
     let one = |name: &str| relations.get(name).and_then(|all| all.first());
     let offers = PerStore::of(|store| one(store.endpoint()).map(database::offers::parse));
-    let stores = config.map(|config| {
-        PerStore::of(|store| {
-            let want = database_name(store, app, config.database_prefix.as_deref());
-            let accepted = memory.accepted.get(store).as_deref();
-            let offers = offers.get(store).as_ref();
-            offers.map_or(State::Absent, |offers| offers.of(&want, accepted))
-        })
-    });
+    let store = |store: Store| {
+        let accepted = memory.accepted.get(store).as_deref();
+        let want = match config {
+            Some(config) => database_name(store, app, config.database_prefix.as_deref()),
+            None => name_in(accepted?)?,
+        };
+        let offers = offers.get(store).as_ref();
+        Some(offers.map_or(State::Absent, |offers| offers.of(&want, accepted)))
+    };
+    let stores = match (store(Store::Main), store(Store::Visibility)) {
+        (Some(main), Some(visibility)) => Some(PerStore { main, visibility }),
+        (None, _) | (_, None) => None,
+    };
     Heard {
         offers,
         stores,

@@ -177,7 +177,7 @@ async fn a_denied_databag_is_another_leaders() {
         "echo 'ERROR permission denied' >&2; exit 1",
     );
     let error = tools.juju().relation_get_app(7, "us").await.unwrap_err();
-    assert!(error.is_not_leader() && !error.is_relation_gone());
+    assert!(error.is_denied() && !error.is_relation_gone());
 }
 
 #[tokio::test]

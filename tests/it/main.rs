@@ -16,6 +16,8 @@ mod house;
 #[cfg(test)]
 mod juju;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod pebble;

@@ -558,3 +558,80 @@ fn a_schema_version_below_the_needed_one_never_starts_any_server() {
         assert_eq!(plans.len(), 1, "{version} was started");
     }
 }
+
+#[test]
+fn in_install_no_relation_is_missed_since_juju_tells_of_none() {
+    let mut snapshot = ready_to_start();
+    snapshot.hook.event = Event::Install;
+    snapshot.relations.clear();
+    let plans = hook(&mut snapshot);
+    assert_eq!(plans.len(), 1);
+    assert_eq!(plans[0].to_string(), "unit maintenance: installing");
+}
+
+#[test]
+fn what_a_unit_cannot_serve_for_comes_before_what_nobody_comes_through() {
+    let mut snapshot = ready_to_start();
+    snapshot.options = options(json!({"services": "history,matching,worker"}));
+    snapshot.relate("ingress", model::ingress(11));
+    hook(&mut snapshot);
+    snapshot.attempt = Attempt::Exited(Some("no such table".into()));
+    let service = workload(&mut snapshot).service.as_mut().unwrap();
+    service.state = ServiceState::Inactive;
+    let shown = plan(&snapshot).to_string();
+    assert!(
+        shown.contains("unit blocked: temporal-server does not stay up (no such table)"),
+        "{shown}"
+    );
+    assert!(shown.contains("(+1 more)"), "{shown}");
+}
+
+#[test]
+fn a_restart_that_could_not_be_tried_is_not_said_to_have_been() {
+    let mut snapshot = settled();
+    snapshot.hook.event = Event::Action {
+        name: "restart".into(),
+    };
+    snapshot.attempt = Attempt::Failed(Failure {
+        attempt: "write `/etc/temporal/pgpass`".into(),
+        why: "no space left on device".into(),
+    });
+    let shown = plan(&snapshot).to_string();
+    assert!(
+        shown.contains("action failed: not restarted: could not write `/etc/temporal/pgpass`"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn every_unit_tells_its_version_once_in_each_life_of_its_container() {
+    for leader in [true, false] {
+        let mut snapshot = ready_to_start();
+        if !leader {
+            model::follow(&mut snapshot);
+        }
+        let told = |plans: &[temporal_k8s::plan::Plan]| {
+            let notes = plans.iter().flat_map(|plan| plan.notes.iter());
+            notes
+                .filter(|note| matches!(note, Note::TellVersion { .. }))
+                .count()
+        };
+        assert_eq!(told(&hook(&mut snapshot)), 1);
+        assert_eq!(told(&hook(&mut snapshot)), 0);
+        workload(&mut snapshot).boot_id = "boot-2".to_owned();
+        assert_eq!(told(&hook(&mut snapshot)), 1);
+    }
+}
+
+#[test]
+fn bad_options_do_not_keep_a_server_running_on_another_database() {
+    let mut snapshot = settled();
+    snapshot.options = options(json!({"log-level": "loud"}));
+    let relation = snapshot.relation("db");
+    let master = relation.remote_app_bag["master"].expose();
+    let master = master.replace("pg-primary", "elsewhere");
+    relation.remote_app_bag.extend(bag(&[("master", &master)]));
+    // the provider knows our address already
+    assert!(hook(&mut snapshot)[0].changes.contains(&Change::Stop));
+    assert_eq!(shown(&snapshot).level, Level::Blocked);
+}

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::json;
 use temporal_k8s::facts::Attempt;
-use temporal_k8s::juju::{Databag, Event, Level, Relation};
+use temporal_k8s::juju::{Databag, Event, Level, Relation, RelationEvent, RelationEventKind};
 use temporal_k8s::plan::{Change, Note};
 use temporal_k8s::postgres::StoreFacts;
 use temporal_k8s::probe::Probe;
@@ -256,7 +256,10 @@ proptest! {
         hook(&mut snapshot);
         let related = |store: &Store| snapshot.relations.get(store.endpoint()).is_some_and(|all| !all.is_empty());
         let removed = !Store::ALL.iter().all(related);
-        let reconciles = !matches!(snapshot.hook.event, Event::Remove | Event::Action { .. });
+        let reconciles = !matches!(
+            snapshot.hook.event,
+            Event::Install | Event::Remove | Event::Action { .. }
+        );
         if let Probe::Known(workload) = &snapshot.workload && removed && reconciles {
             let up = workload.service.as_ref().is_some_and(|service| {
                 matches!(service.state, ServiceState::Active | ServiceState::Backoff)
@@ -271,9 +274,39 @@ proptest! {
         for plan in hook(&mut snapshot) {
             let writes = plan.notes.iter().any(|note| matches!(
                 note,
-                Note::PublishApp { .. } | Note::AppStatus { .. } | Note::TellVersion { .. }
+                Note::PublishApp { .. } | Note::AppStatus { .. }
             ));
             prop_assert!(!writes, "{}", plan);
+        }
+    }
+
+    /// A unit that goes is never blocked, and says nothing of the application.
+    #[test]
+    fn s17_a_unit_that_leaves_speaks_for_itself_alone(mut snapshot in any_snapshot(), broken: bool) {
+        snapshot.hook.event = if broken {
+            Event::Relation(RelationEvent {
+                endpoint: "db".to_owned(),
+                id: 99,
+                kind: RelationEventKind::Broken,
+                remote_app: None,
+                remote_unit: None,
+                departing_unit: None,
+            })
+        } else {
+            Event::Stop
+        };
+        snapshot.leaving = true;
+        for plan in hook(&mut snapshot) {
+            for note in &plan.notes {
+                let own = match note {
+                    Note::UnitStatus(status) => status.level == Level::Maintenance,
+                    Note::PublishApp { .. } | Note::AppStatus { .. } | Note::Log { .. } => false,
+                    _ => true,
+                };
+                prop_assert!(own, "{}", plan);
+            }
+            let starts = plan.changes.iter().any(|it| matches!(it, Change::Replan | Change::Layer(_)));
+            prop_assert!(!starts, "{}", plan);
         }
     }
 

@@ -28,6 +28,12 @@ pub(super) fn plan(facts: &Facts) -> Plan {
 }
 
 fn answer(facts: &Facts) -> Plan {
+    if let Attempt::Failed(failure) = &facts.attempt {
+        return refused(
+            facts,
+            &format!("could not {}: {}", failure.attempt, failure.why),
+        );
+    }
     let (status, mut notes) = tell::conclude(facts);
     let said = if status.level == Level::Active {
         let words = "temporal was restarted and serves";
