@@ -12,13 +12,17 @@ pub mod stage;
 pub mod story;
 
 /// The variable that gives the seed of a program's models and nodes: the order of whatever has none in real
-/// Juju, and the addresses of pods. Without it each draws its own.
+/// Juju, and the addresses of pods. Without it tests have the same in every run, and each rehearsal draws its own.
 pub const SEED: &str = "REHEARSAL_SEED";
 
-/// The seed that [`SEED`] gives, or a new one.
+/// The seed that [`SEED`] gives.
+pub fn given_seed() -> Option<u64> {
+    std::env::var(SEED).ok()?.parse().ok()
+}
+
+/// The seed that [`SEED`] gives, or the one that tests have without it.
 pub fn seed() -> u64 {
-    let given = std::env::var(SEED).ok().and_then(|it| it.parse().ok());
-    given.unwrap_or_else(|| u64::from(fastrand::u16(..)))
+    given_seed().unwrap_or(1)
 }
 
 /// An error with all its causes on one line, for whoever prints it.

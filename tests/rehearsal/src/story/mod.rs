@@ -124,7 +124,11 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     fn begin(options: &'a Options, setup: &Setup) -> Result<Self, Box<dyn Error>> {
         let teller = Teller::new(options.json, options.events);
-        let seed = options.seed.unwrap_or_else(crate::seed);
+        let drawn = || u64::from(fastrand::u16(..));
+        let seed = options
+            .seed
+            .or_else(crate::given_seed)
+            .unwrap_or_else(drawn);
         teller.line(&format!("seed {seed}: --seed {seed} plays the same again"));
         let mut stage = Stage::new(
             setup,
