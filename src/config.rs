@@ -17,8 +17,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// `external-hostname`; `None` means the application's name.
     pub external_hostname: Option<String>,
-    /// `num-history-shards`, a power of two.
-    pub shards: u32,
+    /// `num-history-shards`, a power of two; `None` leaves the number to the database, and a new database's to us.
+    pub shards: Option<u32>,
     /// `ingress-protocol`.
     pub ingress_protocol: IngressProtocol,
     /// `database-prefix`; `None` means the application's name.
@@ -66,6 +66,9 @@ impl fmt::Display for BadOption {
     }
 }
 
+/// The number of history shards of a new cluster whose operator chose none.
+pub const SHARDS: u32 = 4;
+
 /// The largest shard count, which Temporal's largest clusters use. Each shard costs memory and database
 /// work from the first start on, and the number can never be lowered again.
 const MOST_SHARDS: i64 = 16384;
@@ -102,7 +105,7 @@ fn read(options: &mut Options) -> Config {
         services: options.text("services", "frontend,history,matching,worker", services),
         log_level: options.text("log-level", "info", log_level),
         external_hostname: options.text("external-hostname", "", hostname),
-        shards: options.checked("num-history-shards", json!(4), shards),
+        shards: options.checked("num-history-shards", Value::Null, shards),
         ingress_protocol: options.text("ingress-protocol", "v2", ingress_protocol),
         database_prefix: options.text("database-prefix", "", database_prefix),
     }
@@ -229,12 +232,16 @@ fn is_label(label: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-fn shards(value: &Value) -> Result<u32, String> {
+fn shards(value: &Value) -> Result<Option<u32>, String> {
+    if value.is_null() {
+        return Ok(None);
+    }
     value
         .as_i64()
         .filter(|count| (1..=MOST_SHARDS).contains(count))
         .and_then(|count| u32::try_from(count).ok())
         .filter(|count| count.is_power_of_two())
+        .map(Some)
         .ok_or_else(|| {
             format!("is {value}; write a power of 2 from 1 to {MOST_SHARDS}, such as 4 or 512")
         })
@@ -297,7 +304,7 @@ mod tests {
                 services: [Role::Frontend, Role::History, Role::Matching, Role::Worker].into(),
                 log_level: LogLevel::Info,
                 external_hostname: None,
-                shards: 4,
+                shards: None,
                 ingress_protocol: IngressProtocol::V2,
                 database_prefix: None,
             })
@@ -394,7 +401,7 @@ mod tests {
     fn the_shard_count_is_a_power_of_two() {
         for count in [1, 2, 4, 512, 16384] {
             let config = with("num-history-shards", json!(count)).unwrap();
-            assert_eq!(config.shards, count);
+            assert_eq!(config.shards, Some(count));
         }
         for value in [
             json!(0),

@@ -11,8 +11,6 @@ use crate::juju::{Error, Hook, Juju, Log, Watch};
 use crate::observe::{self, Patience};
 use crate::pebble::Pebble;
 use crate::plan::{self, Plan};
-use crate::probe::Probe;
-use crate::temporal::health::all_is_well;
 use crate::{apply, postgres};
 
 /// How long a hook waits for its turn to restart a server. After that the next hook tries again.
@@ -98,12 +96,12 @@ async fn change(
     };
     let looking = observe::again(pebble, facts, patience);
     looking.instrument(debug_span!("looking again")).await;
-    Ok(match &facts.serving {
-        Probe::Known(serving) if all_is_well(serving) => format!("serves after {}", watch.took()),
-        Probe::Known(_) | Probe::Unreachable(_) | Probe::NotAsked => {
-            format!("does not serve after {}", watch.took())
-        }
-    })
+    let outcome = if plan::serves(facts) {
+        "serves"
+    } else {
+        "does not serve"
+    };
+    Ok(format!("{outcome} after {}", watch.took()))
 }
 
 fn show(plan: &Plan) {

@@ -131,6 +131,20 @@ impl Facts {
         facts
     }
 
+    /// The same with what the databases and the server answered: a new cluster's number of shards is the charm's to
+    /// choose, another's is kept in its store.
+    pub fn answer(&mut self, stores: PerStore<Probe<StoreFacts>>, serving: Probe<Serving>) {
+        self.stores = stores;
+        self.serving = serving;
+        self.server = self.server();
+    }
+
+    /// The number of history shards: the option's, else the store's, else the default.
+    fn shards(&self, config: &Config) -> u32 {
+        let stored = self.stores.main.known().and_then(|store| store.shards);
+        config.shards.or(stored).unwrap_or(config::SHARDS)
+    }
+
     fn server(&self) -> Option<Server> {
         let config = self.config.as_ref().ok()?;
         let version = self.version()?;
@@ -138,7 +152,7 @@ impl Facts {
         let text = container::config::render(&container::config::Inputs {
             version,
             databases: databases.clone(),
-            shards: config.shards,
+            shards: self.shards(config),
             log_level: config.log_level,
             broadcast_address: self.bind_address?,
         });
@@ -157,7 +171,7 @@ impl Facts {
         ]);
         Some(Server {
             version,
-            shards: config.shards,
+            shards: self.shards(config),
             databases: PerStore::of(|store| (*databases.get(store)).clone()),
             files,
             service,

@@ -1,10 +1,12 @@
 //! Hook → [`Snapshot`], and later the answers to what `plan` wants to know: asks Juju, the container, the databases
 //! and the server. Decides nothing; whoever does not answer becomes a fact. Only Juju itself failing is an error.
+#![expect(clippy::disallowed_methods, reason = "waits for a server to come up")]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
+use tokio::time::sleep;
 
 use crate::container;
 use crate::error::{chain, shorten};
@@ -13,11 +15,12 @@ use crate::juju::{Databag, Error, Event, Hook, Juju, Relation, RelationEventKind
 use crate::memory::Memory;
 use crate::pebble::{self, Pebble};
 use crate::plan::{self, Questions};
-use crate::postgres;
+use crate::postgres::{self, StoreFacts};
 use crate::probe::Probe;
 use crate::relations::{Bag, Count, ENDPOINTS, Endpoint, PEER, Relations};
 use crate::snapshot::{Service, ServiceState, Snapshot, Workload};
-use crate::temporal::{PerStore, Store, Version, health};
+use crate::temporal::health::{self, Serving};
+use crate::temporal::{PerStore, Store, Version};
 
 /// How long a database may take to answer.
 const STORE_LIMIT: Duration = Duration::from_secs(5);
@@ -27,6 +30,11 @@ const HEALTH_LIMIT: Duration = Duration::from_secs(5);
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// The pause between two looks at a starting server.
 const START_PAUSE: Duration = Duration::from_millis(100);
+/// The pause between two looks that ask the databases, too.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long history of a server that was just started must have had no shard to be taken for one that gets none: the
+/// ring gives them out within some seconds.
+const REST_LIMIT: Duration = Duration::from_secs(8);
 /// How long `temporal-server --version` may take.
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 
@@ -235,42 +243,75 @@ pub async fn workload(pebble: &Pebble, snapshot: &Snapshot) -> Probe<Workload> {
 
 /// Asks the databases and the server what the plan wants to know, all at the same time.
 pub async fn answers(questions: &Questions, facts: &mut Facts) {
-    let proof = async {
-        match &questions.proof {
-            Some(databases) => {
-                let (main, visibility) = tokio::join!(
-                    postgres::proof(Store::Main, &databases.main, STORE_LIMIT),
-                    postgres::proof(Store::Visibility, &databases.visibility, STORE_LIMIT),
-                );
-                PerStore { main, visibility }
-            }
-            None => PerStore::default(),
-        }
-    };
-    let health = async {
-        match &questions.health {
-            Some((address, roles)) => {
-                Probe::Known(health::look(*address, roles, HEALTH_LIMIT).await)
-            }
-            None => Probe::NotAsked,
-        }
-    };
-    (facts.stores, facts.serving) = tokio::join!(proof, health);
+    let (stores, serving) = tokio::join!(stores(questions), serving(questions));
+    facts.answer(stores, serving);
+    ask_others(facts).await;
 }
 
-/// Looks at the container and the server again, after something was changed there.
+async fn stores(questions: &Questions) -> PerStore<Probe<StoreFacts>> {
+    let Some(databases) = &questions.proof else {
+        return PerStore::default();
+    };
+    let (main, visibility) = tokio::join!(
+        postgres::proof(Store::Main, &databases.main, STORE_LIMIT),
+        postgres::proof(Store::Visibility, &databases.visibility, STORE_LIMIT),
+    );
+    PerStore { main, visibility }
+}
+
+async fn serving(questions: &Questions) -> Probe<Serving> {
+    match &questions.health {
+        Some((address, roles)) => Probe::Known(health::look(*address, roles, HEALTH_LIMIT).await),
+        None => Probe::NotAsked,
+    }
+}
+
+/// Asks the other history processes for their shards, where that decides whether this unit's may have none.
+async fn ask_others(facts: &mut Facts) {
+    let others = plan::others(facts);
+    if others.is_empty() {
+        return;
+    }
+    let elsewhere = health::shards(&others, HEALTH_LIMIT).await;
+    if let Probe::Known(serving) = &mut facts.serving {
+        serving.elsewhere = elsewhere;
+    }
+}
+
+/// Looks at the container and the server again, after something was changed there. A server that was just started is
+/// looked at until it serves, within limits.
 pub async fn again(pebble: &Pebble, facts: &mut Facts, patience: Patience) {
     look_again(pebble, facts).await;
-    facts.serving = Probe::NotAsked;
-    let Some((address, roles)) = plan::health(facts) else {
-        return;
+    let limit = match patience {
+        Patience::ForAStart => START_LIMIT,
+        Patience::OneLook => Duration::ZERO,
     };
-    let (limit, pause) = match patience {
-        Patience::ForAStart => (START_LIMIT, START_PAUSE),
-        Patience::OneLook => (HEALTH_LIMIT, HEALTH_LIMIT),
-    };
-    let serving = health::wait_until_serving(address, &roles, limit, pause).await;
-    facts.serving = Probe::Known(serving);
+    let deadline = Instant::now() + limit;
+    let questions = plan::questions(facts);
+    let mut rests_since = None;
+    loop {
+        facts.serving = serving(&questions).await;
+        let Some(said) = facts.serving.known() else {
+            return;
+        };
+        // the databases are asked when little else is missing: a log-in is not for nothing
+        let nearly = health::all_is_well(said) || plan::may_rest(facts);
+        let pause = if nearly { STORE_PAUSE } else { START_PAUSE };
+        let last = Instant::now() + pause >= deadline;
+        if nearly || last {
+            let serving = facts.serving.clone();
+            facts.answer(stores(&questions).await, serving);
+            ask_others(facts).await;
+        }
+        let rests = plan::rests(facts).is_some();
+        let since = rests.then(|| rests_since.unwrap_or_else(Instant::now));
+        rests_since = since;
+        let settled = since.is_none_or(|since| since.elapsed() >= REST_LIMIT);
+        if last || (settled && plan::serves(facts)) {
+            break;
+        }
+        sleep(pause).await;
+    }
     if patience == Patience::ForAStart {
         // a server that exits while it comes up has changed the container's facts
         look_again(pebble, facts).await;

@@ -10,12 +10,9 @@ use crate::temporal::{Role, Store, required_schema};
 
 /// The gates in front of a start; empty means that the server may start.
 pub(super) fn held(facts: &Facts, server: &Server) -> Vec<Problem> {
-    let app = &facts.hook.unit.app;
-    let mut held = Vec::new();
-    let needs = match required_schema(server.version) {
-        Ok(needs) => needs,
-        Err(unsupported) => return vec![Problem::VersionUnsupported(unsupported.to_string())],
-    };
+    if let Err(unsupported) = required_schema(server.version) {
+        return vec![Problem::VersionUnsupported(unsupported.to_string())];
+    }
     if let Ok(config) = &facts.config
         && config.services.contains(&Role::Worker)
         && !config.services.contains(&Role::Frontend)
@@ -28,6 +25,17 @@ pub(super) fn held(facts: &Facts, server: &Server) -> Vec<Problem> {
         State::Invalid(reason) => return vec![Problem::Admin(reason.clone())],
         State::Absent | State::Ready(()) => {}
     }
+    store_problems(facts, server)
+}
+
+/// What is wrong with the stores: what keeps a server from being started is told of one that runs, too, but does not
+/// stop it.
+pub(super) fn store_problems(facts: &Facts, server: &Server) -> Vec<Problem> {
+    let app = &facts.hook.unit.app;
+    let Ok(needs) = required_schema(server.version) else {
+        return Vec::new();
+    };
+    let mut held = Vec::new();
     for store in Store::ALL {
         let want = *needs.get(store);
         match facts.stores.get(store) {

@@ -17,6 +17,7 @@ mod effects;
 mod gates;
 mod problems;
 mod questions;
+mod serving;
 mod story;
 mod tell;
 mod words;
@@ -24,6 +25,7 @@ mod words;
 pub use actions::ACTIONS;
 pub use effects::{Change, Note, Plan};
 pub use questions::{Questions, health, questions};
+pub use serving::{may_rest, others, rests, serves};
 pub use story::story;
 pub use words::Problem;
 

@@ -1,7 +1,8 @@
 //! Everything that keeps a unit from being active, as far as this hook can know. The words are in `words`.
 
 use super::container::needs_start;
-use super::gates::held;
+use super::gates::{held, store_problems};
+use super::serving::health_problems;
 use super::words::Problem;
 use crate::container::CONTAINER;
 use crate::facts::{Attempt, Facts};
@@ -65,7 +66,10 @@ fn server_problems(facts: &Facts) -> Vec<Problem> {
             }
             problems.extend(held);
         }
-        Some(_) => problems.extend(health_problems(facts)),
+        Some(server) => {
+            problems.extend(store_problems(facts, server));
+            problems.extend(health_problems(facts));
+        }
         // while something is missing to know the server that should run, one that runs is still told of
         None if workload.is_up() && facts.config.is_ok() => {
             problems.extend(health_problems(facts));
@@ -95,32 +99,4 @@ fn last_words(facts: &Facts, workload: &Workload) -> Option<String> {
         | Attempt::Postponed(_)
         | Attempt::Failed(_) => workload.service.as_ref()?.last_words.clone(),
     }
-}
-
-/// Law S12: active means that every role serves and the store can be read, seen in this hook.
-fn health_problems(facts: &Facts) -> Vec<Problem> {
-    let serving = match &facts.serving {
-        Probe::Known(serving) => serving,
-        Probe::Unreachable(why) => return vec![Problem::Unobserved(why.clone())],
-        Probe::NotAsked => {
-            return vec![Problem::Unobserved(
-                "it was not looked at in this hook".to_owned(),
-            )];
-        }
-    };
-    let roles = serving
-        .roles
-        .iter()
-        .filter_map(|(role, answer)| match answer {
-            Ok(()) => None,
-            Err(why) => Some(Problem::NotServing {
-                role: *role,
-                why: why.clone(),
-            }),
-        });
-    let store = match &serving.store {
-        Some(Err(why)) => Some(Problem::StoreNotServing(why.clone())),
-        Some(Ok(())) | None => None,
-    };
-    roles.chain(store).collect()
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::container::needs_start;
 use crate::facts::Facts;
 use crate::juju::Event;
 use crate::relations::State;
@@ -12,8 +11,8 @@ use crate::temporal::{Database, PerStore, Role};
 /// What to ask. An answer that could change nothing is not asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Questions {
-    /// The databases to ask for a proof: none when nothing would be started anyway, since a running server was
-    /// started on a proof.
+    /// The databases to ask for a proof: before a start, and again while a server runs, since rights, connections
+    /// and the ring come and go.
     pub proof: Option<PerStore<Database>>,
     /// See [`health`].
     pub health: Option<(IpAddr, BTreeSet<Role>)>,
@@ -42,7 +41,7 @@ fn proof(facts: &Facts) -> Option<PerStore<Database>> {
     }
     let (server, workload) = (facts.server.as_ref()?, facts.workload.known()?);
     let ready = matches!(facts.heard.schema, State::Ready(()) | State::Absent);
-    (needs_start(workload, server) && ready).then(|| server.databases.clone())
+    (ready || workload.is_up()).then(|| server.databases.clone())
 }
 
 /// Where and which roles to ask for health: those that should run, if the server does run.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::effects::Note;
 use super::problems::problems;
+use super::serving::rests;
 use super::words::{self, Problem};
 use crate::facts::Facts;
 use crate::juju::{Databag, Level, LogLevel, Status, difference};
@@ -28,7 +29,11 @@ pub(super) fn all(facts: &Facts) -> Vec<Note> {
 /// The status that the facts of this hook amount to, and the notes that show it.
 pub(super) fn conclude(facts: &Facts) -> (Status, Vec<Note>) {
     let problems = problems(facts);
-    let shown = words::of_problems(&problems);
+    let shown = if problems.is_empty() {
+        words::active(rests(facts))
+    } else {
+        words::of_problems(&problems)
+    };
     let notes = status(facts, &shown, &problems);
     (shown, notes)
 }

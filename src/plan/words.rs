@@ -285,7 +285,7 @@ fn schema(
 /// The status for a list of problems: the most urgent one, and how many more there are.
 pub(super) fn of_problems(problems: &[Problem]) -> Status {
     let Some(first) = problems.iter().min_by_key(|problem| problem.urgency()) else {
-        return active();
+        return active(None);
     };
     let more = problems.len().saturating_sub(1);
     let message = if more == 0 {
@@ -299,11 +299,14 @@ pub(super) fn of_problems(problems: &[Problem]) -> Status {
     }
 }
 
-/// All roles serve.
-fn active() -> Status {
+/// All roles serve. `rests` is the number of shards, if this unit's history has none of them.
+pub(super) fn active(rests: Option<u32>) -> Status {
+    let message = rests.map_or_else(String::new, |all| {
+        format!("history rests: the other units own all {all} shards")
+    });
     Status {
         level: Level::Active,
-        message: String::new(),
+        message,
     }
 }
 

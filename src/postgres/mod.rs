@@ -2,6 +2,7 @@
 
 mod connection;
 mod proof;
+mod ring;
 mod turn;
 
 pub use proof::{StoreFacts, proof};

@@ -1,6 +1,7 @@
 //! What the server will find in a database. Called by `observe`. Reads, on a primary, and writes nothing.
 #![expect(clippy::disallowed_methods, reason = "every question has a deadline")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use prost::Message as _;
@@ -9,20 +10,23 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::connection::{Error, log_in, words};
+use super::ring::members;
 use crate::probe::Probe;
-use crate::temporal::{CLUSTER, Database, SchemaVersion, Store};
+use crate::temporal::{CLUSTER, Database, Member, SchemaVersion, Store};
 
 /// What one database says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreFacts {
     /// `curr_version` of the row that the server itself will look up; `None` without table or row.
     pub schema: Option<SchemaVersion>,
     /// The number of history shards this cluster was first started with; `None` before that, and in
     /// the visibility store.
     pub shards: Option<u32>,
+    /// Who has lately written a heartbeat into it; nobody in the visibility store.
+    pub members: BTreeSet<Member>,
 }
 
-/// Reads the schema version, and for the main store the shard count. Never waits longer than `limit`.
+/// Reads the schema version, and for the main store the shard count and the ring. Never waits longer than `limit`.
 pub async fn proof(store: Store, database: &Database, limit: Duration) -> Probe<StoreFacts> {
     let answer = timeout(limit, ask(store, database)).await;
     match answer.unwrap_or(Err(Error::Silent(limit))) {
@@ -52,7 +56,8 @@ async fn read(store: Store, name: &str, mut client: Client) -> Result<StoreFacts
         .query_typed_one(
             "SELECT pg_is_in_recovery(),
                     to_regclass('schema_version') IS NOT NULL,
-                    to_regclass('cluster_metadata_info') IS NOT NULL",
+                    to_regclass('cluster_metadata_info') IS NOT NULL,
+                    to_regclass('cluster_membership') IS NOT NULL",
             &[],
         )
         .await
@@ -87,6 +92,9 @@ async fn read(store: Store, name: &str, mut client: Client) -> Result<StoreFacts
         if let Some(row) = row {
             facts.shards = shards(row.try_get(0).map_err(Error::Read)?)?;
         }
+    }
+    if store == Store::Main && has.try_get(3).map_err(Error::Read)? {
+        facts.members = members(&transaction).await?;
     }
     transaction.rollback().await.map_err(Error::Read)?;
     Ok(facts)

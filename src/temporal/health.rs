@@ -1,7 +1,5 @@
-//! Does the running server serve? Called by `observe`, with patience after a start. It changes nothing, and every
-//! wait in it has an end.
-#![expect(clippy::disallowed_methods, reason = "waits for a server to come up")]
-
+//! Does the running server serve? Called by `observe`, again and again after a start. It changes nothing, and every
+//! question in it has a deadline.
 mod api;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +7,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
 
 use api::Server;
 
@@ -25,11 +22,11 @@ pub struct Serving {
     pub store: Option<Result<(), String>>,
     /// The version that the frontend reports.
     pub version: Option<Version>,
+    /// Which shards history owns, asked only when it answers and does not call itself serving.
+    pub shards: Option<BTreeSet<u32>>,
+    /// Which shards the other members of the ring own, asked only when history owns none.
+    pub elsewhere: BTreeSet<u32>,
 }
-
-/// One look of [`wait_until_serving`] takes no longer, so that a call that was lost in a start-up does not use
-/// up the whole wait.
-const ONE_LOOK: Duration = Duration::from_secs(3);
 
 /// Asks every role at the same time. Never waits longer than `limit`.
 pub async fn look(address: IpAddr, roles: &BTreeSet<Role>, limit: Duration) -> Serving {
@@ -44,26 +41,25 @@ pub async fn look(address: IpAddr, roles: &BTreeSet<Role>, limit: Duration) -> S
             serving.store = Some(answer.store);
             serving.version = answer.version;
         }
+        if role == Role::History {
+            serving.shards = answer.shards;
+        }
     }
     serving
 }
 
-/// Looks again every `pause` until all is well or `limit` is over; the last answer tells which.
-pub async fn wait_until_serving(
-    address: IpAddr,
-    roles: &BTreeSet<Role>,
-    limit: Duration,
-    pause: Duration,
-) -> Serving {
-    let deadline = Instant::now() + limit;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let serving = look(address, roles, left.min(ONE_LOOK)).await;
-        if all_is_well(&serving) || Instant::now() + pause >= deadline {
-            return serving;
-        }
-        sleep(pause).await;
+/// The shards that these history processes own, as far as they answer within `limit`.
+pub async fn shards(addresses: &[IpAddr], limit: Duration) -> BTreeSet<u32> {
+    let mut questions = JoinSet::new();
+    for &address in addresses {
+        questions.spawn(async move {
+            let server = Server::new(SocketAddr::new(address, Role::History.grpc_port()), limit);
+            let channel = server.connect().await?;
+            server.shards(&channel).await
+        });
     }
+    let answers = questions.join_all().await;
+    answers.into_iter().flatten().flatten().collect()
 }
 
 /// Does every role serve, and the store too where it was asked?
@@ -71,30 +67,37 @@ pub fn all_is_well(serving: &Serving) -> bool {
     serving.roles.values().all(Result::is_ok) && !matches!(serving.store, Some(Err(_)))
 }
 
-/// What one role answers; the last two are of interest for the frontend only.
+/// What one role answers. The store and the version are of interest for the frontend only, the shards for history.
 struct Answer {
     health: Result<(), String>,
     store: Result<(), String>,
     version: Option<Version>,
+    shards: Option<BTreeSet<u32>>,
+}
+
+impl Answer {
+    const fn of(health: Result<(), String>) -> Self {
+        Self {
+            health,
+            store: Ok(()),
+            version: None,
+            shards: None,
+        }
+    }
 }
 
 async fn ask(role: Role, address: IpAddr, limit: Duration) -> Answer {
     let Some(service) = health_name(role) else {
-        // Nothing listens for the worker: it serves while the process runs, which Pebble tells.
-        return Answer {
-            health: Ok(()),
-            store: Ok(()),
-            version: None,
-        };
+        // Nothing listens for the worker: its heartbeat in the store tells of it.
+        return Answer::of(Ok(()));
     };
     let server = Server::new(SocketAddr::new(address, role.grpc_port()), limit);
     let channel = match server.connect().await {
         Ok(channel) => channel,
         Err(why) => {
             return Answer {
-                health: Err(why.clone()),
-                store: Err(why),
-                version: None,
+                store: Err(why.clone()),
+                ..Answer::of(Err(why))
             };
         }
     };
@@ -104,17 +107,21 @@ async fn ask(role: Role, address: IpAddr, limit: Duration) -> Answer {
             server.store(&channel),
             server.version(&channel),
         );
-        Answer {
-            health,
+        return Answer {
             store,
             version,
-        }
+            ..Answer::of(health)
+        };
+    }
+    let health = server.health(&channel, service).await;
+    let shards = if role == Role::History && health.is_err() {
+        server.shards(&channel).await.ok()
     } else {
-        Answer {
-            health: server.health(&channel, service).await,
-            store: Ok(()),
-            version: None,
-        }
+        None
+    };
+    Answer {
+        shards,
+        ..Answer::of(health)
     }
 }
 
@@ -139,7 +146,7 @@ mod tests {
         Serving {
             roles: [(Role::Frontend, health)].into(),
             store,
-            version: None,
+            ..Serving::default()
         }
     }
 

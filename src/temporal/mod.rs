@@ -1,10 +1,11 @@
 //! Temporal's words, and its gRPC API as far as this charm speaks it.
 //!
-//! `role`, `store`, `version` and `database` are nouns: they import nothing of the charm but `Secret`.
+//! `role`, `ring`, `store`, `version` and `database` are nouns: they import nothing of the charm but `Secret`.
 //! `health` asks a server that runs.
 
 mod database;
 pub mod health;
+mod ring;
 mod role;
 mod store;
 mod version;
@@ -12,6 +13,7 @@ mod version;
 pub use database::{
     CLUSTER, Database, LONGEST_NAME, database_name, host_port, is_plain, is_usable, name_in, suffix,
 };
+pub use ring::Member;
 pub use role::Role;
 pub use store::{PerStore, Store};
 pub use version::{Error, SchemaVersion, Unsupported, Version, required_schema};

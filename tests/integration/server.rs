@@ -20,7 +20,7 @@ use temporal_k8s::container::{FILE_MODE, config, dynamic, layer, pgpass};
 use temporal_k8s::postgres::{StoreFacts, proof, turn};
 use temporal_k8s::probe::Probe;
 use temporal_k8s::secret::Secret;
-use temporal_k8s::temporal::health::{Serving, all_is_well, look, wait_until_serving};
+use temporal_k8s::temporal::health::{Serving, all_is_well, look};
 use temporal_k8s::temporal::{Database, PerStore, Role, Store, Version, required_schema};
 
 use crate::Temporal;
@@ -395,9 +395,21 @@ impl Container {
         Process(child)
     }
 
+    /// What it says when it serves, or in the end.
+    async fn serving_within(&self, limit: Duration) -> Serving {
+        let deadline = Instant::now() + limit;
+        loop {
+            let serving = look(self.address, &self.roles, LIMIT).await;
+            if all_is_well(&serving) || Instant::now() >= deadline {
+                return serving;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     async fn wait(&self) -> Serving {
         let started = Instant::now();
-        let serving = wait_until_serving(self.address, &self.roles, START_UP, PAUSE).await;
+        let serving = self.serving_within(START_UP).await;
         assert!(all_is_well(&serving), "{serving:?}\n{}", self.log());
         println!(
             "{} {:?} serves after {:?}",
@@ -533,8 +545,7 @@ async fn rotate(version: &str, database_address: &str, address: &str) {
         }
         container.write_passwords();
         postgres.rotate(password).await;
-        let serving =
-            wait_until_serving(container.address, &container.roles, LIMIT * 4, PAUSE).await;
+        let serving = container.serving_within(LIMIT * 4).await;
         assert!(
             all_is_well(&serving),
             "{password}: {serving:?}\n{}",

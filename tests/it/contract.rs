@@ -25,6 +25,8 @@ fn keys(map: &Value) -> Vec<&str> {
 fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Bool(_) => "boolean",
+        // the only option without a default is a number
+        Value::Null => "int",
         Value::Number(number) if number.is_i64() => "int",
         Value::Number(_) => "float",
         Value::String(_) => "string",

@@ -13,7 +13,7 @@ use temporal_k8s::relations::{Bag, ENDPOINTS};
 use temporal_k8s::secret::Secret;
 use temporal_k8s::snapshot::{Service, ServiceState, Snapshot, Workload};
 use temporal_k8s::temporal::health::Serving;
-use temporal_k8s::temporal::{PerStore, Role, SchemaVersion, Store};
+use temporal_k8s::temporal::{Member, PerStore, Role, SchemaVersion, Store};
 
 /// What a hook finds: what Juju and the container say, and what databases and server would answer.
 #[derive(Clone, Debug)]
@@ -44,8 +44,7 @@ impl DerefMut for World {
 impl World {
     pub(crate) fn facts(&self) -> Facts {
         let mut facts = Facts::of(self.said.clone());
-        facts.stores = self.stores.clone();
-        facts.serving = self.serving.clone();
+        facts.answer(self.stores.clone(), self.serving.clone());
         facts.attempt = self.attempt.clone();
         facts
     }
@@ -170,7 +169,15 @@ pub(crate) fn facts(schema: (u32, u32), shards: Option<u32>) -> Probe<StoreFacts
         major: schema.0,
         minor: schema.1,
     });
-    Probe::Known(StoreFacts { schema, shards })
+    let member = |role| Member {
+        role,
+        address: [10, 1, 0, 5].into(),
+    };
+    Probe::Known(StoreFacts {
+        schema,
+        shards,
+        members: Role::ALL.map(member).into(),
+    })
 }
 
 /// A leader that may start its server for the first time.
@@ -231,7 +238,7 @@ pub(crate) fn all_well(world: &World) -> Serving {
     Serving {
         store: roles.contains(&Role::Frontend).then_some(Ok(())),
         roles: roles.into_iter().map(|role| (role, Ok(()))).collect(),
-        version: None,
+        ..Serving::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use temporal_k8s::container::pgpass;
+use temporal_k8s::container::{self, pgpass};
 use temporal_k8s::facts::{Attempt, Failure};
 use temporal_k8s::juju::{Event, Level, Status};
 use temporal_k8s::plan::{Change, Note};
@@ -140,7 +140,10 @@ fn gates_hold_a_start_and_say_why() {
         "juju integrate temporal-k8s:admin",
     );
     held(
-        |s| s.stores.main = facts((1, 19), Some(8)),
+        |s| {
+            s.options = options(json!({"num-history-shards": 4}));
+            s.stores.main = facts((1, 19), Some(8));
+        },
         Level::Blocked,
         "`num-history-shards` is 4, but the database was started with 8",
     );
@@ -374,6 +377,132 @@ fn only_what_serves_is_active() {
     }
 }
 
+fn serving_mut(world: &mut World) -> &mut Serving {
+    match &mut world.serving {
+        Probe::Known(serving) => serving,
+        other => panic!("not serving: {other:?}"),
+    }
+}
+
+/// History that never owned a shard, in a ring where the others own these.
+fn without_shards(elsewhere: impl IntoIterator<Item = u32>) -> World {
+    let mut world = settled();
+    world.stores.main = facts((1, 19), Some(4));
+    let serving = serving_mut(&mut world);
+    let says = Err("it answers, but does not serve yet".to_owned());
+    serving.roles.insert(Role::History, says);
+    serving.shards = Some([].into());
+    serving.elsewhere = elsewhere.into_iter().collect();
+    world
+}
+
+#[test]
+fn a_unit_whose_history_owns_no_shard_is_active_and_says_so() {
+    let mut world = without_shards(1..=4);
+    let shown = status(&mut world);
+    assert_eq!(shown.level, Level::Active);
+    assert_eq!(
+        shown.message,
+        "history rests: the other units own all 4 shards"
+    );
+}
+
+#[test]
+fn history_that_does_not_serve_rests_only_if_others_own_every_shard() {
+    let not_all = without_shards([1, 2, 4]);
+    let mut owns_one = without_shards(1..=4);
+    serving_mut(&mut owns_one).shards = Some([2].into());
+    let mut says_nothing_of_shards = without_shards(1..=4);
+    serving_mut(&mut says_nothing_of_shards).shards = None;
+    let mut unknown_number = without_shards(1..=4);
+    unknown_number.stores.main = facts((1, 19), None);
+    for mut world in [not_all, owns_one, says_nothing_of_shards, unknown_number] {
+        let shown = status(&mut world);
+        assert_eq!(shown.level, Level::Waiting);
+        let words = "waiting for history to serve";
+        assert!(shown.message.starts_with(words), "{}", shown.message);
+    }
+}
+
+#[test]
+fn an_existing_database_keeps_its_number_of_shards_without_anyone_doing_anything() {
+    for stored in [1, 4, 64, 512] {
+        let mut world = ready_to_start();
+        world.stores.main = facts((1, 19), Some(stored));
+        hook(&mut world);
+        let config = &workload(&mut world).files[container::config::PATH];
+        let text = String::from_utf8(config.expose().clone()).unwrap();
+        assert!(
+            text.contains(&format!("numHistoryShards: {stored}\n")),
+            "{text}"
+        );
+        assert!(plan(&world).is_empty());
+    }
+}
+
+#[test]
+fn a_running_unit_whose_option_and_stored_shards_differ_is_blocked_and_goes_on() {
+    let mut world = ready_to_start();
+    world.options = options(json!({"num-history-shards": 8}));
+    hook(&mut world);
+    // another application started its server a moment earlier
+    world.stores.main = facts((1, 19), Some(4));
+    let shown = status(&mut world);
+    assert_eq!(shown.level, Level::Blocked);
+    let words = "`num-history-shards` is 8, but the database was started with 4";
+    assert!(shown.message.starts_with(words), "{}", shown.message);
+    assert!(workload(&mut world).is_up());
+}
+
+#[test]
+fn a_unit_without_a_frontend_is_not_active_while_its_stores_cannot_be_read() {
+    for services in ["history,matching", "matching", "worker"] {
+        let mut world = ready_to_start();
+        world.options = options(json!({"services": services}));
+        hook(&mut world);
+        assert_eq!(status(&mut world).level, Level::Active);
+        for store in Store::ALL {
+            let mut world = world.clone();
+            let gone = Probe::Unreachable("connection refused by pg:5432".to_owned());
+            match store {
+                Store::Main => world.stores.main = gone,
+                Store::Visibility => world.stores.visibility = gone,
+            }
+            let shown = status(&mut world);
+            assert_eq!(shown.level, Level::Waiting, "{services}");
+            let words = format!("waiting for the database of `{store}`: connection refused");
+            assert!(shown.message.starts_with(&words), "{}", shown.message);
+            assert!(workload(&mut world).is_up());
+        }
+    }
+}
+
+#[test]
+fn a_worker_is_active_only_while_it_and_a_frontend_are_in_the_ring() {
+    let mut world = ready_to_start();
+    world.options = options(json!({"services": "worker"}));
+    hook(&mut world);
+    assert_eq!(status(&mut world).level, Level::Active);
+    for (missing, words) in [
+        (
+            Role::InternalFrontend,
+            "waiting for worker to serve: no unit that runs `frontend` has been alive",
+        ),
+        (
+            Role::Worker,
+            "waiting for worker to serve: it has not been alive",
+        ),
+    ] {
+        let mut world = world.clone();
+        if let Probe::Known(store) = &mut world.stores.main {
+            store.members.retain(|member| member.role != missing);
+        }
+        let shown = status(&mut world);
+        assert_eq!(shown.level, Level::Waiting);
+        assert!(shown.message.starts_with(words), "{}", shown.message);
+    }
+}
+
 #[test]
 fn a_server_that_exits_after_the_start_is_told_with_its_last_words() {
     let mut snapshot = ready_to_start();
@@ -518,8 +647,7 @@ fn the_restart_action_answers_with_what_it_saw() {
     let mut snapshot = ready_to_start();
     snapshot.hook.event = action.clone();
     snapshot.stores.main = Probe::Known(StoreFacts {
-        schema: None,
-        shards: None,
+        ..StoreFacts::default()
     });
     let plans = hook(&mut snapshot);
     assert_eq!(plans.len(), 1);

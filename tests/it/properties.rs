@@ -73,10 +73,10 @@ fn facts() -> impl Strategy<Value = Probe<StoreFacts>> {
         1 => Just(Probe::NotAsked),
         1 => Just(Probe::Unreachable("no answer".to_owned())),
         3 => Just(Probe::Known(StoreFacts {
-            schema: Some(SchemaVersion { major: 1, minor: 19 }), shards: None,
+            schema: Some(SchemaVersion { major: 1, minor: 19 }), ..StoreFacts::default()
         })),
         3 => (schema, shards).prop_map(|(schema, shards)| {
-            Probe::Known(StoreFacts { schema, shards })
+            Probe::Known(StoreFacts { schema, shards, ..StoreFacts::default() })
         }),
     ]
 }
@@ -94,7 +94,7 @@ fn serving() -> impl Strategy<Value = Probe<Serving>> {
         (roles, prop::option::of(answer)).prop_map(|(roles, store)| Probe::Known(Serving {
             roles,
             store,
-            version: None
+            ..Serving::default()
         })),
     ]
 }
@@ -217,7 +217,10 @@ fn start_is_safe(snapshot: &World) -> bool {
         .all(|store| match snapshot.stores.get(*store) {
             Probe::Known(facts) => {
                 facts.schema.is_some_and(|have| have >= *needs.get(*store))
-                    && facts.shards.is_none_or(|stored| stored == config.shards)
+                    && facts
+                        .shards
+                        .zip(config.shards)
+                        .is_none_or(|(stored, chosen)| stored == chosen)
             }
             Probe::NotAsked | Probe::Unreachable(_) => false,
         });

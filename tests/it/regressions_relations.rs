@@ -158,7 +158,7 @@ fn warning_and_critical_become_temporals_words() {
 #[test]
 fn the_shard_count_is_checked_and_has_a_default() {
     assert!(with("num-history-shards", json!(3)).is_err());
-    assert_eq!(config::parse(&Map::new()).unwrap().shards, 4);
+    assert_eq!(config::parse(&Map::new()).unwrap().shards, None);
 }
 
 /// The first failing message won, so that mistakes came to light one by one.

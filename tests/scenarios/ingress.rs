@@ -125,7 +125,7 @@ pub(crate) fn switching_protocols_leaves_no_stale_key(stage: &mut dyn Stage) {
 
 /// There is nothing behind it.
 pub(crate) fn an_ingress_on_an_application_without_a_frontend_is_blocked(stage: &mut dyn Stage) {
-    deploy_with_ingress(stage, &[("services", "history,matching,worker")]);
+    deploy_with_ingress(stage, &[("services", "history,matching")]);
     assert_status(
         stage,
         UNIT,

@@ -27,6 +27,8 @@ pub(crate) struct Database {
     pub has_metadata: bool,
     /// The shard count that the first server has written.
     pub shards: Option<u32>,
+    /// `cluster_membership`: the roles, as the server numbers them, and addresses of the processes that live.
+    pub members: BTreeSet<(i32, String)>,
 }
 
 /// What clients meet.
@@ -280,6 +282,7 @@ enum Value {
     Bool(bool),
     Text(String),
     Bytes(Vec<u8>),
+    Int(i32),
 }
 
 impl Value {
@@ -287,6 +290,7 @@ impl Value {
         match self {
             Self::Bool(_) => 16,
             Self::Bytes(_) => 17,
+            Self::Int(_) => 23,
             Self::Text(_) => 1043,
         }
     }
@@ -296,14 +300,24 @@ impl Value {
             Self::Bool(value) => vec![u8::from(*value)],
             Self::Text(text) => text.clone().into_bytes(),
             Self::Bytes(bytes) => bytes.clone(),
+            Self::Int(number) => number.to_be_bytes().to_vec(),
         }
     }
 }
 
-/// The columns of an answer (one value each, of the right type) and whether there is a row.
+/// The columns of an answer (one value each, of the right type) and its rows.
 struct Answer {
-    row: Vec<Value>,
-    found: bool,
+    columns: Vec<Value>,
+    rows: Vec<Vec<Value>>,
+}
+
+impl Answer {
+    fn one(row: Vec<Value>, found: bool) -> Self {
+        Self {
+            rows: found.then(|| row.clone()).into_iter().collect(),
+            columns: row,
+        }
+    }
 }
 
 impl Drop for Session {
@@ -434,11 +448,11 @@ impl Session {
             types.extend((0..count).flat_map(|_| 1043_i32.to_be_bytes()));
             self.send(b't', &types).await?;
         }
-        let mut body = i16::try_from(answer.row.len())
+        let mut body = i16::try_from(answer.columns.len())
             .unwrap_or(0)
             .to_be_bytes()
             .to_vec();
-        for value in &answer.row {
+        for value in &answer.columns {
             body.extend(b"column\0");
             body.extend(0_i32.to_be_bytes());
             body.extend(0_i16.to_be_bytes());
@@ -454,23 +468,17 @@ impl Session {
         let Some(answer) = self.answer() else {
             return self.unknown().await;
         };
-        if answer.found {
-            let mut body = i16::try_from(answer.row.len())
-                .unwrap_or(0)
-                .to_be_bytes()
-                .to_vec();
-            for value in &answer.row {
+        for row in &answer.rows {
+            let mut body = i16::try_from(row.len()).unwrap_or(0).to_be_bytes().to_vec();
+            for value in row {
                 let bytes = value.binary();
                 body.extend(i32::try_from(bytes.len()).unwrap_or(0).to_be_bytes());
                 body.extend(bytes);
             }
             self.send(b'D', &body).await?;
         }
-        self.send(
-            b'C',
-            format!("SELECT {}\0", u8::from(answer.found)).as_bytes(),
-        )
-        .await
+        self.send(b'C', format!("SELECT {}\0", answer.rows.len()).as_bytes())
+            .await
     }
 
     /// What Temporal's tables say to the statement; `None`: there is no such table or column.
@@ -480,15 +488,12 @@ impl Session {
         if query == "select pg_try_advisory_lock($1)" {
             let key = (self.database.clone(), self.parameter.clone()?);
             let owner = *state.locks.entry(key).or_insert(self.number);
-            return Some(Answer {
-                row: vec![Value::Bool(owner == self.number)],
-                found: true,
-            });
+            let row = vec![Value::Bool(owner == self.number)];
+            return Some(Answer::one(row, true));
         }
         let database = state.databases.get(&self.database)?;
         let from = |table: &str| query.contains(&format!("from {table}"));
         if query.contains("pg_is_in_recovery()") && !query.contains("from ") {
-            let found = true;
             let mut row = vec![Value::Bool(false)];
             for (table, has) in [
                 ("to_regclass('schema_version')", database.schema.is_some()),
@@ -496,12 +501,13 @@ impl Session {
                     "to_regclass('cluster_metadata_info')",
                     database.has_metadata,
                 ),
+                ("to_regclass('cluster_membership')", database.has_metadata),
             ] {
                 if query.contains(table) {
                     row.push(Value::Bool(has));
                 }
             }
-            return Some(Answer { row, found });
+            return Some(Answer::one(row, true));
         }
         if from("schema_version") {
             let schema = database.schema.as_ref()?;
@@ -511,10 +517,8 @@ impl Session {
                 .and_then(|name| schema.get(name))
                 .cloned();
             let found = version.is_some();
-            return Some(Answer {
-                row: vec![Value::Text(version.unwrap_or_default())],
-                found,
-            });
+            let row = vec![Value::Text(version.unwrap_or_default())];
+            return Some(Answer::one(row, found));
         }
         if from("cluster_metadata_info") && database.has_metadata {
             let named = self
@@ -523,9 +527,15 @@ impl Session {
                 .is_none_or(|name| name == "active");
             let found = database.shards.is_some() && named;
             let data = cluster_metadata(database.shards.unwrap_or_default());
+            return Some(Answer::one(vec![Value::Bytes(data)], found));
+        }
+        if from("cluster_membership") && database.has_metadata {
+            let row = |(role, address): &(i32, String)| {
+                vec![Value::Int(*role), Value::Text(address.clone())]
+            };
             return Some(Answer {
-                row: vec![Value::Bytes(data)],
-                found,
+                columns: row(&(0, String::new())),
+                rows: database.members.iter().map(row).collect(),
             });
         }
         None

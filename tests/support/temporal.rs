@@ -48,11 +48,18 @@ pub(crate) struct Image {
 #[derive(Debug)]
 pub(crate) struct Process {
     listeners: Vec<AbortHandle>,
+    server: Arc<Server>,
+    members: Vec<(i32, String)>,
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         self.listeners.iter().for_each(AbortHandle::abort);
+        // its heartbeats are old at once
+        let leave = |database: &mut Database| {
+            database.members.retain(|it| !self.members.contains(it));
+        };
+        _ = self.server.main.with(leave);
     }
 }
 
@@ -138,9 +145,24 @@ impl Image {
         config: &Value,
         server: &Arc<Server>,
     ) -> Result<Process, String> {
+        let numbers = [
+            "frontend",
+            "history",
+            "matching",
+            "worker",
+            "internal-frontend",
+        ];
+        let member = |(number, name): (i32, &str)| {
+            let runs = roles.iter().any(|role| role == name);
+            runs.then(|| (number, self.ip.to_string()))
+        };
         let mut process = Process {
             listeners: Vec::new(),
+            server: Arc::clone(server),
+            members: (1..).zip(numbers).filter_map(member).collect(),
         };
+        let join = |database: &mut Database| database.members.extend(process.members.clone());
+        server.main.with(join).map_err(|_| NO_CONNECTION)?;
         for role in roles {
             let rpc = &config["services"][role]["rpc"];
             let port = rpc["grpcPort"]

@@ -2,6 +2,7 @@
 //! status line.
 #![expect(clippy::disallowed_methods, reason = "every call has a deadline")]
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
@@ -62,6 +63,16 @@ impl Server {
         let request = ListNamespacesRequest { page_size: 1 };
         let _: ListNamespacesResponse = self.call(channel, path, request).await?;
         Ok(())
+    }
+
+    /// The numbers of the shards that a history process owns; they begin with 1.
+    pub(super) async fn shards(&self, channel: &Channel) -> Result<BTreeSet<u32>, String> {
+        let path = "/temporal.server.api.historyservice.v1.HistoryService/DescribeHistoryHost";
+        let answer: DescribeHistoryHostResponse = self
+            .call(channel, path, DescribeHistoryHostRequest {})
+            .await?;
+        let numbers = answer.shard_ids.into_iter();
+        Ok(numbers.filter_map(|id| u32::try_from(id).ok()).collect())
     }
 
     /// The version that the server reports.
@@ -179,6 +190,18 @@ struct GetSystemInfoRequest {}
 struct GetSystemInfoResponse {
     #[prost(string, tag = "1")]
     server_version: String,
+}
+
+// From temporal/server/api/historyservice/v1/request_response.proto. Without a host in the request, the process that
+// is asked answers for itself.
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct DescribeHistoryHostRequest {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct DescribeHistoryHostResponse {
+    #[prost(int32, repeated, tag = "2")]
+    shard_ids: Vec<i32>,
 }
 
 #[cfg(test)]
