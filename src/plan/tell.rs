@@ -144,13 +144,11 @@ pub(super) fn status(facts: &Facts, status: &Status, problems: &[Problem]) -> Ve
         }));
         notes.push(Note::UnitStatus(status.clone()));
     }
-    if let Some(leadership) = facts.leadership
-        && facts.app_status.as_ref() != Some(status)
-    {
-        notes.push(Note::AppStatus {
-            leadership,
-            status: status.clone(),
-        });
+    if let Some(leadership) = facts.leadership {
+        let status = words::of_application(status);
+        if facts.app_status.as_ref() != Some(&status) {
+            notes.push(Note::AppStatus { leadership, status });
+        }
     }
     notes
 }

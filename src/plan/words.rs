@@ -310,6 +310,14 @@ pub(super) fn active(rests: Option<u32>) -> Status {
     }
 }
 
+/// The status of the application, by its leader's: what an active unit adds is true of itself alone (law S17).
+pub(super) fn of_application(unit: &Status) -> Status {
+    match unit.level {
+        Level::Active => active(None),
+        Level::Maintenance | Level::Waiting | Level::Blocked => unit.clone(),
+    }
+}
+
 /// The server is being started or restarted.
 pub(super) fn starting(version: Version) -> Status {
     Status {

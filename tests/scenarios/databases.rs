@@ -212,6 +212,20 @@ pub(crate) fn a_database_that_goes_down_stops_nothing(stage: &mut dyn Stage) {
     rests(stage);
 }
 
+/// Nobody else would tell: health says that history and matching serve.
+pub(crate) fn without_a_frontend_a_database_that_goes_down_is_seen_as_well(stage: &mut dyn Stage) {
+    deploy_calmly(stage, 1, &[("services", "history,matching")]);
+    assert_soon_active(stage);
+    stage.set_database(Condition::Down);
+    update_status(stage);
+    assert_status(stage, UNIT, "waiting", &["database", "connection refused"]);
+    assert!(stage.runs(UNIT), "the server was stopped");
+    rests(stage);
+    stage.set_database(Condition::Up);
+    recover(stage);
+    rests(stage);
+}
+
 /// The provider's word and the server's do not match.
 pub(crate) fn a_wrong_password_is_waited_out(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);

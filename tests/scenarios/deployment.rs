@@ -171,6 +171,18 @@ pub(crate) fn a_worker_only_application_opens_only_its_ports(stage: &mut dyn Sta
     }
 }
 
+/// Its process lives for a minute, ends, and is started again, for ever.
+pub(crate) fn a_worker_without_a_frontend_is_not_active(stage: &mut dyn Stage) {
+    deploy_calmly(stage, 1, &[("services", "worker")]);
+    assert_status(stage, UNIT, "waiting", &["worker", "`frontend`"]);
+    rests(stage);
+    let config = [("services", "frontend,history,matching,worker")];
+    stage.juju().config(APP, &config).expect("config");
+    settle(stage);
+    recover(stage);
+    rests(stage);
+}
+
 /// Law S15.
 pub(crate) fn removing_the_application_leaves_nothing(stage: &mut dyn Stage) {
     deploy_calmly(stage, 2, &[]);

@@ -21,6 +21,7 @@ macro_rules! for_each_scenario {
                 three_units_become_active_and_leadership_may_move_at_any_time
                 a_worker_only_application_opens_only_its_ports
                 removing_the_application_leaves_nothing
+                a_worker_without_a_frontend_is_not_active
                 split_applications_share_one_pair_of_databases
                 an_old_server_is_run_as_well
             }
@@ -41,6 +42,7 @@ macro_rules! for_each_scenario {
                 removing_admin_after_the_set_up_stops_nothing
                 a_database_that_is_down_at_the_start_is_waited_for
                 a_database_that_goes_down_stops_nothing
+                without_a_frontend_a_database_that_goes_down_is_seen_as_well
                 a_wrong_password_is_waited_out
                 a_silent_database_is_waited_for
                 an_old_schema_is_waited_for
@@ -57,6 +59,7 @@ macro_rules! for_each_scenario {
                 a_restarted_container_gets_everything_again
                 a_replaced_pod_gets_everything_again
                 a_drained_pod_stops_its_server_first
+                a_unit_whose_history_owns_no_shard_is_active_and_says_so
                 the_restart_action_restarts_and_says_so
                 the_restart_action_fails_honestly_without_a_container
                 a_full_disk_is_told_and_forgotten

@@ -60,17 +60,44 @@ pub(crate) fn a_drained_pod_stops_its_server_first(stage: &mut dyn Stage) {
     rests(stage);
 }
 
-fn restart(stage: &mut dyn Stage) -> ActionOutcome {
+fn restart(stage: &mut dyn Stage, unit: &str) -> ActionOutcome {
     stage
         .juju()
-        .run_action(UNIT, "restart", Map::new())
+        .run_action(unit, "restart", Map::new())
         .expect("the action is declared")
+}
+
+/// With one shard, one of two units has none. Its history calls itself not serving unless it has owned the shard once,
+/// which it has if the other was down in its lifetime: so each is restarted, and the first once more if it was the
+/// first that owns the shard.
+pub(crate) fn a_unit_whose_history_owns_no_shard_is_active_and_says_so(stage: &mut dyn Stage) {
+    deploy_calmly(stage, 2, &[("num-history-shards", "1")]);
+    assert_soon_active(stage);
+    let resting = |stage: &mut dyn Stage| {
+        let units = units(stage).into_iter();
+        let says = units.map(|unit| status(stage, &unit).1);
+        let rests = says.filter(|message| message.starts_with("history rests: "));
+        rests.count()
+    };
+    for unit in [UNIT, "temporal-k8s/1", UNIT] {
+        let outcome = restart(stage, unit);
+        let done = outcome.status == ActionStatus::Completed;
+        assert!(done, "{unit}: {}", outcome.message);
+        settle(stage);
+        update_status(stage);
+        assert_soon_active(stage);
+        if resting(stage) == 1 {
+            break;
+        }
+    }
+    assert_eq!(resting(stage), 1);
+    rests(stage);
 }
 
 /// The result tells the truth.
 pub(crate) fn the_restart_action_restarts_and_says_so(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
-    let outcome = restart(stage);
+    let outcome = restart(stage, UNIT);
     assert_eq!(
         outcome.status,
         ActionStatus::Completed,
@@ -92,7 +119,7 @@ pub(crate) fn the_restart_action_restarts_and_says_so(stage: &mut dyn Stage) {
 pub(crate) fn the_restart_action_fails_honestly_without_a_container(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[]);
     stage.set_container(UNIT, false);
-    let outcome = restart(stage);
+    let outcome = restart(stage, UNIT);
     assert_eq!(outcome.status, ActionStatus::Failed);
     assert!(outcome.message.contains("container"), "{}", outcome.message);
     assert_eq!(outcome.results["return-code"], "0", "{:?}", outcome.results);
@@ -102,7 +129,7 @@ pub(crate) fn the_restart_action_fails_honestly_without_a_container(stage: &mut 
     // nothing to restart without a database
     super::stage::separate(stage, "db");
     settle(stage);
-    let outcome = restart(stage);
+    let outcome = restart(stage, UNIT);
     assert_eq!(outcome.status, ActionStatus::Failed);
     assert!(outcome.message.contains("`db`"), "{}", outcome.message);
     assert!(!stage.runs(UNIT), "the action has started it");

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -115,6 +116,8 @@ impl Image {
             version,
             main,
             mood: Arc::clone(&self.mood),
+            ip: self.ip,
+            owned: AtomicBool::new(false),
         });
         self.listen(&command.roles, &config, &server)
     }
@@ -163,6 +166,7 @@ impl Image {
         };
         let join = |database: &mut Database| database.members.extend(process.members.clone());
         server.main.with(join).map_err(|_| NO_CONNECTION)?;
+        server.shards();
         for role in roles {
             let rpc = &config["services"][role]["rpc"];
             let port = rpc["grpcPort"]
@@ -390,6 +394,9 @@ struct Server {
     version: String,
     main: Store,
     mood: Arc<Mutex<Mood>>,
+    ip: Ipv4Addr,
+    /// Has its history ever owned a shard?
+    owned: AtomicBool,
 }
 
 async fn accept(listener: TcpListener, role: String, server: Arc<Server>) {
@@ -412,6 +419,25 @@ async fn accept(listener: TcpListener, role: String, server: Arc<Server>) {
 }
 
 impl Server {
+    /// The shards that the ring gives to this process' history now: they go round among its members.
+    fn shards(&self) -> Vec<i32> {
+        let own = |database: &mut Database| {
+            let ring = database.members.iter().filter(|(role, _)| *role == 2);
+            let ring: Vec<&String> = ring.map(|(_, address)| address).collect();
+            let own = self.ip.to_string();
+            let place = ring.iter().position(|address| **address == own);
+            let all = 1..=database.shards.unwrap_or_default().cast_signed();
+            let is_own = |shard: &i32| Some(shard.unsigned_abs() as usize % ring.len()) == place;
+            all.filter(|shard| !ring.is_empty() && is_own(shard))
+                .collect()
+        };
+        let shards: Vec<i32> = self.main.with(own).unwrap_or_default();
+        if !shards.is_empty() {
+            self.owned.store(true, Ordering::Relaxed);
+        }
+        shards
+    }
+
     async fn answer(
         &self,
         role: &str,
@@ -426,13 +452,15 @@ impl Server {
                     "matching" => "temporal.api.workflowservice.v1.MatchingService",
                     _ => "temporal.api.workflowservice.v1.WorkflowService",
                 };
-                let mood = *lock(&self.mood);
+                self.shards();
+                let owned = role != "history" || self.owned.load(Ordering::Relaxed);
+                let serves = *lock(&self.mood) == Mood::Serving && owned;
                 unary(request, move |asked: HealthRequest| {
                     if asked.service != name {
                         return Err(Status::new(Code::NotFound, "unknown service"));
                     }
                     Ok(HealthResponse {
-                        status: if mood == Mood::Serving { 1 } else { 2 },
+                        status: if serves { 1 } else { 2 },
                     })
                 })
                 .await
@@ -444,6 +472,12 @@ impl Server {
                     Err(why) => Err(Status::new(Code::Unavailable, format!("{why:?}"))),
                 })
                 .await
+            }
+            "/temporal.server.api.historyservice.v1.HistoryService/DescribeHistoryHost"
+                if role == "history" =>
+            {
+                let shard_ids = self.shards();
+                unary(request, move |_: Empty| Ok(HistoryHost { shard_ids })).await
             }
             "/temporal.api.workflowservice.v1.WorkflowService/GetSystemInfo" if workflow => {
                 let server_version = self.version.clone();
@@ -498,6 +532,12 @@ struct HealthRequest {
 struct HealthResponse {
     #[prost(int32, tag = "1")]
     status: i32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct HistoryHost {
+    #[prost(int32, repeated, tag = "2")]
+    shard_ids: Vec<i32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
