@@ -39,6 +39,10 @@ impl Story<'_> {
         if units > 1 {
             self.each_unit()?;
         }
+        if let Some(seconds) = self.options.idle {
+            let title = format!("everything is left alone for {seconds} s");
+            self.step(&title, |story| story.idle(seconds))?;
+        }
         self.ingress()?;
         self.step(
             "passwords are in pass files of mode 600, and in no command line, environment or log",
@@ -67,7 +71,9 @@ impl Story<'_> {
         self.step(&title, |story| {
             story.stage.deploy_postgresql(1)?;
             story.stage.deploy_admin()?;
-            story.stage.deploy(units, &[])?;
+            let config = story.options.config.iter();
+            let config: Vec<_> = config.map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            story.stage.deploy(units, &config)?;
             Ok(story.stage.until_status("blocked", DEPLOYED)?)
         })?;
         self.step(

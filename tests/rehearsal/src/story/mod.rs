@@ -4,6 +4,7 @@
 //! passes only if everything was seen: a step either sees what it names or ends the story.
 
 mod acts;
+mod idle;
 mod report;
 
 use std::error::Error;
@@ -31,6 +32,12 @@ pub struct Options {
     /// Units of temporal-k8s.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=9))]
     units: u32,
+    /// An option of temporal-k8s; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    config: Vec<(String, String)>,
+    /// After the deployment works, leave it alone for so many seconds and tell what that costs.
+    #[arg(long, value_name = "SECONDS")]
+    idle: Option<u32>,
     /// Version of Temporal Server.
     #[arg(long, default_value = "1.32.2")]
     temporal_version: String,
@@ -59,6 +66,11 @@ pub struct Options {
     /// The directory of the run inside the sandbox.
     #[arg(long, hide = true, requires = "charm")]
     inside: Option<PathBuf>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// Plays it. The exit code is 0 only if everything was seen.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::idle::Idle;
 use crate::juju::{HookRun, StatusPage};
 
 /// One step of the story.
@@ -27,6 +28,8 @@ pub(super) struct Figures {
     pub(super) charm_bytes: u64,
     /// From `schema_status=ready` in the databag to the last unit's Active, in seconds.
     pub(super) ready_to_active_seconds: Option<f64>,
+    /// What doing nothing costs, if that was watched.
+    pub(super) idle: Option<Idle>,
 }
 
 /// The document of `--json`.
