@@ -130,7 +130,7 @@ async fn ids(juju: &Juju, endpoint: &Endpoint) -> Result<Vec<u32>, Error> {
     juju.relation_ids(endpoint.name).await
 }
 
-/// An endpoint's relations. One that went between two calls is gone.
+/// An endpoint's relations: all that Juju lists, whether it can read them or not.
 async fn relations(
     juju: &Juju,
     hook: &Hook,
@@ -141,8 +141,7 @@ async fn relations(
     let each = ids
         .into_iter()
         .map(|id| relation(juju, hook, leader, endpoint.reads, id));
-    let relations = try_join_all(each).await?;
-    Ok((endpoint.name, relations.into_iter().flatten().collect()))
+    Ok((endpoint.name, try_join_all(each).await?))
 }
 
 /// Those databags of a relation that the table of endpoints names.
@@ -152,57 +151,45 @@ async fn relation(
     leader: bool,
     reads: &[Bag],
     id: u32,
-) -> Result<Option<Relation>, Error> {
+) -> Result<Relation, Error> {
     let unit = hook.unit.name();
     let own_unit_bag = async {
         if reads.contains(&Bag::OwnUnit) {
-            unless_denied(juju.relation_get_unit(id, &unit).await)
+            juju.relation_get_unit(id, &unit).await
         } else {
             Ok(Some(Databag::new()))
         }
     };
     let own_app_bag = async {
         if leader && reads.contains(&Bag::OwnApp) {
-            unless_denied(juju.relation_get_app(id, &hook.unit.app).await)
+            juju.relation_get_app(id, &hook.unit.app).await
         } else {
             Ok(None)
         }
     };
     let (remote, own_unit_bag, own_app_bag) =
         tokio::try_join!(remote(juju, hook, reads, id), own_unit_bag, own_app_bag)?;
-    let (Some(remote), Some(own_unit_bag)) = (remote, own_unit_bag) else {
-        return Ok(None);
-    };
-    Ok(Some(Relation {
+    Ok(Relation {
         id,
         remote_app: remote.app,
         remote_app_bag: remote.app_bag,
         remote_unit_bags: remote.unit_bags,
         own_unit_bag,
         own_app_bag,
-    }))
-}
-
-/// A databag that was this unit's to read a moment ago may be so no more, which is an answer and no failure.
-fn unless_denied(answer: Result<Option<Databag>, Error>) -> Result<Option<Databag>, Error> {
-    match answer {
-        Err(error) if error.is_denied() => Ok(None),
-        answer => answer,
-    }
+    })
 }
 
 /// What the other side says.
 #[derive(Default)]
 struct Remote {
     app: String,
-    app_bag: Databag,
+    app_bag: Option<Databag>,
     unit_bags: BTreeMap<String, Databag>,
 }
 
-/// `None` when the relation is gone.
-async fn remote(juju: &Juju, hook: &Hook, reads: &[Bag], id: u32) -> Result<Option<Remote>, Error> {
+async fn remote(juju: &Juju, hook: &Hook, reads: &[Bag], id: u32) -> Result<Remote, Error> {
     if !reads.contains(&Bag::RemoteApp) {
-        return Ok(Some(Remote::default()));
+        return Ok(Remote::default());
     }
     // Juju names the application in the environment of the relation's own hooks
     let named = match &hook.event {
@@ -213,13 +200,13 @@ async fn remote(juju: &Juju, hook: &Hook, reads: &[Bag], id: u32) -> Result<Opti
         Some(app) => Some(app),
         None => juju.relation_app(id).await?,
     };
-    let Some(app) = app else { return Ok(None) };
-    let Some(app_bag) = juju.relation_get_app(id, &app).await? else {
-        return Ok(None);
+    let Some(app) = app else {
+        return Ok(Remote::default());
     };
+    let app_bag = juju.relation_get_app(id, &app).await?;
     let mut unit_bags = BTreeMap::new();
-    let wants_units =
-        |bag: &Bag| matches!(bag, Bag::RemoteUnits { unless } if !app_bag.contains_key(*unless));
+    let has = |key: &str| app_bag.as_ref().is_none_or(|bag| bag.contains_key(key));
+    let wants_units = |bag: &Bag| matches!(bag, Bag::RemoteUnits { unless } if !has(unless));
     if reads.iter().any(wants_units) {
         for unit in juju.relation_units(id).await?.unwrap_or_default() {
             if let Some(bag) = juju.relation_get_unit(id, &unit).await? {
@@ -227,11 +214,11 @@ async fn remote(juju: &Juju, hook: &Hook, reads: &[Bag], id: u32) -> Result<Opti
             }
         }
     }
-    Ok(Some(Remote {
+    Ok(Remote {
         app,
         app_bag,
         unit_bags,
-    }))
+    })
 }
 
 /// What the container says. The version of its server is asked for once in its life.

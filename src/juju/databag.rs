@@ -9,18 +9,25 @@ pub type Databag = BTreeMap<String, Secret<String>>;
 
 /// Everything this unit may read of one relation. A relation that is being removed
 /// (`-relation-broken`) is not represented at all.
+///
+/// A relation exists as long as `relation-ids` lists it: the agent settles its relations and their members before a
+/// hook begins, and answers `relation-ids` and `relation-list` from that. `relation-get` asks the controller, which may
+/// be ahead: then the relation was removed by force and its broken hook is still to come, or a unit has left in the
+/// middle of the hook and the relation lives on (Juju 4 forgets the empty databag of such a unit: `relation unit not
+/// found`), or Juju 4 has taken this dying unit out of the relation (`permission denied`). So a databag that
+/// cannot be read is a `None`, and never the end of its relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relation {
     /// Juju's number of the relation, the 7 of `db:7`.
     pub id: u32,
     /// The application on the other side (our own on a peer relation).
     pub remote_app: String,
-    /// The other application's databag.
-    pub remote_app_bag: Databag,
-    /// The databags of the other application's units that were asked for, by unit name.
+    /// The other application's databag; `None` if it could not be read in this hook.
+    pub remote_app_bag: Option<Databag>,
+    /// The databags of the other application's units that were asked for and could be read, by unit name.
     pub remote_unit_bags: BTreeMap<String, Databag>,
-    /// This unit's own databag, with the keys that Juju maintains.
-    pub own_unit_bag: Databag,
+    /// This unit's own databag, with the keys that Juju maintains; `None` if it could not be read in this hook.
+    pub own_unit_bag: Option<Databag>,
     /// Our application's databag; only the leader may read it, so it is `None` on other units.
     pub own_app_bag: Option<Databag>,
 }

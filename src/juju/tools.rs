@@ -72,28 +72,28 @@ impl Juju {
         Ok(ids)
     }
 
-    /// The application on the other side; `None` when the relation is gone.
+    /// The application on the other side; `None` if it cannot be told in this hook.
     pub async fn relation_app(&self, id: u32) -> Result<Option<String>, Error> {
         let id = id.to_string();
         let answer = self.ask("relation-list", &["-r", &id, "--app"]).await;
-        Ok(unless_gone(answer)?.filter(|app: &String| !app.is_empty()))
+        Ok(if_readable(answer)?.filter(|app: &String| !app.is_empty()))
     }
 
-    /// The units on the other side, or this unit's peers; `None` when the relation is gone.
+    /// The units on the other side, or this unit's peers; `None` if they cannot be told in this hook.
     pub async fn relation_units(&self, id: u32) -> Result<Option<BTreeSet<String>>, Error> {
         let id = id.to_string();
         let answer = self.ask("relation-list", &["-r", &id]).await;
-        unless_gone(answer.map(|units| Some(units.unwrap_or_default())))
+        if_readable(answer.map(|units| Some(units.unwrap_or_default())))
     }
 
-    /// An application's databag; `None` when the relation is gone. The own application's may be read by
-    /// the leader only ([`Error::is_denied`]).
+    /// An application's databag; `None` if it cannot be read in this hook. The own application's may be read by
+    /// the leader only.
     pub async fn relation_get_app(&self, id: u32, app: &str) -> Result<Option<Databag>, Error> {
         self.relation_get(&["-r", &id.to_string(), "--app", "-", app])
             .await
     }
 
-    /// A unit's databag, this unit's own among them; `None` when the relation or the unit is gone.
+    /// A unit's databag, this unit's own among them; `None` if it cannot be read in this hook.
     pub async fn relation_get_unit(&self, id: u32, unit: &str) -> Result<Option<Databag>, Error> {
         self.relation_get(&["-r", &id.to_string(), "-", unit]).await
     }
@@ -102,7 +102,7 @@ impl Juju {
         let answer = self
             .ask::<BTreeMap<String, String>>("relation-get", args)
             .await;
-        let bag = unless_gone(answer.map(|bag| Some(bag.unwrap_or_default())))?;
+        let bag = if_readable(answer.map(|bag| Some(bag.unwrap_or_default())))?;
         Ok(bag.map(|bag| {
             bag.into_iter()
                 .map(|(key, value)| (key, Secret::new(value)))
@@ -282,10 +282,10 @@ impl Juju {
     }
 }
 
-/// A relation may go between two calls, which is an answer and no failure.
-fn unless_gone<T>(answer: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+/// What cannot be read at the moment is an answer and no failure: see [`Relation`](super::Relation).
+fn if_readable<T>(answer: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
     match answer {
-        Err(error) if error.is_relation_gone() => Ok(None),
+        Err(error) if error.is_not_found() || error.is_denied() => Ok(None),
         answer => answer,
     }
 }

@@ -84,11 +84,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// Is the relation (or the unit in it) that was asked about no longer there? It may go between two
-    /// calls of one hook.
-    pub fn is_relation_gone(&self) -> bool {
-        self.says(&["relation not found", "settings not found"])
-            || (self.says(&["relation \""]) && self.says(&["not found"]))
+    /// Is what was asked about not there: a relation, an application or a unit in it, or its databag? It may go
+    /// between two calls of one hook. The words of Juju 3, and of Juju 4 where it has others.
+    pub fn is_not_found(&self) -> bool {
+        const WORDS: [&str; 4] = [
+            "relation not found",
+            "settings not found",
+            "relation unit not found",
+            "application not found",
+        ];
+        self.says(&WORDS) || (self.says(&["relation \""]) && self.says(&["not found"]))
     }
 
     /// Was this refused because another unit is the leader now?

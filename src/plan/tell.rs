@@ -8,7 +8,7 @@ use super::problems::problems;
 use super::serving::rests;
 use super::words::{self, Problem};
 use crate::facts::Facts;
-use crate::juju::{Databag, Level, LogLevel, Status, difference};
+use crate::juju::{Level, LogLevel, Status, difference};
 use crate::memory::Memory;
 use crate::probe::Probe;
 use crate::relations::{ENDPOINTS, Endpoint, State};
@@ -64,16 +64,15 @@ fn ports(facts: &Facts) -> Vec<Note> {
     open.into_iter().chain(close).collect()
 }
 
-/// What we say on the relations of an endpoint, where it differs from what we have said.
+/// What we say on the relations of an endpoint, where it differs from what we have said. Nothing is written to a
+/// databag that could not be read.
 fn publish(facts: &Facts, endpoint: &Endpoint) -> Vec<Note> {
-    static NOTHING: Databag = Databag::new();
     let Some(said) = (endpoint.publish)(endpoint.name, &facts.own()) else {
         return Vec::new();
     };
     let mut notes = Vec::new();
     for relation in facts.relations.get(endpoint.name).into_iter().flatten() {
-        if let Some(leadership) = facts.leadership {
-            let have = relation.own_app_bag.as_ref().unwrap_or(&NOTHING);
+        if let (Some(leadership), Some(have)) = (facts.leadership, &relation.own_app_bag) {
             let entries = difference(have, &said.app, endpoint.keys);
             notes.extend((!entries.is_empty()).then_some(Note::PublishApp {
                 leadership,
@@ -81,11 +80,13 @@ fn publish(facts: &Facts, endpoint: &Endpoint) -> Vec<Note> {
                 entries,
             }));
         }
-        let entries = difference(&relation.own_unit_bag, &said.unit, endpoint.keys);
-        notes.extend((!entries.is_empty()).then_some(Note::PublishUnit {
-            relation: relation.id,
-            entries,
-        }));
+        if let Some(have) = &relation.own_unit_bag {
+            let entries = difference(have, &said.unit, endpoint.keys);
+            notes.extend((!entries.is_empty()).then_some(Note::PublishUnit {
+                relation: relation.id,
+                entries,
+            }));
+        }
     }
     notes
 }

@@ -20,7 +20,10 @@ pub fn parse(relation: Option<&Relation>) -> State<()> {
     let Some(relation) = relation else {
         return State::Absent;
     };
-    match relation.remote_app_bag.get("schema_status") {
+    let Some(said) = &relation.remote_app_bag else {
+        return State::unread();
+    };
+    match said.get("schema_status") {
         Some(status) if status.expose() == "ready" => State::Ready(()),
         _ => State::Waiting(format!(
             "{} has not reported the schema ready yet",
@@ -94,12 +97,14 @@ mod tests {
         Relation {
             id: 9,
             remote_app: "temporal-admin-k8s".to_owned(),
-            remote_app_bag: pairs
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).into()))
-                .collect(),
+            remote_app_bag: Some(
+                pairs
+                    .iter()
+                    .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+                    .collect(),
+            ),
             remote_unit_bags: BTreeMap::new(),
-            own_unit_bag: Databag::new(),
+            own_unit_bag: Some(Databag::new()),
             own_app_bag: None,
         }
     }

@@ -116,8 +116,11 @@ pub fn parse(protocol: IngressProtocol, relation: Option<&Relation>) -> State<St
     let Some(relation) = relation else {
         return State::Absent;
     };
+    let Some(bag) = &relation.remote_app_bag else {
+        return State::unread();
+    };
     let said = |key: &str| {
-        let text = relation.remote_app_bag.get(key)?.expose();
+        let text = bag.get(key)?.expose();
         (!text.is_empty()).then_some(text.as_str())
     };
     let remote = &relation.remote_app;
@@ -195,9 +198,9 @@ mod tests {
         Relation {
             id: 3,
             remote_app: "traefik-k8s".to_owned(),
-            remote_app_bag: bag(pairs),
+            remote_app_bag: Some(bag(pairs)),
             remote_unit_bags: BTreeMap::new(),
-            own_unit_bag: Databag::new(),
+            own_unit_bag: Some(Databag::new()),
             own_app_bag: None,
         }
     }

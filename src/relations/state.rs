@@ -13,3 +13,10 @@ pub enum State<T> {
     /// The other side said something that cannot be used. The text names the field and the remedy.
     Invalid(String),
 }
+
+impl<T> State<T> {
+    /// The relation exists, and Juju could not read it in this hook: see [`Relation`](crate::juju::Relation).
+    pub fn unread() -> Self {
+        Self::Waiting("Juju cannot read it at the moment".to_owned())
+    }
+}

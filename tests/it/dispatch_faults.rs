@@ -8,8 +8,9 @@ use rehearsal::juju::{Cloud as _, Failure, Fault as ToolFault};
 use serde_json::Map;
 
 use crate::scenarios::stage::{
-    APP, CONFIG, POSTGRESQL, Stage, UNIT, assert_all_active, assert_status, deploy, deploy_calmly,
-    deploy_counterparts, integrate, rests, settle, units, update_status,
+    ADMIN, APP, CONFIG, PASS_FILE, POSTGRESQL, Stage, UNIT, assert_all_active, assert_status,
+    deploy, deploy_calmly, deploy_counterparts, integrate, rests, settle, state, units,
+    update_status,
 };
 use crate::support::container::Fault;
 use crate::support::stage::FastStage;
@@ -99,6 +100,52 @@ fn a_leadership_that_is_not_known_is_none() {
         assert!(run.success(), "{run}: {}", run.stderr);
     }
     assert_all_active(&mut stage);
+    rests(&mut stage);
+}
+
+/// `relation-ids` still lists the relation, so it has not ended, whatever the tools that read it say.
+#[test]
+fn a_relation_that_cannot_be_read_stops_nothing() {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 1, &[]);
+    let before = state(&mut stage);
+    let refused = |words: &str| Failure::Exit {
+        code: 1,
+        stderr: format!("ERROR {words}\n"),
+    };
+    for (tool, argument, words) in [
+        ("relation-list", "--app", r#"relation "a:b c:d" not found"#),
+        ("relation-get", POSTGRESQL, "settings not found"),
+        ("relation-get", ADMIN, "application not found"),
+        ("relation-get", UNIT, "relation unit not found"),
+        ("relation-get", APP, "permission denied"),
+        ("relation-get", "-", "relation not found"),
+    ] {
+        let fault = ToolFault::new(tool, refused(words)).with_argument(argument);
+        stage.juju().fault(fault);
+        for run in update_status(&mut stage) {
+            assert!(run.success(), "{words}: {run}: {}", run.stderr);
+            let wrote = run.calls.iter().any(|call| call.name == "relation-set");
+            assert!(!wrote, "{words}: {run}: written over what is not known");
+        }
+        let (word, message) = crate::scenarios::stage::status(&mut stage, UNIT);
+        assert_ne!(word, "blocked", "{words}: {message}");
+        assert!(stage.runs(UNIT), "{tool} {argument}: {words}");
+        assert!(stage.file(UNIT, PASS_FILE).is_some(), "{words}");
+        stage.juju().clear_faults();
+    }
+    stage.juju().fault(ToolFault::new(
+        "relation-get",
+        refused("settings not found"),
+    ));
+    update_status(&mut stage);
+    let parts = ["waiting for `db`: Juju cannot read it at the moment"];
+    assert_status(&mut stage, UNIT, "waiting", &parts);
+    stage.juju().clear_faults();
+    update_status(&mut stage);
+    assert_all_active(&mut stage);
+    assert_eq!(stage.starts(UNIT), 1);
+    assert_eq!(state(&mut stage), before);
     rests(&mut stage);
 }
 

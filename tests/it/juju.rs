@@ -159,25 +159,35 @@ async fn a_relation_is_read_whole() {
 }
 
 #[tokio::test]
-async fn a_relation_that_is_gone_is_an_answer() {
-    let gone = r#"echo 'ERROR invalid value "7" for option -r: relation not found' >&2; exit 2"#;
-    let tools = Tools::with("gone", "relation-list", gone).and("relation-get", gone);
-    let juju = tools.juju();
-    assert_eq!(juju.relation_app(7).await.unwrap(), None);
-    assert_eq!(juju.relation_units(7).await.unwrap(), None);
-    assert_eq!(juju.relation_get_app(7, "pg").await.unwrap(), None);
-    assert_eq!(juju.relation_get_unit(7, "pg/0").await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn a_denied_databag_is_another_leaders() {
-    let tools = Tools::with(
-        "denied",
-        "relation-get",
-        "echo 'ERROR permission denied' >&2; exit 1",
-    );
-    let error = tools.juju().relation_get_app(7, "us").await.unwrap_err();
-    assert!(error.is_denied() && !error.is_relation_gone());
+async fn what_cannot_be_read_is_an_answer() {
+    for said in [
+        // Juju 3
+        r#"invalid value "7" for option -r: relation not found"#,
+        r#"cannot read settings for unit "pg/0" in relation "us:db pg:db": unit "pg/0": settings not found"#,
+        r#"relation "us:db pg:db" not found"#,
+        "permission denied",
+        // Juju 4
+        "relation not found",
+        "relation unit not found",
+        "application not found",
+        "permission denied (unauthorized access)",
+    ] {
+        let refused = format!("echo 'ERROR {said}' >&2; exit 1");
+        let tools = Tools::with("unread", "relation-list", &refused).and("relation-get", &refused);
+        let juju = tools.juju();
+        assert_eq!(juju.relation_app(7).await.unwrap(), None, "{said}");
+        assert_eq!(juju.relation_units(7).await.unwrap(), None, "{said}");
+        assert_eq!(
+            juju.relation_get_app(7, "pg").await.unwrap(),
+            None,
+            "{said}"
+        );
+        assert_eq!(
+            juju.relation_get_unit(7, "pg/0").await.unwrap(),
+            None,
+            "{said}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -57,6 +57,12 @@ impl World {
             .unwrap_or_else(|| panic!("`{endpoint}` is not related"))
     }
 
+    /// What the application on the other side of an endpoint's one relation says.
+    pub(crate) fn said_by(&mut self, endpoint: &str) -> &mut Databag {
+        let bag = self.relation(endpoint).remote_app_bag.as_mut();
+        bag.unwrap_or_else(|| panic!("`{endpoint}` was not read"))
+    }
+
     /// `juju integrate`
     pub(crate) fn relate(&mut self, endpoint: &'static str, relation: Relation) {
         self.said.relations.insert(endpoint, vec![relation]);
@@ -98,7 +104,7 @@ pub(crate) fn store(store: Store, id: u32) -> Relation {
     Relation {
         id,
         remote_app: "postgresql-k8s".to_owned(),
-        remote_app_bag: bag(&[
+        remote_app_bag: Some(bag(&[
             ("allowed-subnets", "10.152.183.61/32"),
             ("allowed-units", "temporal-k8s/0"),
             ("database", name),
@@ -109,9 +115,12 @@ pub(crate) fn store(store: Store, id: u32) -> Relation {
             ("master", &master),
             ("standbys", &master),
             ("version", "14.5"),
-        ]),
+        ])),
         remote_unit_bags: BTreeMap::new(),
-        own_unit_bag: bag(&[("egress-subnets", "10.152.183.61/32"), ("database", name)]),
+        own_unit_bag: Some(bag(&[
+            ("egress-subnets", "10.152.183.61/32"),
+            ("database", name),
+        ])),
         own_app_bag: Some(bag(&[("database", name)])),
     }
 }
@@ -121,16 +130,16 @@ fn relation(id: u32, remote_app: &str) -> Relation {
     Relation {
         id,
         remote_app: remote_app.to_owned(),
-        remote_app_bag: Databag::new(),
+        remote_app_bag: Some(Databag::new()),
         remote_unit_bags: BTreeMap::new(),
-        own_unit_bag: Databag::new(),
+        own_unit_bag: Some(Databag::new()),
         own_app_bag: Some(Databag::new()),
     }
 }
 
 pub(crate) fn admin(id: u32) -> Relation {
     Relation {
-        remote_app_bag: bag(&[("schema_status", "ready")]),
+        remote_app_bag: Some(bag(&[("schema_status", "ready")])),
         ..relation(id, "temporal-admin-k8s")
     }
 }
@@ -158,7 +167,7 @@ pub(crate) fn as_read(world: &mut World) {
     for endpoint in ENDPOINTS {
         for relation in world.relations.get_mut(endpoint.name).into_iter().flatten() {
             if !endpoint.reads.contains(&Bag::OwnUnit) {
-                relation.own_unit_bag.clear();
+                relation.own_unit_bag = Some(Databag::new());
             }
         }
     }
@@ -305,13 +314,12 @@ fn tell(world: &mut World, note: &Note) {
         Note::PublishApp {
             relation, entries, ..
         } => {
-            let bag = relation_mut(world, *relation)
-                .own_app_bag
-                .get_or_insert_default();
-            merge(bag, entries);
+            let bag = relation_mut(world, *relation).own_app_bag.as_mut();
+            merge(bag.expect("it was read"), entries);
         }
         Note::PublishUnit { relation, entries } => {
-            merge(&mut relation_mut(world, *relation).own_unit_bag, entries);
+            let bag = relation_mut(world, *relation).own_unit_bag.as_mut();
+            merge(bag.expect("it was read"), entries);
         }
         Note::Remember { entries } => {
             let mut state: BTreeMap<String, String> = world

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use temporal_k8s::container::{self, pgpass};
 use temporal_k8s::facts::{Attempt, Failure};
-use temporal_k8s::juju::{Event, Level, Status};
+use temporal_k8s::juju::{Event, Level, Relation, Status};
 use temporal_k8s::plan::{Change, Note};
 use temporal_k8s::postgres::StoreFacts;
 use temporal_k8s::probe::Probe;
@@ -104,15 +104,12 @@ fn gates_hold_a_start_and_say_why() {
         "juju integrate temporal-k8s:visibility",
     );
     held(
-        |s| {
-            let relation = s.relation("db");
-            relation.remote_app_bag.remove("master");
-        },
+        |s| _ = s.said_by("db").remove("master"),
         Level::Waiting,
         "waiting for `db`",
     );
     held(
-        |s| s.relation("admin").remote_app_bag.clear(),
+        |s| s.said_by("admin").clear(),
         Level::Waiting,
         "waiting for `admin`",
     );
@@ -264,9 +261,7 @@ fn a_database_that_is_down_for_a_moment_stops_nothing() {
 #[test]
 fn a_mismatch_of_subnets_holds_a_first_start_but_stops_nothing() {
     let other = |s: &mut World| {
-        let relation = s.relation("db");
-        relation
-            .remote_app_bag
+        s.said_by("db")
             .extend(bag(&[("allowed-subnets", "10.9.9.9/32")]));
     };
     held(other, Level::Waiting, "waiting for `db`");
@@ -277,11 +272,11 @@ fn a_mismatch_of_subnets_holds_a_first_start_but_stops_nothing() {
 
 fn rotate_password(snapshot: &mut World) {
     for store in Store::ALL {
-        let relation = snapshot.relation(store.endpoint());
-        let master = relation.remote_app_bag["master"].expose();
+        let said = snapshot.said_by(store.endpoint());
+        let master = said["master"].expose();
         let master = master.replace(model::PASSWORD, "new");
         let new = bag(&[("master", &master), ("password", "new")]);
-        relation.remote_app_bag.extend(new);
+        said.extend(new);
     }
 }
 
@@ -751,14 +746,44 @@ fn every_unit_tells_its_version_once_in_each_life_of_its_container() {
     }
 }
 
+/// A relation ends when Juju no longer lists it, or with its broken hook; not when it cannot be read for once.
+#[test]
+fn a_relation_that_cannot_be_read_says_nothing_for_a_moment() {
+    let unreadable: [fn(&mut Relation); 2] = [
+        |relation| relation.remote_app_bag = None,
+        |relation| relation.own_unit_bag = None,
+    ];
+    for unread in unreadable {
+        for endpoint in ["db", "visibility"] {
+            let mut snapshot = settled();
+            unread(snapshot.relation(endpoint));
+            assert_eq!(plan(&snapshot).changes, [], "{endpoint}");
+            hook(&mut snapshot);
+            let shown = shown(&snapshot);
+            assert_eq!(shown.level, Level::Waiting, "{shown:?}");
+            assert!(shown.message.contains("cannot read it"), "{shown:?}");
+            // what is remembered of it stays
+            *snapshot.relation(endpoint) = settled().relation(endpoint).clone();
+            hook(&mut snapshot);
+            assert_eq!(plan(&snapshot).to_string(), "nothing to do", "{endpoint}");
+        }
+    }
+    let mut snapshot = settled();
+    snapshot.relation("admin").remote_app_bag = None;
+    assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+    let mut snapshot = settled();
+    snapshot.relation("db").own_app_bag = None;
+    assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+}
+
 #[test]
 fn bad_options_do_not_keep_a_server_running_on_another_database() {
     let mut snapshot = settled();
     snapshot.options = options(json!({"log-level": "loud"}));
-    let relation = snapshot.relation("db");
-    let master = relation.remote_app_bag["master"].expose();
+    let said = snapshot.said_by("db");
+    let master = said["master"].expose();
     let master = master.replace("pg-primary", "elsewhere");
-    relation.remote_app_bag.extend(bag(&[("master", &master)]));
+    said.extend(bag(&[("master", &master)]));
     // the provider knows our address already
     assert!(hook(&mut snapshot)[0].changes.contains(&Change::Stop));
     assert_eq!(shown(&snapshot).level, Level::Blocked);

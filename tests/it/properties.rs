@@ -48,21 +48,35 @@ fn relation(good: Relation) -> impl Strategy<Value = Option<Relation>> {
         let good = good.clone();
         move |((remote, own, own_app, unit), keep)| {
             let mut relation = good.clone();
-            if !keep {
-                relation.remote_app_bag.clear();
-            }
-            relation.remote_app_bag.extend(remote);
+            let mut said = relation.remote_app_bag.filter(|_| keep).unwrap_or_default();
+            said.extend(remote);
+            relation.remote_app_bag = Some(said);
             // Juju itself writes our unit's databag, and no password into it
             let plain = own
                 .into_iter()
                 .filter(|(_, value)| !value.expose().contains(PASSWORD));
-            relation.own_unit_bag.extend(plain);
+            relation.own_unit_bag.get_or_insert_default().extend(plain);
             relation.own_app_bag = own_app.or(relation.own_app_bag);
             relation.remote_unit_bags = BTreeMap::from([("pg/0".to_owned(), unit)]);
             relation
         }
     });
-    prop_oneof![2 => Just(None), 6 => Just(Some(good)), 2 => mixed.prop_map(Some)]
+    let unread = any::<[bool; 3]>().prop_map({
+        let good = good.clone();
+        move |[remote, own_unit, own_app]| {
+            let mut relation = good.clone();
+            relation.remote_app_bag = relation.remote_app_bag.filter(|_| remote);
+            relation.own_unit_bag = relation.own_unit_bag.filter(|_| own_unit);
+            relation.own_app_bag = relation.own_app_bag.filter(|_| own_app);
+            relation
+        }
+    });
+    prop_oneof![
+        2 => Just(None),
+        6 => Just(Some(good)),
+        2 => mixed.prop_map(Some),
+        1 => unread.prop_map(Some),
+    ]
 }
 
 fn facts() -> impl Strategy<Value = Probe<StoreFacts>> {
@@ -226,10 +240,9 @@ fn start_is_safe(snapshot: &World) -> bool {
         });
     let one = |endpoint: &str| snapshot.relations.get(endpoint).and_then(|all| all.first());
     let signalled = one("admin").is_none_or(|admin| {
-        admin
-            .remote_app_bag
-            .get("schema_status")
-            .is_some_and(|v| v.expose() == "ready")
+        let status = admin.remote_app_bag.as_ref();
+        let status = status.and_then(|bag| bag.get("schema_status"));
+        status.is_some_and(|v| v.expose() == "ready")
     });
     let related = Store::ALL
         .iter()

@@ -13,12 +13,13 @@ fn relation(remote_app: &str, bag: &[(&str, &str)]) -> Relation {
     Relation {
         id: 7,
         remote_app: remote_app.to_owned(),
-        remote_app_bag: bag
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).into()))
-            .collect(),
+        remote_app_bag: Some(
+            bag.iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+                .collect(),
+        ),
         remote_unit_bags: BTreeMap::new(),
-        own_unit_bag: Databag::new(),
+        own_unit_bag: Some(Databag::new()),
         own_app_bag: None,
     }
 }
@@ -219,9 +220,8 @@ fn a_known_connection_survives_a_new_address_of_ours() {
     let State::Ready(before) = offers::parse(&relation).of("t_db", None) else {
         panic!("not ready");
     };
-    relation
-        .own_unit_bag
-        .insert("egress-subnets".to_owned(), "10.0.0.2/32".into());
+    let readdressed = [("egress-subnets".to_owned(), "10.0.0.2/32".into())];
+    relation.own_unit_bag = Some(readdressed.into());
     assert_eq!(
         offers::parse(&relation).of("t_db", Some(&before.identity())),
         State::Ready(before)

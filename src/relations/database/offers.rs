@@ -14,15 +14,18 @@ use crate::temporal::{Database, LONGEST_NAME, is_usable};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Offers {
     provider: String,
-    /// In the order in which they count.
-    offers: Vec<Offer>,
+    /// In the order in which they count; `None` if Juju could not read them.
+    offers: Option<Vec<Offer>>,
 }
 
 /// Nothing of it was judged yet, and any word of a databag may be a password.
 impl fmt::Debug for Offers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { provider, offers } = self;
-        write!(f, "{} offers of {provider}", offers.len())
+        match offers {
+            Some(offers) => write!(f, "{} offers of {provider}", offers.len()),
+            None => write!(f, "unread offers of {provider}"),
+        }
     }
 }
 
@@ -41,27 +44,35 @@ struct Offer {
 
 /// Reads what the provider says.
 pub fn parse(relation: &Relation) -> Offers {
-    let bags = std::iter::once(&relation.remote_app_bag).chain(relation.remote_unit_bags.values());
     Offers {
         provider: relation.remote_app.clone(),
-        offers: bags.filter_map(|bag| offer(bag, relation)).collect(),
+        offers: read(relation),
     }
 }
 
+fn read(relation: &Relation) -> Option<Vec<Offer>> {
+    let bags = std::iter::once(relation.remote_app_bag.as_ref()?);
+    let ours = subnets(relation.own_unit_bag.as_ref()?, "egress-subnets");
+    let bags = bags.chain(relation.remote_unit_bags.values());
+    Some(
+        bags.filter_map(|bag| offer(bag, relation.id, &ours))
+            .collect(),
+    )
+}
+
 /// `None` for a databag that offers nothing.
-fn offer(bag: &Databag, relation: &Relation) -> Option<Offer> {
+fn offer(bag: &Databag, relation: u32, ours: &BTreeSet<&str>) -> Option<Offer> {
     let said = |key: &str| bag.get(key).map_or("", |value| value.expose().as_str());
     let master = said("master");
     if master.is_empty() {
         return None;
     }
     let allowed = subnets(bag, "allowed-subnets");
-    let ours = subnets(&relation.own_unit_bag, "egress-subnets");
     let request = said("database");
     Some(Offer {
         request: request.to_owned(),
         extras: !said("roles").is_empty() || !said("extensions").is_empty(),
-        connection: connection(master, relation.id, request),
+        connection: connection(master, relation, request),
         shut_out: ours.difference(&allowed).map(ToString::to_string).collect(),
     })
 }
@@ -77,8 +88,11 @@ impl Offers {
                  set option `database-prefix`"
             ));
         }
+        let Some(offers) = &self.offers else {
+            return State::unread();
+        };
         let mut waiting = None;
-        for offer in &self.offers {
+        for offer in offers {
             match offer.of(&self.provider, want, accepted) {
                 State::Waiting(why) => waiting = waiting.or(Some(why)),
                 State::Ready(database) => return State::Ready(database),
@@ -225,13 +239,13 @@ mod tests {
         Relation {
             id: 7,
             remote_app: "postgresql-k8s".to_owned(),
-            remote_app_bag: provided(),
+            remote_app_bag: Some(provided()),
             remote_unit_bags: [("postgresql-k8s/0".to_owned(), provided())].into(),
-            own_unit_bag: bag(&[
+            own_unit_bag: Some(bag(&[
                 ("egress-subnets", "10.152.183.61/32"),
                 ("ingress-address", "10.152.183.61"),
                 ("private-address", "10.152.183.61"),
-            ]),
+            ])),
             own_app_bag: None,
         }
     }
@@ -245,6 +259,11 @@ mod tests {
             user: "relation_id_7".to_owned(),
             password: "q0Z".into(),
         }
+    }
+
+    /// What the provider's application says.
+    fn app(relation: &mut Relation) -> &mut Databag {
+        relation.remote_app_bag.as_mut().unwrap()
     }
 
     fn read_of(relation: Option<&Relation>, want: &str, accepted: Option<&str>) -> State<Database> {
@@ -265,7 +284,7 @@ mod tests {
     /// What is read of a provider that writes `master` everywhere.
     fn with_master(master: &str) -> State<Database> {
         read(|relation| {
-            set(&mut relation.remote_app_bag, "master", master);
+            set(app(relation), "master", master);
             relation.remote_unit_bags.clear();
         })
     }
@@ -292,14 +311,14 @@ mod tests {
 
     #[test]
     fn an_offer_in_a_unit_databag_is_enough() {
-        let state = read(|relation| relation.remote_app_bag.clear());
+        let state = read(|relation| app(relation).clear());
         assert_eq!(state, State::Ready(database()));
     }
 
     #[test]
     fn nothing_said_yet_is_waiting() {
         let why = waiting(read(|relation| {
-            relation.remote_app_bag.clear();
+            app(relation).clear();
             relation.remote_unit_bags.clear();
         }));
         assert_eq!(why, "postgresql-k8s has not offered a database yet");
@@ -317,7 +336,7 @@ mod tests {
             ("allowed-subnets", "10.152.183.0/24", "subnet"),
         ] {
             let why = waiting(read(|relation| {
-                set(&mut relation.remote_app_bag, key, value);
+                set(app(relation), key, value);
                 relation.remote_unit_bags.clear();
             }));
             assert!(why.contains(said), "{key}={value}: {why}");
@@ -330,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_unit_databag_counts_when_the_applications_does_not_fit() {
-        let state = read(|relation| set(&mut relation.remote_app_bag, "database", "other"));
+        let state = read(|relation| set(app(relation), "database", "other"));
         assert_eq!(state, State::Ready(database()));
     }
 
@@ -342,7 +361,7 @@ mod tests {
             ("allowed_units", "temporal-k8s/0"),
             ("state", "standalone"),
         ] {
-            let state = read(|relation| set(&mut relation.remote_app_bag, key, value));
+            let state = read(|relation| set(app(relation), key, value));
             assert_eq!(state, State::Ready(database()), "{key}");
         }
     }
@@ -356,8 +375,12 @@ mod tests {
             ("10.0.0.2/32,10.0.0.1/32", "10.0.0.1/32,10.0.0.2/32"),
         ] {
             let state = read(|relation| {
-                set(&mut relation.own_unit_bag, "egress-subnets", own);
-                set(&mut relation.remote_app_bag, "allowed-subnets", allowed);
+                set(
+                    relation.own_unit_bag.as_mut().unwrap(),
+                    "egress-subnets",
+                    own,
+                );
+                set(app(relation), "allowed-subnets", allowed);
                 relation.remote_unit_bags.clear();
             });
             assert_eq!(state, State::Ready(database()), "{own:?} in {allowed:?}");
@@ -367,7 +390,11 @@ mod tests {
     /// Our address has changed, and the provider does not know it yet.
     fn readdressed() -> Relation {
         let mut relation = relation();
-        set(&mut relation.own_unit_bag, "egress-subnets", "10.9.9.9/32");
+        set(
+            relation.own_unit_bag.as_mut().unwrap(),
+            "egress-subnets",
+            "10.9.9.9/32",
+        );
         relation
     }
 
@@ -391,7 +418,7 @@ mod tests {
             for bag in relation
                 .remote_unit_bags
                 .values_mut()
-                .chain([&mut relation.remote_app_bag])
+                .chain(&mut relation.remote_app_bag)
             {
                 set(bag, "master", &MASTER.replace(from, to));
             }
@@ -405,11 +432,7 @@ mod tests {
     #[test]
     fn a_new_password_of_an_accepted_connection_is_taken() {
         let mut relation = readdressed();
-        set(
-            &mut relation.remote_app_bag,
-            "master",
-            &MASTER.replace("q0Z", "new"),
-        );
+        set(app(&mut relation), "master", &MASTER.replace("q0Z", "new"));
         let accepted = database().identity();
         let State::Ready(found) = read_of(Some(&relation), WANT, Some(&accepted)) else {
             panic!("not ready");
@@ -421,11 +444,7 @@ mod tests {
     #[test]
     fn a_new_provider_leaders_password_wins_over_stale_unit_databags() {
         let State::Ready(found) = read(|relation| {
-            set(
-                &mut relation.remote_app_bag,
-                "master",
-                &MASTER.replace("q0Z", "new"),
-            );
+            set(app(relation), "master", &MASTER.replace("q0Z", "new"));
         }) else {
             panic!("not ready");
         };
@@ -501,7 +520,7 @@ mod tests {
     #[test]
     fn a_broken_offer_of_the_application_is_not_hidden_by_a_stale_one() {
         let why = invalid(read(|relation| {
-            set(&mut relation.remote_app_bag, "master", "garbage");
+            set(app(relation), "master", "garbage");
         }));
         assert!(why.contains("not a connection string"));
     }
@@ -574,7 +593,7 @@ mod tests {
             want in "temporal-k8s_db|.*",
         ) {
             let mut relation = relation();
-            relation.remote_app_bag = app.into_iter().map(|(k, v)| (k, v.into())).collect();
+            relation.remote_app_bag = Some(app.into_iter().map(|(k, v)| (k, v.into())).collect());
             let unit = relation.remote_unit_bags.get_mut("postgresql-k8s/0").unwrap();
             unit.insert("master".to_owned(), master.into());
             let _any = read_of(Some(&relation), &want, None);
