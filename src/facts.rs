@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::cluster;
 use crate::config::{self, BadOption, Config};
 use crate::container;
 use crate::juju::{Event, Hook, Status};
@@ -33,6 +34,8 @@ pub struct Facts {
     pub relations: Relations,
     /// What those databags mean.
     pub heard: Heard,
+    /// The cluster's domain, such as `cluster.local`.
+    pub cluster_domain: String,
     /// Where the other units reach this one.
     pub bind_address: Option<IpAddr>,
     /// The TCP ports this unit has opened.
@@ -109,7 +112,9 @@ impl Facts {
         let comes_or_goes =
             snapshot.leaving || matches!(snapshot.hook.event, Event::Install | Event::Stop);
         let heard = relations::hear(&snapshot.relations, app, config.as_ref().ok(), &memory);
+        let domain = cluster::domain(&snapshot.resolv_conf, &snapshot.hook.model);
         let mut facts = Self {
+            cluster_domain: domain.to_owned(),
             hook: snapshot.hook,
             leadership: (snapshot.leader && !comes_or_goes).then_some(Leadership(())),
             leaving: snapshot.leaving,
@@ -183,6 +188,7 @@ impl Facts {
         Own {
             unit: &self.hook.unit,
             model: &self.hook.model,
+            cluster_domain: &self.cluster_domain,
             leader: self.leadership.is_some(),
             address: self.bind_address,
             config: self.config.as_ref().ok(),

@@ -8,6 +8,7 @@
 //! and decide nothing. `docs/architecture.md` has the picture; an import goes down in it, never up.
 
 pub mod apply;
+pub mod cluster;
 pub mod config;
 pub mod container;
 pub mod dispatch;

@@ -22,6 +22,8 @@ use crate::snapshot::{Service, ServiceState, Snapshot, Workload};
 use crate::temporal::health::{self, Serving};
 use crate::temporal::{PerStore, Store, Version};
 
+/// Where a pod finds its name server, and the domains to look in.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// How long a database may take to answer.
 const STORE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a server that should already serve may take to answer.
@@ -76,6 +78,9 @@ pub async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, Error> {
         leaving,
         options,
         relations: relations.into_iter().collect::<Relations>(),
+        resolv_conf: tokio::fs::read_to_string(RESOLV_CONF)
+            .await
+            .unwrap_or_default(),
         bind_address,
         open_ports,
         memory: Memory::from_state(&state),

@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub options: Map<String, Value>,
     /// The relations that exist, without one that is being broken in this hook.
     pub relations: Relations,
+    /// The charm container's `/etc/resolv.conf`; empty if there is none.
+    pub resolv_conf: String,
     /// Where the other units reach this one.
     pub bind_address: Option<IpAddr>,
     /// The TCP ports this unit has opened.
@@ -49,6 +51,7 @@ impl Snapshot {
             leaving: false,
             options: Map::new(),
             relations: Relations::new(),
+            resolv_conf: String::new(),
             bind_address: None,
             open_ports: BTreeSet::new(),
             memory: Memory::default(),

@@ -125,6 +125,8 @@ pub struct Own<'a> {
     pub unit: &'a Unit,
     /// The model, which on Kubernetes is the namespace.
     pub model: &'a str,
+    /// The cluster's domain, such as `cluster.local`.
+    pub cluster_domain: &'a str,
     /// Is it the leader?
     pub leader: bool,
     /// Where the other units reach it.

@@ -12,8 +12,8 @@ pub const KEYS: &[&str] = &["host", "port"];
 /// The Service's full name, which stays the same whatever becomes of pods and leaders.
 pub fn publish(_: &str, own: &Own<'_>) -> Option<Said> {
     let has_frontend = own.config?.services.contains(&Role::Frontend);
-    let (app, model) = (&own.unit.app, own.model);
-    let host = format!("{app}.{model}.svc.cluster.local");
+    let (app, model, domain) = (&own.unit.app, own.model, own.cluster_domain);
+    let host = format!("{app}.{model}.svc.{domain}");
     let port = Role::Frontend.grpc_port().to_string();
     let pairs = [("host", host), ("port", port)].map(|(key, value)| (key.to_owned(), value.into()));
     Some(Said {
@@ -40,6 +40,7 @@ mod tests {
         let own = Own {
             unit: &unit,
             model: "prod",
+            cluster_domain: "k8s.example",
             leader: true,
             address: None,
             config: Some(&config::parse(&options).unwrap()),
@@ -59,7 +60,7 @@ mod tests {
         assert_eq!(
             said("frontend,history"),
             [
-                pair("host", "flows.prod.svc.cluster.local"),
+                pair("host", "flows.prod.svc.k8s.example"),
                 pair("port", "7233"),
             ]
         );

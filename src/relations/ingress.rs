@@ -4,8 +4,6 @@
 //! the nginx integrator of early 2023 reads flat texts from the application alone. Nothing in the data
 //! tells which one the other side speaks, so option `ingress-protocol` does.
 
-use std::net::IpAddr;
-
 use serde_json::{Value, json};
 
 use super::endpoint::{Own, Said, Trouble};
@@ -42,7 +40,7 @@ pub fn publish(_: &str, own: &Own<'_>) -> Option<Said> {
         return Some(Said::default());
     }
     Some(match config.ingress_protocol {
-        IngressProtocol::V2 => v2(own.unit, own.model, own.address),
+        IngressProtocol::V2 => v2(own),
         IngressProtocol::Nginx2023 => {
             nginx_2023(own.unit, own.model, config.external_hostname.as_deref())
         }
@@ -64,9 +62,9 @@ pub fn trouble(_: &str, own: &Own<'_>, relations: &[Relation]) -> Option<Trouble
 }
 
 /// The host name is the other side's to choose.
-fn v2(unit: &Unit, model: &str, bind_address: Option<IpAddr>) -> Said {
-    let (app, pod) = (&unit.app, unit.pod());
-    let host = format!("{pod}.{app}-endpoints.{model}.svc.cluster.local");
+fn v2(own: &Own<'_>) -> Said {
+    let (app, pod, model) = (&own.unit.app, own.unit.pod(), own.model);
+    let host = format!("{pod}.{app}-endpoints.{model}.svc.{}", own.cluster_domain);
     Said {
         app: encoded([
             ("model", Some(json!(model))),
@@ -77,7 +75,7 @@ fn v2(unit: &Unit, model: &str, bind_address: Option<IpAddr>) -> Said {
         ]),
         unit: encoded([
             ("host", Some(json!(host))),
-            ("ip", bind_address.map(|address| json!(address))),
+            ("ip", own.address.map(|address| json!(address))),
         ]),
     }
 }
@@ -174,11 +172,13 @@ fn offered(text: &str) -> Option<Offered> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::net::IpAddr;
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::juju::difference;
+    use crate::relations::Heard;
 
     fn unit() -> Unit {
         Unit {
@@ -211,9 +211,21 @@ mod tests {
             .collect()
     }
 
+    fn said_v2(address: Option<IpAddr>) -> Said {
+        v2(&Own {
+            unit: &unit(),
+            model: "prod",
+            cluster_domain: "k8s.example",
+            leader: true,
+            address,
+            config: None,
+            heard: &Heard::default(),
+        })
+    }
+
     fn published(protocol: IngressProtocol) -> Said {
         match protocol {
-            IngressProtocol::V2 => v2(&unit(), "prod", Some([10, 1, 0, 7].into())),
+            IngressProtocol::V2 => said_v2(Some([10, 1, 0, 7].into())),
             IngressProtocol::Nginx2023 => nginx_2023(&unit(), "prod", Some("temporal.example.com")),
         }
     }
@@ -235,7 +247,7 @@ mod tests {
             [
                 (
                     "host",
-                    r#""temporal-k8s-1.temporal-k8s-endpoints.prod.svc.cluster.local""#
+                    r#""temporal-k8s-1.temporal-k8s-endpoints.prod.svc.k8s.example""#
                 ),
                 ("ip", r#""10.1.0.7""#),
             ]
@@ -244,7 +256,7 @@ mod tests {
 
     #[test]
     fn v2_leaves_out_an_address_that_is_not_known() {
-        let said = v2(&unit(), "prod", None);
+        let said = said_v2(None);
         assert_eq!(said.unit.keys().collect::<Vec<_>>(), ["host"]);
     }
 

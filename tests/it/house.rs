@@ -11,7 +11,7 @@ use syn::{Item, UseTree, Visibility};
 /// From the ground: who may import whom. A module's name stands for those inside it that have no line of their own.
 const FLOORS: [(&str, &[&str]); 12] = [
     ("ground", &["error", "probe", "secret"]),
-    ("words of the field", &["temporal"]),
+    ("words of the field", &["cluster", "temporal"]),
     ("wires", &["juju", "pebble", "postgres", "temporal::health"]),
     ("options and memory", &["config", "memory"]),
     ("relations", &["relations"]),

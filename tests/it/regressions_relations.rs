@@ -53,6 +53,7 @@ fn said(
     let own = Own {
         unit: &unit,
         model: "prod",
+        cluster_domain: "cluster.local",
         leader: true,
         address: None,
         config: Some(&config::parse(&options).unwrap()),
@@ -131,7 +132,11 @@ fn a_host_may_be_an_ipv6_address() {
     ] {
         let database = offered(master);
         assert_eq!((database.host.as_str(), database.port), ("fd00::7", 5433));
-        assert_eq!(published(&database)["host"], "fd00::7");
+        assert_eq!(published(&database)["host"], "[fd00::7]");
+    }
+    for host in ["pg-primary.prod.svc.cluster.local", "10.1.0.7"] {
+        let database = offered(&format!("host={host} user=u password=p"));
+        assert_eq!(published(&database)["host"], host);
     }
 }
 

@@ -108,6 +108,10 @@ impl Stage for RealStage {
         done(self.0.set_temporal(version));
     }
 
+    fn set_cluster_domain(&mut self, domain: &str) {
+        self.0.node.set_domain(domain);
+    }
+
     fn fill_disk(&mut self, unit: &str, full: bool) {
         done(self.0.fill_disk(unit, full));
     }

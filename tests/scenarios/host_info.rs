@@ -6,7 +6,10 @@ use std::error::Error;
 use rehearsal::juju::event::Event;
 use rehearsal::juju::{Charm, HookContext, Source};
 
-use super::stage::{APP, Stage, deploy_calmly, rests, settle};
+use super::stage::{
+    APP, INGRESS, Stage, UNIT, assert_all_active, deploy_calmly, deploy_counterparts, integrate,
+    rests, settle,
+};
 
 /// Anybody who wants to know.
 struct Asks;
@@ -20,6 +23,32 @@ impl Charm for Asks {
     fn dispatch(&mut self, _: &Event, _: &mut HookContext) -> Result<(), Box<dyn Error>> {
         Ok(())
     }
+}
+
+/// A cluster has the domain that its pods are told, and that is where its names are found.
+pub(crate) fn the_clusters_domain_is_that_of_the_pods(stage: &mut dyn Stage) {
+    stage.set_cluster_domain("k8s.example");
+    deploy_calmly(stage, 1, &[]);
+    assert_all_active(stage);
+    let asks = Source::Counterpart(Box::new(|_| Box::new(Asks)));
+    stage.juju().deploy("worker", asks, 1, &[]).expect("deploy");
+    let ours = format!("{APP}:temporal-host-info");
+    let related = stage.juju().integrate(&ours, "worker:temporal-host-info");
+    let relation = related.expect("integrate");
+    deploy_counterparts(stage, &[INGRESS]);
+    integrate(stage, "ingress");
+    settle(stage);
+    let model = stage.juju().model().name.clone();
+    assert_eq!(
+        stage.juju().databag(relation, APP)["host"],
+        format!("{APP}.{model}.svc.k8s.example")
+    );
+    let ingress = stage.juju().relation("temporal-k8s:ingress");
+    assert_eq!(
+        stage.juju().databag(ingress.expect("related"), UNIT)["host"],
+        format!("\"temporal-k8s-0.{APP}-endpoints.{model}.svc.k8s.example\"")
+    );
+    rests(stage);
 }
 
 /// Each of them is told the same; without a frontend nobody is told anything.

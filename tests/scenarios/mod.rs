@@ -68,6 +68,7 @@ macro_rules! for_each_scenario {
             }
             host_info {
                 everybody_who_asks_is_told_where_the_frontend_is
+                the_clusters_domain_is_that_of_the_pods
             }
             ingress {
                 the_v2_protocol_is_spoken_by_default

@@ -67,6 +67,9 @@ pub(crate) trait Stage {
     /// The version of the server in the image of pods made from now on.
     fn set_server_version(&mut self, version: &str);
 
+    /// The cluster's domain, for pods made from now on.
+    fn set_cluster_domain(&mut self, domain: &str);
+
     /// Fills the file system of a unit's workload container, or gives the space back.
     fn fill_disk(&mut self, unit: &str, full: bool);
 

@@ -40,6 +40,7 @@ pub(crate) struct FakePod {
 struct State {
     directory: tempfile::TempDir,
     version: String,
+    domain: String,
     pods: BTreeMap<String, FakePod>,
     services: BTreeMap<String, (Address, BTreeSet<u16>)>,
 }
@@ -57,6 +58,7 @@ impl FakeCloud {
         let state = State {
             directory: tempfile::tempdir().expect("a directory"),
             version: version.to_owned(),
+            domain: "cluster.local".to_owned(),
             pods: BTreeMap::new(),
             services: BTreeMap::new(),
         };
@@ -79,6 +81,11 @@ impl FakeCloud {
     /// Another image is attached.
     pub(crate) fn set_version(&self, version: &str) {
         version.clone_into(&mut lock(&self.state).version);
+    }
+
+    /// The cluster's domain, for pods made from now on.
+    pub(crate) fn set_domain(&self, domain: &str) {
+        domain.clone_into(&mut lock(&self.state).domain);
     }
 
     /// Looks at a pod.
@@ -111,7 +118,7 @@ struct Namespace {
 }
 
 impl Namespace {
-    fn new(root: &Path, containers: &Path) -> Result<Self, CloudError> {
+    fn new(root: &Path, containers: &Path, resolv_conf: &Path) -> Result<Self, CloudError> {
         fs::create_dir_all(root)?;
         let mut command = Command::new("unshare");
         if !is_root() {
@@ -119,8 +126,7 @@ impl Namespace {
         }
         command
             .args(["--mount", "sh", "-c", HOLD, "hold.sh"])
-            .arg(root)
-            .arg(containers);
+            .args([root, containers, resolv_conf]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut holder = command.spawn()?;
         let mut line = String::new();
@@ -179,7 +185,16 @@ impl Cloud for FakeCloud {
             pebbles.insert(name.clone(), Pebble::start(&socket, container));
         }
         let namespace = match pod.charm {
-            Some(_) => Some(Namespace::new(&directory.join("root"), &containers)?),
+            Some(_) => {
+                let (model, domain) = (&pod.model, &state.domain);
+                let resolv_conf = directory.join("resolv.conf");
+                fs::write(
+                    &resolv_conf,
+                    format!("search {model}.svc.{domain} svc.{domain} {domain}\n"),
+                )?;
+                let root = directory.join("root");
+                Some(Namespace::new(&root, &containers, &resolv_conf)?)
+            }
             None => None,
         };
         if !state.services.contains_key(&pod.app) {

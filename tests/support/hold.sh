@@ -1,7 +1,7 @@
-# Shows a pod's containers at /charm/containers, in a mount namespace of its own, until standard input ends.
-# Everything else of the host is there as it is.
+# Shows a pod's containers at /charm/containers and its resolv.conf, in a mount namespace of its own, until standard
+# input ends. Everything else of the host is there as it is.
 set -eu
-root=$1 containers=$2
+root=$1 containers=$2 resolv_conf=$3
 mount -t tmpfs -o mode=755 tmpfs "$root"
 for entry in /* /.[!.]*; do
     name=${entry#/}
@@ -14,4 +14,4 @@ for entry in /* /.[!.]*; do
 done
 mkdir -p "$root/charm/containers"
 mount --rbind "$containers" "$root/charm/containers"
-exec chroot "$root" sh -c 'echo ready; read -r line || exit 0'
+exec chroot "$root" sh -c 'mount --bind "$1" /etc/resolv.conf; echo ready; read -r line || exit 0' hold "$resolv_conf"

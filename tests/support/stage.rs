@@ -68,6 +68,8 @@ static HOOK_TOOL: LazyLock<PathBuf> = LazyLock::new(|| {
             .arg("--target-dir")
             .arg(profile.parent().expect("a target directory"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
+            // set for this test by cargo; build scripts that see another one than before run again
+            .env_remove("CARGO_MANIFEST_DIR")
             .status();
         assert!(
             status.is_ok_and(|status| status.success()),
@@ -202,6 +204,10 @@ impl Stage for FastStage {
     fn set_server_version(&mut self, version: &str) {
         self.cloud.set_version(version);
         self.make_old_schema(false);
+    }
+
+    fn set_cluster_domain(&mut self, domain: &str) {
+        self.cloud.set_domain(domain);
     }
 
     fn fill_disk(&mut self, unit: &str, full: bool) {

@@ -15,17 +15,29 @@ pub(super) struct Etc {
     pub(super) ip: Ipv4Addr,
     pub(super) app: String,
     pub(super) model: String,
+    /// The cluster's domain.
+    pub(super) cluster: String,
 }
 
 impl Etc {
     /// The name of all pods of the application, below which each has its own.
     pub(super) fn domain(&self) -> String {
-        format!("{}-endpoints.{}.svc.cluster.local", self.app, self.model)
+        let Self {
+            app,
+            model,
+            cluster,
+            ..
+        } = self;
+        format!("{app}-endpoints.{model}.svc.{cluster}")
     }
 
     fn files(&self) -> [(&'static str, String); 6] {
         let Self {
-            host, ip, model, ..
+            host,
+            ip,
+            model,
+            cluster,
+            ..
         } = self;
         let domain = self.domain();
         [
@@ -37,7 +49,7 @@ impl Etc {
             (
                 "/etc/resolv.conf",
                 format!(
-                    "search {model}.svc.cluster.local svc.cluster.local cluster.local\n\
+                    "search {model}.svc.{cluster} svc.{cluster} {cluster}\n\
                      nameserver {}\noptions ndots:5\n",
                     names::SERVER
                 ),

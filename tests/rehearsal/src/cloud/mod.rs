@@ -57,6 +57,8 @@ struct State {
     pods: BTreeMap<String, Pod>,
     services: BTreeMap<String, Service>,
     names: Names,
+    /// The cluster's domain.
+    domain: String,
     /// The number of pods so far.
     pods_so_far: u32,
     /// No address is used twice, as a pod that comes back to life in Kubernetes has another address.
@@ -91,6 +93,7 @@ impl Node {
             pods: BTreeMap::new(),
             services: BTreeMap::new(),
             names,
+            domain: "cluster.local".to_owned(),
             pods_so_far: 0,
             addresses: Addresses::new(crate::seed()),
             runtime: Some(runtime),
@@ -104,6 +107,16 @@ impl Node {
     /// Draws the addresses of pods made from now on anew, from this seed.
     pub fn seed(&self, seed: u64) {
         self.state().addresses.seed(seed);
+    }
+
+    /// The cluster's domain, in which all names of pods and Services end.
+    pub fn domain(&self) -> String {
+        self.state().domain.clone()
+    }
+
+    /// Another domain, for pods and Services made from now on.
+    pub fn set_domain(&self, domain: &str) {
+        domain.clone_into(&mut self.state().domain);
     }
 
     /// Gives a container the image that it will be started from the next time.
@@ -203,7 +216,8 @@ impl State {
         let address = self.addresses.draw().ok_or(Error::NoAddress("pod"))?;
         self.add_service(&description.app, &description.model)?;
         let link = format!("pod{number}");
-        let pod = Pod::new(description, address, link, &self.images, place)?;
+        let domain = &self.domain;
+        let pod = Pod::new(description, domain, address, link, &self.images, place)?;
         for name in pod.names() {
             self.names.add(&name, pod.ip().into());
         }
@@ -236,7 +250,7 @@ impl State {
                 .map(network::service_address)
                 .find(|ip| !used.contains(ip))
                 .ok_or(Error::NoAddress("Service"))?;
-            let name = format!("{app}.{model}.svc.cluster.local");
+            let name = format!("{app}.{model}.svc.{}", self.domain);
             self.names.add(&name, ip.into());
             self.services.insert(app.to_owned(), Service::new(ip, name));
         }

@@ -31,6 +31,7 @@ impl Pod {
     /// link's name.
     pub(super) fn new(
         description: &Description,
+        cluster: &str,
         ip: Ipv4Addr,
         link: String,
         images: &BTreeMap<String, Image>,
@@ -41,6 +42,7 @@ impl Pod {
             ip,
             app: description.app.clone(),
             model: description.model.clone(),
+            cluster: cluster.to_owned(),
         };
         fs::create_dir_all(&place).map_err(Error::file("create", &place))?;
         let namespaces = network::add_pod(&etc.host, ip, &link)?;

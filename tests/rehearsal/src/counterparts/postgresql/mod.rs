@@ -13,6 +13,7 @@ use std::error::Error;
 pub use server::Server;
 
 use super::CounterpartError;
+use crate::cloud::Node;
 use crate::juju::charm::Charm;
 use crate::juju::cloud::Cloud;
 use crate::juju::context::HookContext;
@@ -57,7 +58,7 @@ impl Postgresql {
         }
         state.start()?;
         if let Some(ip) = state.node.pod_ip(hook.unit()) {
-            let primary = primary(hook);
+            let primary = service(hook, &state.node, "primary");
             state.node.unname(&primary);
             state.node.name(&primary, ip);
         }
@@ -143,7 +144,7 @@ impl Postgresql {
             client,
             version,
         };
-        let answer = answer(&grant, &units, &Places::of(hook));
+        let answer = answer(&grant, &units, &Places::of(hook, &state.node));
         hook.relation_set_app(id, answer.clone())?;
         Ok(hook.relation_set(id, answer)?)
     }
@@ -179,25 +180,19 @@ impl Charm for Postgresql {
     }
 }
 
-fn service(hook: &HookContext<'_>, service: &str) -> String {
-    format!(
-        "{}-{service}.{}.svc.cluster.local",
-        hook.app(),
-        hook.model()
-    )
-}
-
-fn primary(hook: &HookContext<'_>) -> String {
-    service(hook, "primary")
+fn service(hook: &HookContext<'_>, node: &Node, service: &str) -> String {
+    let (app, model, domain) = (hook.app(), hook.model(), node.domain());
+    format!("{app}-{service}.{model}.svc.{domain}")
 }
 
 impl Places {
-    fn of(hook: &HookContext<'_>) -> Self {
+    fn of(hook: &HookContext<'_>, node: &Node) -> Self {
         let pod = hook.unit().replace('/', "-");
+        let service = |name| service(hook, node, name);
         Self {
-            pod: format!("{pod}.{}", service(hook, "endpoints")),
-            primary: primary(hook),
-            replicas: service(hook, "replicas"),
+            pod: format!("{pod}.{}", service("endpoints")),
+            primary: service("primary"),
+            replicas: service("replicas"),
         }
     }
 }
