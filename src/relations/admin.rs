@@ -4,12 +4,14 @@
 //! publishes both connections; the other side's leader answers once its schema tool has run. The answer
 //! is never taken back, so it alone does not prove a schema (see `plan`).
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::endpoint::{Own, Said};
 use super::state::State;
 use crate::juju::{Databag, Relation};
-use crate::temporal::{Database, PerStore};
+use crate::temporal::{Database, PerStore, url_host};
 
 /// The keys that this charm writes.
 pub const KEYS: &[&str] = &["database_connections"];
@@ -66,7 +68,8 @@ struct Connections<'a> {
 #[derive(Serialize)]
 struct Connection<'a> {
     dbname: &'a str,
-    host: &'a str,
+    /// The other side's tool puts a colon and the port behind it.
+    host: Cow<'a, str>,
     /// A text: the other side passes it on as an argument of a command.
     port: String,
     user: &'a str,
@@ -78,7 +81,7 @@ impl<'a> From<&'a Database> for Connection<'a> {
     fn from(database: &'a Database) -> Self {
         Self {
             dbname: &database.name,
-            host: &database.host,
+            host: url_host(&database.host),
             port: database.port.to_string(),
             user: &database.user,
             password: database.password.expose(),

@@ -1,5 +1,6 @@
 //! A connection to one of the two databases, and what these are called.
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use super::store::Store;
@@ -70,14 +71,18 @@ pub fn is_usable(name: &str) -> bool {
     is_plain(name) && name.len() <= LONGEST_NAME
 }
 
+/// A host as URLs have it: an IPv6 address in brackets, for what follows has colons too. As it is spelled otherwise:
+/// the pass file must name the same host.
+pub fn url_host(host: &str) -> Cow<'_, str> {
+    match host.parse::<Ipv6Addr>() {
+        Ok(_) => format!("[{host}]").into(),
+        Err(_) => host.into(),
+    }
+}
+
 /// A host and a port in one, as URLs have them.
 pub fn host_port(host: &str, port: u16) -> String {
-    if host.parse::<Ipv6Addr>().is_ok() {
-        // As it is spelled: the pass file must name the same host.
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
+    format!("{}:{port}", url_host(host))
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ mod store;
 mod version;
 
 pub use database::{
-    CLUSTER, Database, LONGEST_NAME, database_name, host_port, is_plain, is_usable, name_in, suffix,
+    CLUSTER, Database, LONGEST_NAME, database_name, host_port, is_plain, is_usable, name_in,
+    suffix, url_host,
 };
 pub use ring::Member;
 pub use role::Role;

@@ -19,6 +19,7 @@ use temporal_k8s::container::config::Inputs;
 use temporal_k8s::container::{FILE_MODE, config, dynamic, layer, pgpass};
 use temporal_k8s::postgres::{StoreFacts, proof, turn};
 use temporal_k8s::probe::Probe;
+use temporal_k8s::relations::{Heard, Own, State, admin};
 use temporal_k8s::secret::Secret;
 use temporal_k8s::temporal::health::{Serving, all_is_well, look};
 use temporal_k8s::temporal::{Database, PerStore, Role, Store, Version, required_schema};
@@ -329,6 +330,35 @@ impl Container {
         fs::rename(new, path).unwrap();
     }
 
+    /// What `temporal-admin-k8s` is told about a store.
+    fn told(&self, store: Store) -> serde_json::Value {
+        let unit = "temporal-k8s/0".parse().unwrap();
+        let stores = PerStore::of(|store| State::Ready(self.databases.get(store).clone()));
+        let heard = Heard {
+            stores: Some(stores),
+            ..Heard::default()
+        };
+        let said = admin::publish(
+            "admin",
+            &Own {
+                unit: &unit,
+                model: "test",
+                cluster_domain: "cluster.local",
+                leader: true,
+                address: Some(self.address),
+                config: None,
+                heard: &heard,
+            },
+        );
+        let told = said.unwrap().app["database_connections"].expose().clone();
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        let key = match store {
+            Store::Main => "db",
+            Store::Visibility => "visibility",
+        };
+        told[key].clone()
+    }
+
     /// What `temporal-admin-k8s` does, with the pass file that the server will use.
     fn set_up_schema(&self) {
         let rendered: serde_json::Value = serde_saphyr::from_str(&self.config()).unwrap();
@@ -342,19 +372,16 @@ impl Container {
             (Store::Visibility, "visibility", "visibility"),
         ] {
             let sql = &rendered["persistence"]["datastores"][key]["sql"];
-            let endpoint = match self.databases.get(store).host.parse() {
-                Ok(IpAddr::V6(address)) => format!("[{address}]"),
-                _ => self.databases.get(store).host.clone(),
-            };
+            let told = self.told(store);
             let tool = || {
                 let mut command = Command::new(&self.temporal.sql_tool);
                 command
                     .env("PGPASSFILE", self.directory.0.join("pgpass"))
                     .args(["--plugin", self.version.plugin()])
-                    .args(["--ep", &endpoint])
-                    .args(["-p", &self.databases.get(store).port.to_string()])
+                    .args(["--ep", told["host"].as_str().unwrap()])
+                    .args(["-p", told["port"].as_str().unwrap()])
                     .args(["-u", sql["user"].as_str().unwrap()])
-                    .args(["--db", sql["databaseName"].as_str().unwrap()]);
+                    .args(["--db", told["dbname"].as_str().unwrap()]);
                 command
             };
             let steps = self.temporal.schema.join(generation).join(directory);
@@ -622,11 +649,13 @@ async fn the_server_of_2024_serves_in_two_parts() {
     split("1.23.1", "127.61.2").await;
 }
 
+/// Proof, turn, schema, pass file, addresses to dial and to listen at: a whole deployment without IPv4.
 #[tokio::test]
 async fn a_server_serves_on_ipv6() {
     for version in ["1.17.4", "1.23.1", "1.32.2"] {
         let postgres = Postgres::start(&format!("v6-{version}"), "::1").await;
         let databases = postgres.provide(PASSWORD).await;
+        turn(&databases.main, LIMIT).await.unwrap();
         let name = format!("v6-{version}");
         let container = Container::new(&name, version, "::1", &Role::ALL, &databases);
         container.set_up_schema();
