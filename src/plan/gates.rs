@@ -13,9 +13,8 @@ pub(super) fn held(facts: &Facts, server: &Server) -> Vec<Problem> {
     if let Err(unsupported) = required_schema(server.version) {
         return vec![Problem::VersionUnsupported(unsupported.to_string())];
     }
-    if let Ok(config) = &facts.config
-        && config.services.contains(&Role::Worker)
-        && !config.services.contains(&Role::Frontend)
+    if has(facts, Role::Worker)
+        && !has(facts, Role::Frontend)
         && !server.version.has_internal_frontend()
     {
         return vec![Problem::WorkerWithoutFrontend(server.version)];
@@ -26,6 +25,12 @@ pub(super) fn held(facts: &Facts, server: &Server) -> Vec<Problem> {
         State::Absent | State::Ready(()) => {}
     }
     store_problems(facts, server)
+}
+
+/// Is it one of the configured roles?
+fn has(facts: &Facts, role: Role) -> bool {
+    let config = facts.config.as_ref();
+    config.is_ok_and(|config| config.services.contains(&role))
 }
 
 /// What is wrong with the stores: what keeps a server from being started is told of one that runs, too, but does not
@@ -59,12 +64,13 @@ pub(super) fn store_problems(facts: &Facts, server: &Server) -> Vec<Problem> {
                             want,
                             admin: admin.clone(),
                         },
-                        None => Problem::SchemaUnattended {
+                        None if has(facts, Role::Frontend) => Problem::SchemaUnattended {
                             store,
                             have,
                             want,
                             app: app.clone(),
                         },
+                        None => Problem::SchemaElsewhere { store, have, want },
                     });
                 }
                 if let Some(stored) = said.shards.filter(|stored| *stored != server.shards) {

@@ -49,6 +49,16 @@ pub enum Problem {
         /// Our application, for the command to type.
         app: String,
     },
+    /// The schema is not there, and setting it up is not this application's business: without a frontend it is a part
+    /// of a cluster that another application has.
+    SchemaElsewhere {
+        /// Which store.
+        store: Store,
+        /// What is there.
+        have: Option<SchemaVersion>,
+        /// What the server needs.
+        want: SchemaVersion,
+    },
     /// A change of the container did not work out.
     Failed(Failure),
     /// The server exits.
@@ -123,6 +133,7 @@ impl Problem {
             | Self::Admin(_)
             | Self::StoreUnreachable { .. }
             | Self::Schema { .. }
+            | Self::SchemaElsewhere { .. }
             | Self::Turn(_)
             | Self::NotServing { .. }
             | Self::StoreNotServing(_)
@@ -165,7 +176,7 @@ impl Problem {
             } => 13,
             Self::Admin(_) => 14,
             Self::StoreUnreachable { .. } => 15,
-            Self::Schema { .. } => 16,
+            Self::Schema { .. } | Self::SchemaElsewhere { .. } => 16,
             Self::Turn(_) => 17,
             Self::NotServing { .. } => 18,
             Self::StoreNotServing(_) => 19,
@@ -211,6 +222,12 @@ impl fmt::Display for Problem {
             } => {
                 schema(f, *store, *have, *want)?;
                 write!(f, ": `juju integrate {app}:admin temporal-admin-k8s:admin`")
+            }
+            Self::SchemaElsewhere { store, have, want } => {
+                f.write_str(
+                    "waiting for the application with `frontend`, whose `admin` sets up the schema: ",
+                )?;
+                schema(f, *store, *have, *want)
             }
             Self::Failed(failure) => write!(f, "could not {}: {}", failure.attempt, failure.why),
             Self::Exits {

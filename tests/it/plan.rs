@@ -746,6 +746,23 @@ fn every_unit_tells_its_version_once_in_each_life_of_its_container() {
     }
 }
 
+/// One application of several that share a pair of databases: the schema is another one's business.
+#[test]
+fn an_application_without_a_frontend_waits_for_the_schema_of_another() {
+    let unattended = |services: &'static str| {
+        move |s: &mut World| {
+            s.options = options(json!({ "services": services }));
+            s.relations.remove("admin");
+            s.stores.main = facts((1, 18), None);
+        }
+    };
+    let elsewhere = "waiting for the application with `frontend`, whose `admin` sets up the schema: \
+                     schema of `db` is 1.18, the server needs 1.19";
+    held(unattended("history,worker"), Level::Waiting, elsewhere);
+    let command = "juju integrate temporal-k8s:admin temporal-admin-k8s:admin";
+    held(unattended("frontend"), Level::Blocked, command);
+}
+
 /// A relation ends when Juju no longer lists it, or with its broken hook; not when it cannot be read for once.
 #[test]
 fn a_relation_that_cannot_be_read_says_nothing_for_a_moment() {

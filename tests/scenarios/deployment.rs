@@ -3,7 +3,7 @@
 use super::stage::{
     ADMIN, APP, CONFIG, POSTGRESQL, Stage, UNIT, assert_all_active, assert_soon_active,
     assert_status, deploy, deploy_calmly, deploy_counterparts, integrate, ports, recover, rests,
-    settle, units, update_status,
+    settle, status, units, update_status,
 };
 
 /// The ports of all roles of the newest server, as `juju status` has them.
@@ -130,6 +130,10 @@ pub(crate) fn three_units_become_active_and_leadership_may_move_at_any_time(stag
 fn deploy_beside(stage: &mut dyn Stage, app: &str, config: &[(&str, &str)]) {
     let charm = stage.charm();
     stage.juju().deploy(app, charm, 1, config).expect("deploy");
+    integrate_databases(stage, app);
+}
+
+fn integrate_databases(stage: &mut dyn Stage, app: &str) {
     for endpoint in ["db", "visibility"] {
         let ours = format!("{app}:{endpoint}");
         let related = stage.juju().integrate(&ours, "postgresql-k8s:db");
@@ -208,20 +212,23 @@ pub(crate) fn removing_the_application_leaves_nothing(stage: &mut dyn Stage) {
     assert!(left.iter().all(|key| !key.contains(APP)), "{left:?}");
 }
 
+const FRONT: [(&str, &str); 2] = [
+    ("services", "frontend,history"),
+    ("database-prefix", "shared"),
+];
+const REST: &str = "temporal-rest";
+const REST_UNIT: &str = "temporal-rest/0";
+const REST_CONFIG: [(&str, &str); 2] = [
+    ("services", "matching,worker"),
+    ("database-prefix", "shared"),
+];
+
 /// Two applications, one cluster: only the first has an admin.
 pub(crate) fn split_applications_share_one_pair_of_databases(stage: &mut dyn Stage) {
-    let first = [
-        ("services", "frontend,history"),
-        ("database-prefix", "shared"),
-    ];
-    deploy_calmly(stage, 1, &first);
-    let second = [
-        ("services", "matching,worker"),
-        ("database-prefix", "shared"),
-    ];
-    deploy_beside(stage, "temporal-rest", &second);
+    deploy_calmly(stage, 1, &FRONT);
+    deploy_beside(stage, REST, &REST_CONFIG);
     recover(stage);
-    for unit in [UNIT, "temporal-rest/0"] {
+    for unit in [UNIT, REST_UNIT] {
         let (config, _) = stage.file(unit, CONFIG).expect("a configuration");
         let config = String::from_utf8_lossy(&config).into_owned();
         assert!(
@@ -229,6 +236,60 @@ pub(crate) fn split_applications_share_one_pair_of_databases(stage: &mut dyn Sta
             "{config}"
         );
     }
+    rests(stage);
+}
+
+/// The one without `admin` is there first, all alone.
+pub(crate) fn the_rest_of_a_split_deployment_may_come_first(stage: &mut dyn Stage) {
+    deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
+    deploy_beside(stage, REST, &REST_CONFIG);
+    assert_waits_for_the_front(stage);
+    deploy(stage, 1, &FRONT);
+    for endpoint in ["db", "visibility", "admin"] {
+        integrate(stage, endpoint);
+        settle(stage);
+    }
+    finish_the_rest(stage);
+}
+
+/// Both are related to their databases before anybody sets up the schema; only the one with a frontend asks for that.
+pub(crate) fn both_parts_of_a_split_deployment_may_come_at_once(stage: &mut dyn Stage) {
+    deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
+    deploy(stage, 1, &FRONT);
+    deploy_beside(stage, REST, &REST_CONFIG);
+    for endpoint in ["visibility", "db"] {
+        integrate(stage, endpoint);
+    }
+    settle(stage);
+    assert_waits_for_the_front(stage);
+    let command = "juju integrate temporal-k8s:admin temporal-admin-k8s:admin";
+    assert_status(stage, UNIT, "blocked", &["no schema in `db`", command]);
+    integrate(stage, "admin");
+    settle(stage);
+    finish_the_rest(stage);
+}
+
+fn assert_waits_for_the_front(stage: &mut dyn Stage) {
+    let words = "waiting for the application with `frontend`, whose `admin` sets up the schema";
+    assert_status(stage, REST_UNIT, "waiting", &[words, "no schema in `db`"]);
+    assert!(!stage.runs(REST_UNIT), "nothing may run without a schema");
+}
+
+/// It looks again at the next `update-status`. A role that PostgreSQL's charm has let use the tables before there were
+/// any gets its rights when it is integrated again.
+fn finish_the_rest(stage: &mut dyn Stage) {
+    update_status(stage);
+    let (_, message) = status(stage, REST_UNIT);
+    if message.contains("permission denied") || message.contains("lacks rights") {
+        for endpoint in ["db", "visibility"] {
+            let ours = format!("{REST}:{endpoint}");
+            let removed = stage.juju().remove_relation(&ours, "postgresql-k8s:db");
+            removed.expect("remove-relation");
+        }
+        settle(stage);
+        integrate_databases(stage, REST);
+    }
+    assert_soon_active(stage);
     rests(stage);
 }
 

@@ -23,6 +23,8 @@ macro_rules! for_each_scenario {
                 removing_the_application_leaves_nothing
                 a_worker_without_a_frontend_is_not_active
                 split_applications_share_one_pair_of_databases
+                the_rest_of_a_split_deployment_may_come_first
+                both_parts_of_a_split_deployment_may_come_at_once
                 an_old_server_is_run_as_well
             }
             orders {
