@@ -19,9 +19,10 @@ fn main() -> ExitCode {
                 .build()
                 .map_err(|error| chain(&error))?;
             let log = Log::start(matches!(hook.event, Event::Action { .. }));
-            runtime
-                .block_on(dispatch(hook, &log))
-                .map_err(|error| chain(&error))
+            let outcome = runtime.block_on(dispatch(hook, &log));
+            // a name's lookup that nobody answers has been given up, and is not waited for
+            runtime.shutdown_background();
+            outcome.map_err(|error| chain(&error))
         });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,6 +26,10 @@ fn main() -> ExitCode {
             play: silent_database,
         },
         Scenario {
+            name: "a_silent_name_server_holds_no_hook",
+            play: silent_name_server,
+        },
+        Scenario {
             name: "a_renewed_password_restarts_nothing",
             play: renewed_password,
         },
@@ -104,6 +108,37 @@ fn silent_database(setup: &Setup) -> Outcome {
     stage.until_active(SOON)?;
     expect(servers()? == before, "the server was restarted")?;
     workflow(&stage, "after-the-silence")
+}
+
+/// A lookup cannot be called off: the program must not wait for it after its answer.
+fn silent_name_server(setup: &Setup) -> Outcome {
+    // how long a hook waits for a database, and some more for the rest of it
+    const LIMIT: Duration = Duration::from_secs(5 + 4);
+    let mut stage = Stage::new(setup, &Options::default())?;
+    stage.node.set_resolver("ndots:5 timeout:20");
+    stage.deploy_postgresql(1)?;
+    stage.deploy(1, &[])?;
+    for endpoint in ["temporal-k8s:db", "temporal-k8s:visibility"] {
+        stage.juju.integrate(endpoint, "postgresql-k8s:db")?;
+    }
+    stage.until_status("blocked", SOON)?;
+    stage.node.silence_names(true);
+    stage.juju.update_status(APP)?;
+    stage.until_status("waiting", SOON)?;
+    let run = stage.juju.log().iter().rev().find(|run| run.unit == UNIT);
+    let run = run.ok_or("no hook")?;
+    let said = stage.juju.unit_status(UNIT).map(|it| it.message.clone());
+    let took = run.duration;
+    expect(
+        took < LIMIT,
+        format!("{} took {took:?}: {said:?}", run.hook),
+    )?;
+    stage.node.silence_names(false);
+    stage.deploy_admin()?;
+    let admin = "temporal-admin-k8s:admin";
+    stage.juju.integrate("temporal-k8s:admin", admin)?;
+    stage.until_active(SOON)?;
+    Ok(())
 }
 
 /// A new leader of postgresql-k8s renews the password of every relation in which it hears of a

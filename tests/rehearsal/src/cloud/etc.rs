@@ -15,20 +15,34 @@ pub(super) struct Etc {
     pub(super) ip: Ipv4Addr,
     pub(super) app: String,
     pub(super) model: String,
+    pub(super) dns: Dns,
+}
+
+/// What a cluster tells its pods of names.
+#[derive(Debug, Clone)]
+pub(super) struct Dns {
     /// The cluster's domain.
-    pub(super) cluster: String,
+    pub(super) domain: String,
+    /// The resolver's options.
+    pub(super) options: String,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            domain: "cluster.local".to_owned(),
+            options: "ndots:5".to_owned(),
+        }
+    }
 }
 
 impl Etc {
     /// The name of all pods of the application, below which each has its own.
     pub(super) fn domain(&self) -> String {
         let Self {
-            app,
-            model,
-            cluster,
-            ..
+            app, model, dns, ..
         } = self;
-        format!("{app}-endpoints.{model}.svc.{cluster}")
+        format!("{app}-endpoints.{model}.svc.{}", dns.domain)
     }
 
     fn files(&self) -> [(&'static str, String); 6] {
@@ -36,7 +50,10 @@ impl Etc {
             host,
             ip,
             model,
-            cluster,
+            dns: Dns {
+                domain: cluster,
+                options,
+            },
             ..
         } = self;
         let domain = self.domain();
@@ -50,7 +67,7 @@ impl Etc {
                 "/etc/resolv.conf",
                 format!(
                     "search {model}.svc.{cluster} svc.{cluster} {cluster}\n\
-                     nameserver {}\noptions ndots:5\n",
+                     nameserver {}\noptions {options}\n",
                     names::SERVER
                 ),
             ),

@@ -35,6 +35,7 @@ pub use process::{Finished, Process, RunAs, Running};
 pub use sandbox::{EnterError, Entered, allowed, command, enter, inside, run_inside};
 
 use crate::juju::cloud::{self, CheckNotice, Cloud, CloudError};
+use etc::Dns;
 use names::Names;
 use network::Addresses;
 use pod::Pod;
@@ -57,8 +58,8 @@ struct State {
     pods: BTreeMap<String, Pod>,
     services: BTreeMap<String, Service>,
     names: Names,
-    /// The cluster's domain.
-    domain: String,
+    /// What it tells pods of names.
+    dns: Dns,
     /// The number of pods so far.
     pods_so_far: u32,
     /// No address is used twice, as a pod that comes back to life in Kubernetes has another address.
@@ -93,7 +94,7 @@ impl Node {
             pods: BTreeMap::new(),
             services: BTreeMap::new(),
             names,
-            domain: "cluster.local".to_owned(),
+            dns: Dns::default(),
             pods_so_far: 0,
             addresses: Addresses::new(crate::seed()),
             runtime: Some(runtime),
@@ -111,12 +112,17 @@ impl Node {
 
     /// The cluster's domain, in which all names of pods and Services end.
     pub fn domain(&self) -> String {
-        self.state().domain.clone()
+        self.state().dns.domain.clone()
     }
 
     /// Another domain, for pods and Services made from now on.
     pub fn set_domain(&self, domain: &str) {
-        domain.clone_into(&mut self.state().domain);
+        domain.clone_into(&mut self.state().dns.domain);
+    }
+
+    /// Other options of the resolver, for pods made from now on: a pod's `dnsConfig`.
+    pub fn set_resolver(&self, options: &str) {
+        options.clone_into(&mut self.state().dns.options);
     }
 
     /// Gives a container the image that it will be started from the next time.
@@ -192,6 +198,11 @@ impl Node {
         self.state().names.add(host, ip);
     }
 
+    /// Lets the name server drop every question, or answer again.
+    pub fn silence_names(&self, silent: bool) {
+        self.state().names.silence(silent);
+    }
+
     /// Takes a name back.
     pub fn unname(&self, host: &str) {
         self.state().names.forget(host);
@@ -216,8 +227,8 @@ impl State {
         let address = self.addresses.draw().ok_or(Error::NoAddress("pod"))?;
         self.add_service(&description.app, &description.model)?;
         let link = format!("pod{number}");
-        let domain = &self.domain;
-        let pod = Pod::new(description, domain, address, link, &self.images, place)?;
+        let dns = &self.dns;
+        let pod = Pod::new(description, dns, address, link, &self.images, place)?;
         for name in pod.names() {
             self.names.add(&name, pod.ip().into());
         }
@@ -250,7 +261,7 @@ impl State {
                 .map(network::service_address)
                 .find(|ip| !used.contains(ip))
                 .ok_or(Error::NoAddress("Service"))?;
-            let name = format!("{app}.{model}.svc.{}", self.domain);
+            let name = format!("{app}.{model}.svc.{}", self.dns.domain);
             self.names.add(&name, ip.into());
             self.services.insert(app.to_owned(), Service::new(ip, name));
         }

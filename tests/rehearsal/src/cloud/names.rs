@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use simple_dns::rdata::{A, AAAA, RData};
@@ -18,7 +19,10 @@ const LIFETIME: u32 = 0;
 
 /// Names and their addresses, shared with the server.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Names(Arc<Mutex<BTreeMap<String, Vec<IpAddr>>>>);
+pub(super) struct Names {
+    table: Arc<Mutex<BTreeMap<String, Vec<IpAddr>>>>,
+    silent: Arc<AtomicBool>,
+}
 
 impl Names {
     pub(super) fn add(&self, name: &str, ip: IpAddr) {
@@ -41,7 +45,12 @@ impl Names {
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<String, Vec<IpAddr>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops every question, or answers again.
+    pub(super) fn silence(&self, silent: bool) {
+        self.silent.store(silent, Ordering::Relaxed);
     }
 
     /// Starts to serve.
@@ -64,6 +73,9 @@ impl Names {
                 let Some(query) = query.get(..length) else {
                     continue;
                 };
+                if names.silent.load(Ordering::Relaxed) {
+                    continue;
+                }
                 if let Some(answer) = names.answer(query) {
                     drop(socket.send_to(&answer, client).await);
                 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::charm::CharmContainer;
 use super::container::Container;
-use super::etc::Etc;
+use super::etc::{Dns, Etc};
 use super::network::{self, PodNamespaces};
 use super::{Error, Image, Process, Running};
 use crate::juju::cloud::Pod as Description;
@@ -31,7 +31,7 @@ impl Pod {
     /// link's name.
     pub(super) fn new(
         description: &Description,
-        cluster: &str,
+        dns: &Dns,
         ip: Ipv4Addr,
         link: String,
         images: &BTreeMap<String, Image>,
@@ -42,7 +42,7 @@ impl Pod {
             ip,
             app: description.app.clone(),
             model: description.model.clone(),
-            cluster: cluster.to_owned(),
+            dns: dns.clone(),
         };
         fs::create_dir_all(&place).map_err(Error::file("create", &place))?;
         let namespaces = network::add_pod(&etc.host, ip, &link)?;
