@@ -68,7 +68,8 @@ struct Connections<'a> {
 #[derive(Serialize)]
 struct Connection<'a> {
     dbname: &'a str,
-    /// The other side's tool puts a colon and the port behind it.
+    /// An argument of the other side's tool, which puts a colon and the port behind it: it takes an IPv6 address in
+    /// brackets only, and nothing else in brackets.
     host: Cow<'a, str>,
     /// A text: the other side passes it on as an argument of a command.
     port: String,
