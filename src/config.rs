@@ -67,7 +67,7 @@ impl fmt::Display for BadOption {
 }
 
 /// The number of history shards of a new cluster whose operator chose none.
-pub const SHARDS: u32 = 4;
+pub const SHARDS: u32 = 512;
 
 /// The largest shard count, which Temporal's largest clusters use. Each shard costs memory and database
 /// work from the first start on, and the number can never be lowered again.

@@ -381,8 +381,9 @@ fn serving_mut(world: &mut World) -> &mut Serving {
 
 /// History that never owned a shard, in a ring where the others own these.
 fn without_shards(elsewhere: impl IntoIterator<Item = u32>) -> World {
-    let mut world = settled();
+    let mut world = ready_to_start();
     world.stores.main = facts((1, 19), Some(4));
+    hook(&mut world);
     let serving = serving_mut(&mut world);
     let says = Err("it answers, but does not serve yet".to_owned());
     serving.roles.insert(Role::History, says);
@@ -410,6 +411,7 @@ fn history_that_does_not_serve_rests_only_if_others_own_every_shard() {
     let mut says_nothing_of_shards = without_shards(1..=4);
     serving_mut(&mut says_nothing_of_shards).shards = None;
     let mut unknown_number = without_shards(1..=4);
+    unknown_number.options = options(json!({"num-history-shards": 4}));
     unknown_number.stores.main = facts((1, 19), None);
     for mut world in [not_all, owns_one, says_nothing_of_shards, unknown_number] {
         let shown = status(&mut world);

@@ -60,7 +60,7 @@ fn the_plans_of_a_whole_life_are_the_approved_ones() {
         ("ingress-protocol", "nginx-2023"),
         ("external-hostname", "temporal.example.com"),
         ("num-history-shards", "8"),
-        ("num-history-shards", "4"),
+        ("num-history-shards", "512"),
     ] {
         let set = stage.juju().config(APP, &[change]);
         set.expect("an option");
