@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use crate::container::{FILE_MODE, SERVICE};
+use crate::container::{FILE_MODE, LAYER, SERVICE};
 use crate::error::{chain, shorten};
 use crate::facts::{Attempt, Failure};
 use crate::juju::{self, Juju, LogLevel};
@@ -17,20 +17,27 @@ use crate::secret::Secret;
 /// waits after a kill, and some for the start.
 const CHANGE_LIMIT: Duration = Duration::from_secs(90);
 
-/// Changes the container, and says how far it came: failing is a fact that the next plan shows.
+/// Changes the container, and says how far it came: failing is a fact that the next plan shows. A server that was
+/// stopped for a change that did not come is started as it was.
 pub async fn changes(pebble: &Pebble, changes: &[Change]) -> Attempt {
+    let mut stopped = false;
     for change in changes {
         if let Err(error) = make(pebble, change).await {
-            return failed(change, &error);
+            let failed = failed(change, &error);
+            let starts = *change != Change::Start && changes.contains(&Change::Start);
+            if stopped && starts && let Err(error) = make(pebble, &Change::Start).await {
+                debug!("not started as it was: {}", chain(&error));
+            }
+            return failed;
         }
+        stopped |= *change == Change::Stop;
     }
     Attempt::Done
 }
 
 /// A start that failed is the server's doing, whose words say more than Pebble's.
 fn failed(change: &Change, error: &pebble::Error) -> Attempt {
-    let starts = matches!(change, Change::Replan | Change::Restart);
-    if starts && matches!(error, pebble::Error::Change { .. }) {
+    if *change == Change::Start && matches!(error, pebble::Error::Change { .. }) {
         return Attempt::Exited(error.last_output().map(shorten));
     }
     Attempt::Failed(Failure {
@@ -40,9 +47,11 @@ fn failed(change: &Change, error: &pebble::Error) -> Attempt {
 }
 
 async fn make(pebble: &Pebble, change: &Change) -> Result<(), pebble::Error> {
-    let services = [SERVICE];
     let under_way = match change {
-        Change::Stop => pebble.stop(&services).await?,
+        Change::StopOthers(names) => {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            pebble.stop(&names).await?
+        }
         Change::Write { path, content } => {
             let content = Secret::new(content.expose().as_bytes().to_vec());
             let file = pebble::File {
@@ -52,16 +61,25 @@ async fn make(pebble: &Pebble, change: &Change) -> Result<(), pebble::Error> {
             };
             return pebble.write_files(&[file]).await;
         }
+        Change::Stop => pebble.stop(&[SERVICE]).await?,
         Change::Delete { path } => return pebble.remove_files(&[path], false).await,
         Change::Layer(service) => {
             let layer = Layer {
                 services: BTreeMap::from([(SERVICE.to_owned(), service.clone())]),
                 ..Layer::default()
             };
-            return pebble.add_layer(SERVICE, &layer).await;
+            return pebble.add_layer(LAYER, &layer).await;
         }
-        Change::Replan => pebble.replan().await?,
-        Change::Restart => pebble.restart(&services).await?,
+        Change::Start => {
+            // what an earlier hook began comes to its end first, whichever that is
+            for earlier in pebble.changes_under_way(SERVICE).await? {
+                match pebble.wait(&earlier, CHANGE_LIMIT).await {
+                    Ok(_) | Err(pebble::Error::Change { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            pebble.start(&[SERVICE]).await?
+        }
     };
     pebble.wait(&under_way, CHANGE_LIMIT).await.map(|_| ())
 }

@@ -22,15 +22,17 @@ impl Memory {
     const VERSION: &str = "server-version";
     const TOLD_VERSION: &str = "told-version";
 
-    /// How [`Memory::version`] is written down.
-    pub fn version_note(boot_id: &str, version: Version) -> String {
-        format!("{boot_id} {version}")
+    /// How [`Memory::version`] is written down. `None` for a container of which one life cannot be told from another:
+    /// nothing of it is remembered.
+    pub fn version_note(boot_id: &str, version: Version) -> Option<String> {
+        (!boot_id.is_empty()).then(|| format!("{boot_id} {version}"))
     }
 
     /// The server version, if it was asked in this life of the container.
     pub fn version_of(&self, boot_id: &str) -> Option<Version> {
         let (noted, version) = self.version.as_deref()?.split_once(' ')?;
-        (noted == boot_id).then(|| version.parse().ok()).flatten()
+        let same = noted == boot_id && !boot_id.is_empty();
+        same.then(|| version.parse().ok()).flatten()
     }
 
     /// Reads what `state-get` answers; keys of other revisions are ignored.

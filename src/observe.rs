@@ -18,7 +18,7 @@ use crate::plan::{self, Questions};
 use crate::postgres::{self, StoreFacts};
 use crate::probe::Probe;
 use crate::relations::{Bag, Count, ENDPOINTS, Endpoint, PEER, Relations};
-use crate::snapshot::{Service, ServiceState, Snapshot, Workload};
+use crate::snapshot::{File, Service, ServiceState, Snapshot, Workload};
 use crate::temporal::health::{self, Serving};
 use crate::temporal::{PerStore, Store, Version};
 
@@ -313,7 +313,8 @@ pub async fn again(pebble: &Pebble, facts: &mut Facts, patience: Patience) {
 async fn look_again(pebble: &Pebble, facts: &mut Facts) {
     let before = facts.workload.known();
     let known = |boot_id: &str| {
-        let before = before.filter(|before| before.boot_id == boot_id)?;
+        let same = |before: &&Workload| before.boot_id == boot_id && !boot_id.is_empty();
+        let before = before.filter(same)?;
         before.version.known()?.as_ref().ok().copied()
     };
     facts.workload = look_inside(pebble, known, facts.hook.event != Event::Stop).await;
@@ -348,17 +349,18 @@ async fn ask_pebble(
             None => Probe::NotAsked,
         }
     };
-    let services = [container::SERVICE];
     let (mut plan, states, files, version) = tokio::try_join!(
         pebble.plan(),
-        pebble.services(&services),
-        pebble.read_files(&paths),
+        pebble.services(&[]),
+        files(pebble, &paths),
         async { Ok(version.await) },
     )?;
-    let state = states
+    let (ours, others): (Vec<_>, Vec<_>) = states
         .into_iter()
-        .find(|state| state.name == container::SERVICE)
-        .map(|s| s.current);
+        .partition(|state| state.name == container::SERVICE);
+    let state = ours.into_iter().next().map(|state| state.current);
+    let others = others.into_iter().filter(|state| state.current.is_up());
+    let others = others.map(|state| state.name).collect();
     let service = match (plan.services.remove(container::SERVICE), state) {
         (Some(config), Some(current)) => {
             let state = match current {
@@ -381,20 +383,41 @@ async fn ask_pebble(
         }
         (Some(_) | None, _) => None,
     };
-    let files = paths
-        .iter()
-        .zip(files)
-        .filter_map(|(path, content)| match content {
-            Ok(content) => Some(Ok(((*path).to_owned(), content?))),
-            Err(error) => Some(Err(pebble::Error::from(error))),
-        })
-        .collect::<Result<_, _>>()?;
     Ok(Workload {
         boot_id,
         version,
         service,
+        others,
         files,
     })
+}
+
+/// Those of the files that exist.
+async fn files(pebble: &Pebble, paths: &[&str]) -> Result<BTreeMap<String, File>, pebble::Error> {
+    let modes = try_join_all(paths.iter().map(|path| mode(pebble, path)));
+    let (contents, modes) = tokio::try_join!(pebble.read_files(paths), modes)?;
+    let mut files = BTreeMap::new();
+    for ((path, content), mode) in paths.iter().zip(contents).zip(modes) {
+        // one that went between the two questions is gone
+        if let (Some(content), Some(mode)) = (content?, mode) {
+            files.insert((*path).to_owned(), File { content, mode });
+        }
+    }
+    Ok(files)
+}
+
+/// The permission bits of a file; `None` when there is none.
+async fn mode(pebble: &Pebble, path: &str) -> Result<Option<u32>, pebble::Error> {
+    let listed = match pebble.list_files(path).await {
+        Err(pebble::Error::File(error)) if error.kind == pebble::FileErrorKind::NotFound => {
+            return Ok(None);
+        }
+        listed => listed?,
+    };
+    let mut entries = listed.into_iter();
+    Ok(entries
+        .find(|entry| entry.path == path)
+        .map(|entry| entry.permissions))
 }
 
 async fn ask_version(pebble: &Pebble) -> Probe<Result<Version, String>> {

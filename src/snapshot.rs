@@ -65,15 +65,33 @@ impl Snapshot {
 /// Facts about the `temporal` container, from its Pebble.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// Changes whenever the container was restarted.
+    /// Changes whenever the container was restarted; empty where Pebble does not tell.
     pub boot_id: String,
     /// What `temporal-server --version` answered, now or earlier in the life of this container; the error
     /// says why the image has no such answer.
     pub version: Probe<Result<Version, String>>,
     /// The service in Pebble's plan; `None` when there is none yet.
     pub service: Option<Service>,
+    /// Services of the image that run, or that Pebble starts again.
+    pub others: BTreeSet<String>,
     /// The files we own that exist, by path. The pass file is among them.
-    pub files: BTreeMap<String, Secret<Vec<u8>>>,
+    pub files: BTreeMap<String, File>,
+}
+
+/// A file in the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// What is in it.
+    pub content: Secret<Vec<u8>>,
+    /// Who may read it: the permission bits.
+    pub mode: u32,
+}
+
+impl File {
+    /// Is this its content?
+    pub fn holds(&self, text: &Secret<String>) -> bool {
+        self.content.expose() == text.expose().as_bytes()
+    }
 }
 
 impl Workload {

@@ -1,5 +1,6 @@
 //! The Pebble layer of the server. `plan` compares it with the plan that Pebble has: a difference is a
-//! restart. It never holds a secret, since everybody who may talk to Pebble can read it.
+//! restart, since the layer is changed only while the server is stopped. It never holds a secret, since everybody
+//! who may talk to Pebble can read it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,7 +11,7 @@ use super::{config, pgpass};
 use crate::pebble::ServiceConfig;
 use crate::temporal::{Database, PerStore, Role};
 
-/// The variable that makes Pebble restart the server when `charm.yaml` changed; the server ignores it.
+/// The variable that says with which `charm.yaml` the server was started; the server ignores it.
 pub const CONFIG_HASH: &str = "CHARM_YAML_SHA256";
 /// The variable that says on which databases the server runs; the server ignores it.
 pub const STORES: &str = "CHARM_STORES";
@@ -35,7 +36,8 @@ pub fn service(roles: &BTreeSet<Role>, config: &str, stores: &str) -> ServiceCon
         override_: "replace".to_owned(),
         summary: "Temporal server".to_owned(),
         command,
-        startup: "enabled".to_owned(),
+        // only the charm starts it, when it may
+        startup: "disabled".to_owned(),
         working_dir: config::ROOT.to_owned(),
         environment: BTreeMap::from([
             ("PGPASSFILE".to_owned(), pgpass::PATH.to_owned()),

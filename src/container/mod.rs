@@ -10,5 +10,8 @@ pub mod pgpass;
 pub const CONTAINER: &str = "temporal";
 /// Name of the Pebble service.
 pub const SERVICE: &str = "temporal";
+/// Label of the Pebble layer. No image has one of this name, so that ours lies on top of whatever layers an image has,
+/// and nothing of a service that it calls as we call ours is left.
+pub const LAYER: &str = "temporal-k8s-charm";
 /// Mode of every file we write into the container. The server silently ignores a pass file that others can read.
 pub const FILE_MODE: u32 = 0o600;

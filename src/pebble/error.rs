@@ -65,7 +65,7 @@ pub enum Error {
     /// A change was tried and failed.
     #[error("pebble's change `{kind}` failed: {}", line(err))]
     Change {
-        /// The kind of the change, for example `replan` or `exec`.
+        /// The kind of the change, for example `start` or `exec`.
         kind: String,
         /// Pebble's words.
         err: String,

@@ -54,13 +54,13 @@ pub struct ServiceConfig {
     /// The program and its arguments, split like a shell does, but not run by one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub command: String,
-    /// `enabled` when a replan starts it, else `disabled`.
+    /// `enabled` when Pebble starts it with the container, which Juju's does not; else `disabled`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub startup: String,
     /// The directory that it starts in.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
-    /// Variables besides those of the daemon; a changed value restarts the service on replan.
+    /// Variables besides those of the daemon.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
     /// How long it may take to stop before it is killed.
@@ -153,7 +153,7 @@ impl Pebble {
 
     /// Adds a layer, or lays it over the one that already has this label.
     ///
-    /// Starts and stops no service (that is [`Pebble::replan`]); checks change at once. A layer that
+    /// Starts and stops no service (that is [`Pebble::start`]); checks change at once. A layer that
     /// Pebble does not like is refused whole. Pebble forgets added layers when it is restarted.
     pub async fn add_layer(&self, label: &str, layer: &Layer) -> Result<(), Error> {
         const PATH: &str = "/v1/layers";

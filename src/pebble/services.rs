@@ -49,6 +49,13 @@ pub enum ServiceStatus {
     Other(String),
 }
 
+impl ServiceStatus {
+    /// Does it run, or will Pebble start it by itself?
+    pub const fn is_up(&self) -> bool {
+        matches!(self, Self::Active | Self::Backoff)
+    }
+}
+
 impl From<String> for ServiceStatus {
     fn from(word: String) -> Self {
         match word.as_str() {
@@ -77,12 +84,12 @@ impl fmt::Display for ChangeId {
     }
 }
 
-/// A change that is finished.
+/// A change; [`Pebble::wait`] gives finished ones.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Change {
     /// Its identifier.
     pub id: String,
-    /// What it does, for example `replan`.
+    /// What it does, for example `start`.
     pub kind: String,
     /// What it does, in a sentence.
     #[serde(default)]
@@ -139,28 +146,28 @@ impl Pebble {
         Ok(services.unwrap_or_default())
     }
 
-    /// Starts services; those that run stay as they are.
+    /// Starts services and what they require; those that run stay as they are.
+    ///
+    /// Neither its failure nor its success says whether a service is well: a start counts as good
+    /// after one second of life, and a newer Pebble goes on trying after a bad one.
     pub async fn start(&self, services: &[&str]) -> Result<ChangeId, Error> {
         self.change_services("start", services).await
     }
 
-    /// Stops services; those that do not run stay as they are.
+    /// Stops services and what requires them; those that do not run stay as they are.
     pub async fn stop(&self, services: &[&str]) -> Result<ChangeId, Error> {
         self.change_services("stop", services).await
     }
 
-    /// Stops and starts services; those that do not run are started.
-    pub async fn restart(&self, services: &[&str]) -> Result<ChangeId, Error> {
-        self.change_services("restart", services).await
-    }
-
-    /// Restarts the running services whose configuration changed, and starts the enabled ones that
-    /// do not run.
-    ///
-    /// Neither its failure nor its success says whether a service is well: a start counts as good
-    /// after one second of life, and a newer Pebble goes on trying after a bad one.
-    pub async fn replan(&self) -> Result<ChangeId, Error> {
-        self.change_services("replan", &[]).await
+    /// The changes of a service that are not over. From the beginning of a stop on, Pebble calls the service
+    /// inactive, but refuses to start it before the end.
+    pub async fn changes_under_way(&self, service: &str) -> Result<Vec<ChangeId>, Error> {
+        let request = Request::get("/v1/changes")
+            .query("select", "in-progress")
+            .query("for", service);
+        let changes: Option<Vec<Change>> = self.ask(request).await?.sync()?;
+        let changes = changes.unwrap_or_default().into_iter();
+        Ok(changes.map(|change| ChangeId(change.id)).collect())
     }
 
     async fn change_services(&self, action: &str, services: &[&str]) -> Result<ChangeId, Error> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::effects::{Change, Plan};
 use super::gates::{held, must_stop};
 use super::words;
-use crate::container::{config, dynamic, layer, pgpass};
+use crate::container::{FILE_MODE, config, layer, pgpass};
 use crate::facts::{Attempt, Facts, Server};
 use crate::juju::Event;
 use crate::secret::Secret;
@@ -23,15 +23,34 @@ pub(super) fn container(facts: &Facts) -> Option<Plan> {
     } else {
         match &facts.server {
             Some(server) if !needs_start(workload, server) => {
-                let paths = [pgpass::PATH, dynamic::PATH];
-                let changes = write(workload, &server.files, &paths);
+                let changes = write(workload, &server.files);
                 Plan::change(words::REWRITTEN, None, changes)
             }
             Some(server) if held(facts, server).is_empty() => start(facts, workload, server),
             Some(_) | None => Plan::change(words::REWRITTEN, None, rotate(facts, workload)),
         }
     };
+    let plan = alone(workload, plan);
     (!plan.changes.is_empty()).then_some(plan)
+}
+
+/// The same, after which nothing of the image's own runs (law S16).
+fn alone(workload: &Workload, plan: Plan) -> Plan {
+    if workload.others.is_empty() {
+        return plan;
+    }
+    let others = words::stopped_others(&workload.others);
+    let summary = match plan.changes.as_slice() {
+        [] => others,
+        [_, ..] => format!("{others}; {}", plan.summary),
+    };
+    let mut changes = vec![Change::StopOthers(workload.others.clone())];
+    changes.extend(plan.changes);
+    Plan {
+        summary,
+        changes,
+        ..plan
+    }
 }
 
 /// What a unit that is being removed does in its container: nothing but what law S2 asks for.
@@ -42,40 +61,56 @@ pub(super) fn leave(facts: &Facts) -> Option<Plan> {
     (stops && !plan.changes.is_empty()).then_some(plan)
 }
 
-/// Must the server be started or restarted to become what it should be?
+/// Must the server be started or restarted to become what it should be? With another configuration file than it
+/// should have, too: Pebble may have started it again since that was written.
 pub(super) fn needs_start(workload: &Workload, server: &Server) -> bool {
+    let wants = server.files.get(config::PATH);
+    let has = workload.files.get(config::PATH);
     workload.service.as_ref().is_none_or(|service| {
-        !service.is_active() || !layer::same(&server.service, &service.config)
+        !service.is_active()
+            || !layer::same(&server.service, &service.config)
+            || !wants.is_some_and(|wants| has.is_some_and(|has| has.holds(wants)))
     })
 }
 
-/// A restart of a server that runs as it should.
-pub(super) fn restart(workload: &Workload, server: &Server) -> Plan {
-    let paths = [dynamic::PATH, pgpass::PATH];
-    let mut changes = write(workload, &server.files, &paths);
-    changes.push(Change::Restart);
-    let summary = words::restarted(server.version, &["it was asked for"]);
-    Plan::change(summary, Some(words::restarting()), changes)
+/// The restart that a person asks for: of a server that runs as it should, too.
+pub(super) fn restart(facts: &Facts, workload: &Workload, server: &Server) -> Plan {
+    let plan = if needs_start(workload, server) {
+        start(facts, workload, server)
+    } else {
+        let summary = words::restarted(server.version, &["it was asked for"]);
+        let changes = changes(workload, server);
+        Plan::change(summary, Some(words::restarting()), changes)
+    };
+    alone(workload, plan)
 }
 
-/// Files, layer, replan: whatever of it differs.
-pub(super) fn start(facts: &Facts, workload: &Workload, server: &Server) -> Plan {
-    let paths = [config::PATH, dynamic::PATH, pgpass::PATH];
-    let mut changes = write(workload, &server.files, &paths);
-    let same = |has: &_| layer::same(&server.service, has);
+/// A start, or a restart with what differs.
+fn start(facts: &Facts, workload: &Workload, server: &Server) -> Plan {
     let service = workload.service.as_ref();
-    if !service.is_some_and(|service| same(&service.config)) {
-        changes.push(Change::Layer(server.service.clone()));
-    }
-    changes.push(Change::Replan);
     let summary = match service.filter(|service| service.is_active()) {
         Some(service) => words::restarted(server.version, &why(workload, service, server)),
         None => words::started(server.version),
     };
+    let changes = changes(workload, server);
     Plan {
         turn: turn(facts, workload),
         ..Plan::change(summary, Some(words::starting(server.version)), changes)
     }
+}
+
+/// Whatever differs of the files, and of the layer while the server is stopped; then its start.
+fn changes(workload: &Workload, server: &Server) -> Vec<Change> {
+    let mut changes = write(workload, &server.files);
+    if workload.is_up() {
+        changes.push(Change::Stop);
+    }
+    let same = |has: &Service| layer::same(&server.service, &has.config);
+    if !workload.service.as_ref().is_some_and(same) {
+        changes.push(Change::Layer(server.service.clone()));
+    }
+    changes.push(Change::Start);
+    changes
 }
 
 /// The database that hands out the turn to restart (law S6), if the server runs. A first start needs no turn, nor
@@ -102,7 +137,7 @@ fn why(workload: &Workload, service: &Service, server: &Server) -> Vec<&'static 
     let text = |path| Some(server.files.get(path)?.expose().as_str());
     let before = workload.files.get(config::PATH);
     if let (Some(before), Some(after)) = (before, text(config::PATH)) {
-        reasons.extend(config::differences(before.expose(), after));
+        reasons.extend(config::differences(before.content.expose(), after));
     }
     if reasons.is_empty() {
         reasons.push("its definition changed");
@@ -132,25 +167,18 @@ fn rotate(facts: &Facts, workload: &Workload) -> Vec<Change> {
         return Vec::new();
     };
     let pass_file = pgpass::render(&databases.as_ref());
-    let files = BTreeMap::from([(pgpass::PATH, pass_file)]);
-    write(workload, &files, &[pgpass::PATH])
+    write(workload, &BTreeMap::from([(pgpass::PATH, pass_file)]))
 }
 
-/// Those of the files that differ from what is there.
-fn write(
-    workload: &Workload,
-    files: &BTreeMap<&'static str, Secret<String>>,
-    paths: &[&'static str],
-) -> Vec<Change> {
-    let differs = |path: &str, content: &Secret<String>| {
-        workload
-            .files
-            .get(path)
-            .is_none_or(|has| has.expose() != content.expose().as_bytes())
+/// Those of the files that differ from what is there, in content or in mode.
+fn write(workload: &Workload, files: &BTreeMap<&'static str, Secret<String>>) -> Vec<Change> {
+    let is_there = |path: &str, content: &Secret<String>| {
+        let has = workload.files.get(path);
+        has.is_some_and(|has| has.holds(content) && has.mode == FILE_MODE)
     };
     files
         .iter()
-        .filter(|(path, content)| paths.contains(path) && differs(path, content))
+        .filter(|(path, content)| !is_there(path, content))
         .map(|(path, content)| Change::Write {
             path,
             content: content.clone(),

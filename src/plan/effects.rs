@@ -59,9 +59,13 @@ impl Plan {
     }
 
     /// What is done at once though the turn does not come: a rotated password waits for nobody, since the server
-    /// reads the pass file by itself.
+    /// reads the pass file by itself, and what the image runs beside our server should not run.
     pub fn without_turn(&self) -> Vec<Change> {
-        let waits_for_nobody = |change: &&Change| matches!(change, Change::Write { path, .. } if *path == pgpass::PATH);
+        let waits_for_nobody = |change: &&Change| match change {
+            Change::Write { path, .. } => *path == pgpass::PATH,
+            Change::StopOthers(_) => true,
+            Change::Stop | Change::Delete { .. } | Change::Layer(_) | Change::Start => false,
+        };
         self.changes
             .iter()
             .filter(waits_for_nobody)
@@ -69,10 +73,9 @@ impl Plan {
             .collect()
     }
 
-    /// Do the changes start or restart the server?
+    /// Do the changes start the server, be it again?
     pub fn starts(&self) -> bool {
-        let starts = |change: &Change| matches!(change, Change::Replan | Change::Restart);
-        self.changes.iter().any(starts)
+        self.changes.contains(&Change::Start)
     }
 }
 
@@ -96,8 +99,8 @@ impl fmt::Display for Plan {
 /// One change of the container. Each is exact: nothing is left to decide when it is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Stop the server.
-    Stop,
+    /// Stop services of the image that run beside ours.
+    StopOthers(BTreeSet<String>),
     /// Write a file into the container, mode 600, replacing it as a whole.
     Write {
         /// Where.
@@ -105,38 +108,42 @@ pub enum Change {
         /// What.
         content: Secret<String>,
     },
+    /// Stop the server.
+    Stop,
     /// Remove a file from the container.
     Delete {
         /// Which.
         path: &'static str,
     },
-    /// Tell Pebble what the service is.
+    /// Tell Pebble what the service is. Only ever while it is stopped, so that a server that runs was started with
+    /// what Pebble's plan says, whatever became of the hook that started it (law S18).
     Layer(ServiceConfig),
-    /// Let Pebble start or restart what differs from its plan.
-    Replan,
-    /// Restart the server although nothing differs.
-    Restart,
+    /// Start the server, and nothing else that the image may bring (law S16).
+    Start,
 }
 
 impl Change {
     /// What is tried, as the end of "could not …" in a status.
     pub fn attempt(&self) -> String {
         match self {
-            Self::Replan => "start the server".to_owned(),
             Self::Layer(_) => "tell Pebble about the server".to_owned(),
-            Self::Stop | Self::Write { .. } | Self::Delete { .. } | Self::Restart => {
-                self.to_string()
-            }
+            Self::StopOthers(_)
+            | Self::Write { .. }
+            | Self::Stop
+            | Self::Delete { .. }
+            | Self::Start => self.to_string(),
         }
     }
 
-    /// The place in the order of changes: the server stops before its files change, and starts after.
+    /// The place in the order of changes. Files come before the stop: what the server reads only at its start does
+    /// not touch one that runs, and a disk that is full does not stop it.
     pub const fn rank(&self) -> u8 {
         match self {
-            Self::Stop => 0,
-            Self::Write { .. } | Self::Delete { .. } => 1,
-            Self::Layer(_) => 2,
-            Self::Replan | Self::Restart => 3,
+            Self::StopOthers(_) => 0,
+            Self::Write { .. } => 1,
+            Self::Stop => 2,
+            Self::Delete { .. } | Self::Layer(_) => 3,
+            Self::Start => 4,
         }
     }
 }
@@ -144,14 +151,20 @@ impl Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stop => f.write_str("stop the server"),
+            Self::StopOthers(names) => write!(f, "stop {}", quoted(names)),
             Self::Write { path, .. } => write!(f, "write `{path}`"),
+            Self::Stop => f.write_str("stop the server"),
             Self::Delete { path } => write!(f, "delete `{path}`"),
             Self::Layer(service) => write!(f, "layer: {}", service.command),
-            Self::Replan => f.write_str("replan"),
-            Self::Restart => f.write_str("restart the server"),
+            Self::Start => f.write_str("start the server"),
         }
     }
+}
+
+/// Names in back-ticks.
+pub(super) fn quoted(names: &BTreeSet<String>) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }
 
 /// One thing that Juju is told. Each is exact, too.

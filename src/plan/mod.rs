@@ -3,7 +3,7 @@
 //! ```text
 //! options ─┐                       ┌─ gates closed ─→ leave it, or stop it (store removed or changed)
 //! stores  ─┼→ Server (wanted) ─────┤
-//! version ─┘   compared with the   ├─ gates open ───→ write files, layer, replan; look again
+//! version ─┘   compared with the   ├─ gates open ───→ write files, stop, layer, start; look again
 //!              container           └─ nothing differs → health decides the status
 //! ```
 //!

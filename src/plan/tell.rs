@@ -105,7 +105,7 @@ fn remember(facts: &Facts) -> Option<Note> {
     if let Some(workload) = facts.workload.known()
         && let Probe::Known(Ok(version)) = workload.version
     {
-        memory.version = Some(Memory::version_note(&workload.boot_id, version));
+        memory.version = Memory::version_note(&workload.boot_id, version);
     }
     if let Some(note) = told_version(facts) {
         memory.told_version = Some(note);
@@ -122,13 +122,15 @@ fn remember(facts: &Facts) -> Option<Note> {
 /// Told once in each life of the container: Juju may have forgotten it by the next one.
 fn version(facts: &Facts) -> Option<Note> {
     let version = facts.workload_version()?.to_string();
-    (facts.memory.told_version != told_version(facts)).then_some(Note::TellVersion { version })
+    let note = told_version(facts);
+    let told = note.is_some() && facts.memory.told_version == note;
+    (!told).then_some(Note::TellVersion { version })
 }
 
 /// How it is noted that the version was told.
 fn told_version(facts: &Facts) -> Option<String> {
     let boot_id = &facts.workload.known()?.boot_id;
-    Some(Memory::version_note(boot_id, facts.workload_version()?))
+    Memory::version_note(boot_id, facts.workload_version()?)
 }
 
 /// The statuses, where they differ from what is shown. When the status changes, all problems go to the log: as

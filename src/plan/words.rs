@@ -1,7 +1,9 @@
 //! Every status that this charm shows, its priority and its words, on one page.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use super::effects::quoted;
 use crate::config::BadOption;
 use crate::facts::Failure;
 use crate::juju::{Level, Status};
@@ -393,6 +395,11 @@ pub(super) fn stopped(removed: impl Iterator<Item = Store>) -> String {
         [one] => format!("stopped temporal: {one} was removed"),
         all => format!("stopped temporal: {} were removed", all.join(" and ")),
     }
+}
+
+/// Services that the image brings ran beside the server, and were stopped.
+pub(super) fn stopped_others(names: &BTreeSet<String>) -> String {
+    format!("stopped {}, which the image brings", quoted(names))
 }
 
 /// Files that the server reads by itself were written.

@@ -95,8 +95,8 @@ impl Daemon {
             .unwrap();
     }
 
-    async fn replan(&self) -> Result<(), Error> {
-        let change = self.pebble.replan().await.unwrap();
+    async fn start_server(&self) -> Result<(), Error> {
+        let change = self.pebble.start(&["server"]).await.unwrap();
         self.pebble.wait(&change, LIMIT).await.map(|_| ())
     }
 
@@ -313,17 +313,18 @@ async fn services_start_stop_and_restart(daemon: Daemon) {
     assert_eq!(daemon.status("server").await, ServiceStatus::Active);
     assert_eq!(starts(), 1);
 
-    let change = pebble.restart(&["server"]).await.unwrap();
-    pebble.wait(&change, LIMIT).await.unwrap();
+    // one that runs stays as it is, even with another definition
+    daemon.add("server", recording_server(&record, "b")).await;
+    daemon.start_server().await.unwrap();
     assert_eq!(daemon.status("server").await, ServiceStatus::Active);
-    assert_eq!(starts(), 2);
+    assert_eq!(starts(), 1);
 
     for _ in 0..2 {
         let change = pebble.stop(&["server"]).await.unwrap();
         pebble.wait(&change, LIMIT).await.unwrap();
         assert_eq!(daemon.status("server").await, ServiceStatus::Inactive);
     }
-    assert_eq!(starts(), 2);
+    assert_eq!(starts(), 1);
 
     let all = pebble.services(&[]).await.unwrap();
     assert_eq!(all.len(), 1);
@@ -339,38 +340,15 @@ async fn services_start_stop_and_restart(daemon: Daemon) {
     }
 }
 
-async fn replan_restarts_only_what_changed(daemon: Daemon) {
-    let record = daemon.path("starts");
-    let starts = || fs::read_to_string(&record).unwrap_or_default();
-    daemon.add("server", recording_server(&record, "a")).await;
-    daemon.replan().await.unwrap();
-    assert_eq!(starts(), "a\n");
-    // The same again, with the layer sent and without.
-    daemon.replan().await.unwrap();
-    daemon.add("server", recording_server(&record, "a")).await;
-    daemon.replan().await.unwrap();
-    assert_eq!(starts(), "a\n");
-    // Another hash: the file it stands for has changed.
-    daemon.add("server", recording_server(&record, "b")).await;
-    assert_eq!(starts(), "a\n", "a layer alone restarts nothing");
-    daemon.replan().await.unwrap();
-    assert_eq!(starts(), "a\nb\n");
-    // A stopped server is started by a replan.
-    let change = daemon.pebble.stop(&["server"]).await.unwrap();
-    daemon.pebble.wait(&change, LIMIT).await.unwrap();
-    daemon.replan().await.unwrap();
-    assert_eq!(starts(), "a\nb\nb\n");
-}
-
 async fn a_server_that_exits_at_once_shows_why(daemon: Daemon) {
     let command = "sh -c 'echo cannot read the config; exit 3'";
     daemon.add("server", server(command, "")).await;
-    let error = daemon.replan().await.unwrap_err();
+    let error = daemon.start_server().await.unwrap_err();
     let text = error.to_string();
     let Error::Change { kind, err, log } = error else {
         panic!("{error:?}")
     };
-    assert_eq!(kind, "replan");
+    assert_eq!(kind, "start");
     assert!(err.contains("exited quickly with code 3"), "{err}");
     assert!(
         log.iter()
@@ -395,7 +373,7 @@ async fn a_server_that_exits_at_once_shows_why(daemon: Daemon) {
 async fn logs_are_the_last_lines(daemon: Daemon) {
     let command = r#"sh -c 'for i in 1 2 3 4 5; do echo "line $i"; done; exec sleep 1000'"#;
     daemon.add("server", server(command, "")).await;
-    daemon.replan().await.unwrap();
+    daemon.start_server().await.unwrap();
     let lines = daemon.pebble.logs("server", 2).await.unwrap();
     let messages: Vec<_> = lines.iter().map(|line| line.message.as_str()).collect();
     assert_eq!(messages, ["line 4", "line 5"]);
@@ -409,7 +387,7 @@ async fn a_slow_change_is_a_timeout_and_goes_on(daemon: Daemon) {
         ..server(r#"sh -c 'trap "" TERM; while :; do sleep 0.1; done'"#, "")
     };
     daemon.add("server", service).await;
-    daemon.replan().await.unwrap();
+    daemon.start_server().await.unwrap();
     let change = daemon.pebble.stop(&["server"]).await.unwrap();
     let limit = Duration::from_millis(200);
     let started = Instant::now();
@@ -776,7 +754,6 @@ on_every_pebble! {
     a_layer_comes_back_in_the_plan,
     a_wrong_layer_is_refused_whole,
     services_start_stop_and_restart,
-    replan_restarts_only_what_changed,
     a_server_that_exits_at_once_shows_why,
     logs_are_the_last_lines,
     a_slow_change_is_a_timeout_and_goes_on,

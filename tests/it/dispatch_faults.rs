@@ -302,6 +302,52 @@ fn replies_of_pebble_that_break_off_are_waited_out() {
     rests(&mut stage);
 }
 
+/// Law S18: what Pebble's plan says is what the server was started with, wherever a hook breaks off.
+#[test]
+fn s18_a_change_that_breaks_off_anywhere_is_finished_by_the_next_hook() {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 1, &[]);
+    for (step, level) in ["debug", "info"].into_iter().cycle().take(8).enumerate() {
+        let step = u32::try_from(step).expect("a few");
+        stage.set_faults(UNIT, &[Fault::OnlyFirst(step)]);
+        stage
+            .juju()
+            .config(APP, &[("log-level", level)])
+            .expect("an option");
+        settle(&mut stage);
+        stage.set_faults(UNIT, &[]);
+        update_status(&mut stage);
+        assert_all_active(&mut stage);
+        let (started, planned) = stage.cloud.container(UNIT, |pebble| {
+            pebble.container().started_and_planned("temporal")
+        });
+        assert_eq!(started, planned, "after {step} changes");
+        let (config, _) = stage.file(UNIT, CONFIG).expect("a configuration");
+        let config = String::from_utf8_lossy(&config).into_owned();
+        assert!(config.contains(&format!("level: \"{level}\"")), "{config}");
+        rests(&mut stage);
+    }
+}
+
+#[test]
+fn a_server_that_was_stopped_for_a_layer_that_is_refused_runs_again_at_once() {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 1, &[]);
+    stage.set_faults(UNIT, &[Fault::RefuseLayers]);
+    stage
+        .juju()
+        .config(APP, &[("services", "frontend,history,matching")])
+        .expect("an option");
+    settle(&mut stage);
+    let told = ["could not tell Pebble about the server", "not to my taste"];
+    assert_status(&mut stage, UNIT, "blocked", &told);
+    assert!(stage.runs(UNIT), "it stays down");
+    stage.set_faults(UNIT, &[]);
+    update_status(&mut stage);
+    assert_all_active(&mut stage);
+    rests(&mut stage);
+}
+
 #[test]
 fn a_silent_pebble_is_given_up() {
     let mut stage = FastStage::new();

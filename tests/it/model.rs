@@ -1,17 +1,19 @@
 //! Worlds to start from, and a small model that applies plans to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 
+use temporal_k8s::container::{FILE_MODE, config};
 use temporal_k8s::facts::{Attempt, Facts};
 use temporal_k8s::juju::{Databag, Event, Hook, Relation, Unit};
 use temporal_k8s::memory::Memory;
+use temporal_k8s::pebble::ServiceConfig;
 use temporal_k8s::plan::{self, Change, Note, Plan};
 use temporal_k8s::postgres::StoreFacts;
 use temporal_k8s::probe::Probe;
 use temporal_k8s::relations::{Bag, ENDPOINTS};
 use temporal_k8s::secret::Secret;
-use temporal_k8s::snapshot::{Service, ServiceState, Snapshot, Workload};
+use temporal_k8s::snapshot::{File, Service, ServiceState, Snapshot, Workload};
 use temporal_k8s::temporal::health::Serving;
 use temporal_k8s::temporal::{Member, PerStore, Role, SchemaVersion, Store};
 
@@ -25,6 +27,17 @@ pub(crate) struct World {
     pub serving: Probe<Serving>,
     /// What the hook has done so far.
     pub attempt: Attempt,
+    /// The server's process, if there is one.
+    pub process: Option<Process>,
+}
+
+/// What a process of the server was started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// The definition.
+    pub service: ServiceConfig,
+    /// The configuration that it read.
+    pub config: Option<File>,
 }
 
 impl Deref for World {
@@ -212,6 +225,7 @@ pub(crate) fn ready_to_start() -> World {
                 boot_id: "boot-1".to_owned(),
                 version: Probe::Known(Ok("1.32.2".parse().unwrap())),
                 service: None,
+                others: BTreeSet::new(),
                 files: BTreeMap::new(),
             }),
             ..Snapshot::of(hook)
@@ -222,6 +236,7 @@ pub(crate) fn ready_to_start() -> World {
         },
         serving: Probe::NotAsked,
         attempt: Attempt::None,
+        process: None,
     }
 }
 
@@ -275,16 +290,38 @@ pub(crate) fn hook(world: &mut World) -> Vec<Plan> {
     plans
 }
 
+/// A hook that ends after so many of its changes, and tells Juju nothing.
+pub(crate) fn hook_that_dies(world: &mut World, after: usize) {
+    world.attempt = Attempt::None;
+    let changes = plan(world).changes;
+    changes
+        .iter()
+        .take(after)
+        .for_each(|change| make(world, change));
+}
+
+/// The server crashes, and Pebble starts it again as it was started before.
+pub(crate) fn crash(world: &mut World) {
+    let config = workload(world).files.get(config::PATH).cloned();
+    if let Some(process) = &mut world.process {
+        process.config = config;
+    }
+}
+
 fn make(world: &mut World, change: &Change) {
     match change {
         Change::Stop => {
+            world.process = None;
             if let Some(service) = &mut workload(world).service {
                 service.state = ServiceState::Inactive;
             }
         }
         Change::Write { path, content } => {
-            let content = Secret::new(content.expose().clone().into_bytes());
-            workload(world).files.insert((*path).to_owned(), content);
+            let file = File {
+                content: Secret::new(content.expose().clone().into_bytes()),
+                mode: FILE_MODE,
+            };
+            workload(world).files.insert((*path).to_owned(), file);
         }
         Change::Delete { path } => _ = workload(world).files.remove(*path),
         Change::Layer(config) => {
@@ -298,9 +335,14 @@ fn make(world: &mut World, change: &Change) {
                 last_words: None,
             });
         }
-        Change::Replan | Change::Restart => {
+        Change::StopOthers(_) => workload(world).others.clear(),
+        Change::Start => {
+            let config = workload(world).files.get(config::PATH).cloned();
             if let Some(service) = &mut workload(world).service {
                 service.state = ServiceState::Active;
+                let service = service.config.clone();
+                // one that runs stays as it is
+                world.process.get_or_insert(Process { service, config });
             }
         }
     }

@@ -148,7 +148,7 @@ fn refused(status: &str, result: &str) -> Step {
 
 fn change(fields: &str) -> Step {
     sync(&format!(
-        r#"{{"id":"7","kind":"replan","status":"Done","ready":true{fields}}}"#
+        r#"{{"id":"7","kind":"start","status":"Done","ready":true{fields}}}"#
     ))
 }
 
@@ -303,7 +303,7 @@ async fn wrong_envelopes_are_garbage() {
     ] {
         let error = Script::of([json("202 Accepted", envelope)])
             .pebble()
-            .replan()
+            .start(&["x"])
             .await;
         assert_garbage(&error.unwrap_err(), "POST /v1/services", envelope);
     }
@@ -325,7 +325,7 @@ async fn a_refusal_is_told_in_pebbles_words() {
     let error = script.pebble().start(&["x"]).await.unwrap_err();
     let text = r#"pebble refused `POST /v1/services` with status 400: service "x" does not exist"#;
     assert_eq!(error.to_string(), text);
-    match script.pebble().replan().await.unwrap_err() {
+    match script.pebble().start(&["x"]).await.unwrap_err() {
         Error::Refused {
             status: 401, kind, ..
         } => {
@@ -333,7 +333,7 @@ async fn a_refusal_is_told_in_pebbles_words() {
         }
         other => panic!("{other:?}"),
     }
-    match script.pebble().replan().await.unwrap_err() {
+    match script.pebble().start(&["x"]).await.unwrap_err() {
         Error::Refused {
             status: 500,
             kind: None,
@@ -395,8 +395,6 @@ async fn each_action_asks_for_what_it_is_named() {
     for change in [
         pebble.start(&["a"]).await,
         pebble.stop(&["a", "b"]).await,
-        pebble.restart(&["a"]).await,
-        pebble.replan().await,
     ] {
         assert_eq!(change.unwrap().to_string(), "42");
     }
@@ -414,8 +412,6 @@ async fn each_action_asks_for_what_it_is_named() {
         [
             serde_json::json!({"action": "start", "services": ["a"]}),
             serde_json::json!({"action": "stop", "services": ["a", "b"]}),
-            serde_json::json!({"action": "restart", "services": ["a"]}),
-            serde_json::json!({"action": "replan", "services": []}),
         ]
     );
 }
@@ -469,7 +465,7 @@ async fn a_change_that_is_not_done_well_is_an_error() {
         Error::Change { kind, err, log } => {
             assert_eq!(
                 (kind.as_str(), err.as_str()),
-                ("replan", "cannot perform:\n- Start")
+                ("start", "cannot perform:\n- Start")
             );
             assert_eq!(log, ["a", "b", "c"]);
         }

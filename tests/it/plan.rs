@@ -33,7 +33,7 @@ fn held(mutate: impl FnOnce(&mut World), level: Level, words: &str) {
     let mut snapshot = ready_to_start();
     mutate(&mut snapshot);
     let plans = hook(&mut snapshot);
-    let starts = |change: &Change| matches!(change, Change::Replan | Change::Layer(_));
+    let starts = |change: &Change| matches!(change, Change::Start | Change::Layer(_));
     assert!(
         !plans.iter().any(|plan| plan.changes.iter().any(starts)),
         "it was started"
@@ -241,7 +241,7 @@ fn another_database_with_a_schema_restarts_the_server_on_it() {
     let mut snapshot = settled();
     snapshot.relate("db", model::store(Store::Main, 12));
     let plans = hook(&mut snapshot);
-    assert!(plans[0].changes.contains(&Change::Replan));
+    assert!(plans[0].changes.contains(&Change::Start));
     assert_eq!(shown(&snapshot).level, Level::Active);
 }
 
@@ -634,7 +634,7 @@ fn the_restart_action_answers_with_what_it_saw() {
     let mut snapshot = settled();
     snapshot.hook.event = action.clone();
     let plans = hook(&mut snapshot);
-    assert!(plans[0].changes.contains(&Change::Restart));
+    assert!(plans[0].changes.ends_with(&[Change::Stop, Change::Start]));
     assert!(
         plans[1].to_string().contains("action result"),
         "{}",

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::json;
+use temporal_k8s::container::config;
 use temporal_k8s::facts::Attempt;
 use temporal_k8s::juju::{Databag, Event, Level, Relation, RelationEvent, RelationEventKind};
 use temporal_k8s::plan::{Change, Note};
@@ -259,11 +260,56 @@ proptest! {
             .is_some_and(|service| service.state == ServiceState::Active);
         for change in &plan(&snapshot).changes {
             match change {
-                Change::Layer(_) | Change::Replan => prop_assert!(start_is_safe(&snapshot)),
+                Change::Layer(_) => prop_assert!(start_is_safe(&snapshot)),
                 // a server that runs was started on a proof
-                Change::Restart => prop_assert!(running),
-                Change::Stop | Change::Write { .. } | Change::Delete { .. } => {}
+                Change::Start => prop_assert!(start_is_safe(&snapshot) || running),
+                Change::StopOthers(_) | Change::Stop | Change::Write { .. } | Change::Delete { .. } => {}
             }
+        }
+    }
+
+    /// Whatever hooks break off, and whenever Pebble starts a server that has crashed: a unit that has nothing left to
+    /// do runs what it should.
+    #[test]
+    fn s18_what_counts_as_applied_is_what_the_process_was_started_with(
+        steps in prop::collection::vec((given(), prop::option::of(0..7_usize), any::<bool>()), 1..6),
+    ) {
+        let mut world = settled();
+        for (given, dies_after, crashes) in steps {
+            world.options = options(given);
+            match dies_after {
+                Some(changes) => model::hook_that_dies(&mut world, changes),
+                None => _ = hook(&mut world),
+            }
+            if crashes {
+                model::crash(&mut world);
+            }
+        }
+        hook(&mut world);
+        let facts = world.facts();
+        let status = world.status.as_ref().map(|status| status.level);
+        if let (Some(server), Some(Level::Active)) = (&facts.server, status) {
+            let process = world.process.as_ref().expect("what is active runs");
+            prop_assert_eq!(&process.service, &server.service);
+            let file = server.files.get(config::PATH).expect("a server has a configuration");
+            prop_assert!(process.config.as_ref().is_some_and(|has| has.holds(file)));
+        }
+    }
+
+    /// Law S16, and what an earlier revision started is stopped.
+    #[test]
+    fn s16_nothing_of_the_image_runs(mut snapshot in any_snapshot()) {
+        let other = "temporal-of-the-image".to_owned();
+        if let Probe::Known(workload) = &mut snapshot.workload {
+            workload.others.insert(other);
+        }
+        let reconciles = !matches!(
+            snapshot.hook.event,
+            Event::Install | Event::Remove | Event::Stop | Event::Action { .. }
+        );
+        hook(&mut snapshot);
+        if let Probe::Known(workload) = &snapshot.workload && reconciles {
+            prop_assert!(workload.others.is_empty());
         }
     }
 
@@ -321,7 +367,7 @@ proptest! {
                 };
                 prop_assert!(own, "{}", plan);
             }
-            let starts = plan.changes.iter().any(|it| matches!(it, Change::Replan | Change::Layer(_)));
+            let starts = plan.changes.iter().any(|it| matches!(it, Change::Start | Change::Layer(_)));
             prop_assert!(!starts, "{}", plan);
         }
     }

@@ -11,12 +11,17 @@ use serde_json::{Map, Value, json};
 
 use super::files::form_parts;
 use super::lock;
-use super::services::{list_checks, plan_text};
+use super::services::{combined, list_checks, plan_text};
 use super::temporal::{Files, Image, Process};
 
 /// What goes wrong on purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// This many requests that change something are carried out, and no more: what a hook leaves behind that dies
+    /// there.
+    OnlyFirst(u32),
+    /// Layers are refused.
+    RefuseLayers,
     /// Replies to paths that begin so break off in the middle.
     Truncate(&'static str),
     /// Requests to paths that begin so are never answered.
@@ -192,6 +197,17 @@ impl Container {
         self.files().get(path).cloned()
     }
 
+    /// What a service was started with, and what Pebble's plan says of it.
+    pub(crate) fn started_and_planned(&self, service: &str) -> (Value, Value) {
+        let state = lock(&self.state);
+        let started = state.services.get(service);
+        let planned = combined(&state.layers).remove(service);
+        (
+            started.map(|it| it.config.clone()).unwrap_or_default(),
+            json!(planned),
+        )
+    }
+
     /// All files.
     pub(crate) fn files(&self) -> BTreeMap<String, File> {
         lock(&lock(&self.state).files).clone()
@@ -272,6 +288,14 @@ impl Container {
             return Reply::Silence;
         }
         if request.method == "POST" {
+            for fault in &mut state.faults {
+                if let Fault::OnlyFirst(left) = fault {
+                    match left.checked_sub(1) {
+                        Some(less) => *left = less,
+                        None => return Reply::bad("that is enough"),
+                    }
+                }
+            }
             let body = noted(request);
             state.writes.push(Write {
                 path: request.path.clone(),
@@ -284,6 +308,9 @@ impl Container {
                 Reply::Sync(json!({ "version": "v1.19.2", "boot-id": boot }))
             }
             ("GET", "/v1/plan") => Reply::Sync(Value::from(plan_text(&state.layers))),
+            ("POST", "/v1/layers") if state.faults.contains(&Fault::RefuseLayers) => {
+                Reply::bad("plan is not to my taste")
+            }
             ("POST", "/v1/layers") => state.add_layer(&request.json()),
             ("GET", "/v1/checks") => list_checks(&state.layers, &state.down),
             ("GET", "/v1/services") => state.list_services(&self.image, request.value("names")),
@@ -294,6 +321,8 @@ impl Container {
                 _ => Reply::bad("invalid action"),
             },
             ("POST", "/v1/files") => state.change_files(request),
+            // each is over at once
+            ("GET", "/v1/changes") => Reply::Sync(json!([])),
             ("POST", "/v1/exec") => state.exec(&self.image, &request.json()),
             ("GET", "/v1/logs") => state.logs(request.value("n")),
             ("GET", path) => state.change(path),

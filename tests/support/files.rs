@@ -43,9 +43,12 @@ impl State {
         let entries: Vec<Value> = lock(&self.files)
             .iter()
             .filter_map(|(path, file)| {
-                let name = path
-                    .strip_prefix(&below)
-                    .filter(|name| !name.contains('/'))?;
+                // another file than a directory is its own entry
+                let name = match path.strip_prefix(&below) {
+                    Some(name) => Some(name).filter(|name| !name.contains('/')),
+                    None if path == directory => path.rsplit('/').next(),
+                    None => None,
+                }?;
                 Some(json!({
                     "path": path, "name": name, "type": "file", "size": file.content.len(),
                     "permissions": file.permissions,

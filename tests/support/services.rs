@@ -192,27 +192,20 @@ impl State {
             let message = format!("cannot {action} services: service \"{unknown}\" does not exist");
             return Reply::bad(message);
         }
+        if !matches!(action, "start" | "stop") {
+            return Reply::bad(format!("the charm has no use for {action:?}"));
+        }
         let mut failures = Vec::new();
-        let names = if action == "replan" {
-            plan.keys().cloned().collect()
-        } else {
-            named
-        };
-        for name in names {
+        for name in named {
             let config = json!(plan[&name]);
             let known = self.services.get(&name);
             let runs = known.is_some_and(|it| it.current == Current::Active);
-            let same = known.is_some_and(|it| it.config == config);
-            let starts = match action {
-                "start" => !runs,
-                "restart" => true,
-                "replan" => (!runs && config["startup"] == json!("enabled")) || (runs && !same),
-                _ => false,
-            };
-            if action == "stop" || (starts && runs) {
+            if action == "stop" {
                 self.halt(&name);
             }
-            if starts && let Err(failure) = self.launch(image, &name, config) {
+            if action == "start"
+                && !runs
+                && let Err(failure) = self.launch(image, &name, config) {
                 failures.push(failure);
             }
         }

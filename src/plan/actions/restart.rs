@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::container::{needs_start, restart, start};
+use super::super::container::{needs_start, restart};
 use super::super::effects::{Note, Plan};
 use super::super::gates::{held, must_stop};
 use super::super::problems::problems;
@@ -15,10 +15,7 @@ use crate::snapshot::Workload;
 pub(super) fn plan(facts: &Facts) -> Plan {
     match &facts.attempt {
         Attempt::None => match may_restart(facts) {
-            Ok((workload, server)) if needs_start(workload, server) => {
-                start(facts, workload, server)
-            }
-            Ok((workload, server)) => restart(workload, server),
+            Ok((workload, server)) => restart(facts, workload, server),
             Err(status) => refused(facts, &status.message),
         },
         Attempt::Done | Attempt::Exited(_) | Attempt::Postponed(_) | Attempt::Failed(_) => {
