@@ -7,11 +7,19 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use temporal_k8s::apply;
+use temporal_k8s::container;
+use temporal_k8s::facts::Attempt;
+use temporal_k8s::juju::{Event, Hook};
+use temporal_k8s::observe;
 use temporal_k8s::pebble::{
     CheckConfig, Error, Exec, ExecCheck, ExecOutput, File, FileErrorKind, FileType, Layer, Pebble,
     ServiceConfig, ServiceStatus,
 };
+use temporal_k8s::plan::Change;
 use temporal_k8s::secret::Secret;
+use temporal_k8s::snapshot::ServiceState::Active;
+use temporal_k8s::snapshot::{Snapshot, Workload};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -30,7 +38,25 @@ impl Daemon {
 
     /// Starts it at the end of a command of ours, so that the command can prepare its surroundings.
     async fn start_by(version: &'static str, command: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), version, command).await
+    }
+
+    /// Starts it with the layers of an image, by label.
+    async fn start_with(version: &'static str, layers: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("layers");
+        fs::create_dir(&place).unwrap();
+        for (order, (label, layer)) in layers.iter().enumerate() {
+            fs::write(place.join(format!("{order:03}-{label}.yaml")), layer).unwrap();
+        }
+        Self::start_in(directory, version, &["env"]).await
+    }
+
+    async fn start_in(
+        directory: tempfile::TempDir,
+        version: &'static str,
+        command: &[&str],
+    ) -> Self {
         let child = Command::new(command[0])
             .args(&command[1..])
             .arg(super::pebble_binary(version))
@@ -724,6 +750,129 @@ async fn exec_of_what_cannot_run_is_an_error(daemon: Daemon) {
     assert!(matches!(error, Error::Change { .. }), "{error:?}");
 }
 
+/// Services of an image: one of our name with everything that a definition may have, one that it requires, one that
+/// requires it, one before and one after it; all of them are started with the container, outside of Juju.
+const IMAGE: &str = r#"
+services:
+  temporal:
+    override: replace
+    summary: of the image
+    command: sleep 2000
+    startup: enabled
+    requires: [ui]
+    after: [ui]
+    user: root
+    group: root
+    working-dir: /proc
+    environment: {OF_THE_IMAGE: "1"}
+    on-success: shutdown
+    on-failure: ignore
+    on-check-failure: {up: restart}
+    backoff-delay: 7s
+    kill-delay: 1s
+  ui: {override: replace, command: sleep 3000, startup: enabled}
+  leech: {override: replace, command: sleep 4000, startup: enabled, requires: [temporal], after: [temporal]}
+  eager: {override: replace, command: sleep 5000, startup: enabled, before: [temporal]}
+checks:
+  up: {override: replace, exec: {command: "true"}}
+"#;
+const LATER: &str = r#"
+services:
+  temporal: {override: merge, command: sleep 6000, environment: {LATER: "1"}, requires: [other]}
+  other: {override: replace, command: sleep 7000, startup: enabled}
+"#;
+
+/// Law S16: shapes of layers that images may have.
+async fn nothing_of_an_image_runs_or_is_mixed_into_ours(version: &'static str) {
+    for layers in [
+        &[("of-the-image", IMAGE), ("later", LATER)][..],
+        &[("temporal", IMAGE), ("later", LATER)],
+        &[("early", LATER), (container::LAYER, IMAGE)],
+    ] {
+        let daemon = Daemon::start_with(version, layers).await;
+        // as an earlier revision of the charm did
+        let replan = Command::new(super::pebble_binary(version))
+            .arg("replan")
+            .env("PEBBLE", daemon.directory.path())
+            .output()
+            .unwrap();
+        assert!(replan.status.success(), "{replan:?}");
+        let others = ["eager", "leech", "other", "ui"].map(str::to_owned).into();
+        assert_eq!(seen(&daemon).await.others, others);
+
+        let environment = daemon.path("environment");
+        let ours = |hash| server(&format!("sh -c 'env >{environment}; exec sleep 1000'"), hash);
+        let first = [
+            Change::StopOthers(others),
+            Change::Stop,
+            Change::Layer(ours("a")),
+            Change::Start,
+        ];
+        assert_eq!(apply::changes(&daemon.pebble, &first).await, Attempt::Done);
+        let again = [Change::Stop, Change::Layer(ours("b")), Change::Start];
+        assert_eq!(apply::changes(&daemon.pebble, &again).await, Attempt::Done);
+
+        let workload = seen(&daemon).await;
+        assert!(workload.others.is_empty(), "{:?}", workload.others);
+        let service = workload.service.unwrap();
+        assert_eq!((&service.config, service.state), (&ours("b"), Active));
+        let environment = fs::read_to_string(&environment).unwrap();
+        assert!(environment.contains("CONFIG_HASH=b\n"), "{environment}");
+        assert!(
+            !environment.contains("OF_THE_IMAGE") && !environment.contains("LATER"),
+            "{environment}"
+        );
+        // with the fields that our client does not know
+        let plan = Command::new(super::pebble_binary(version))
+            .arg("plan")
+            .env("PEBBLE", daemon.directory.path())
+            .output()
+            .unwrap();
+        let plan: serde_json::Value = serde_saphyr::from_slice(&plan.stdout).unwrap();
+        let ours = plan["services"]["temporal"].as_object().unwrap();
+        let fields: Vec<&str> = ours.keys().map(String::as_str).collect();
+        assert_eq!(fields, ["command", "environment", "override", "startup"]);
+    }
+}
+
+/// What the charm sees of a container.
+async fn seen(daemon: &Daemon) -> Workload {
+    let hook = Hook {
+        event: Event::UpdateStatus,
+        unit: "temporal-k8s/0".parse().unwrap(),
+        model: "m".to_owned(),
+    };
+    let workload = observe::workload(&daemon.pebble, &Snapshot::of(hook)).await;
+    workload.known().unwrap().clone()
+}
+
+/// A hook that dies while the server stops: the next one finds it inactive, although its process is still there.
+async fn a_start_waits_for_the_stop_that_another_hook_began(daemon: Daemon) {
+    let record = daemon.path("record");
+    // it takes its time to end, and two of them at once would be seen
+    let slow = format!(
+        "sh -c 'trap \"sleep 1; echo end >>{record}; exit 0\" TERM; echo start >>{record}; while :; do sleep 0.1; done'"
+    );
+    let config = ServiceConfig {
+        kill_delay: "10s".to_owned(),
+        ..server(&slow, "a")
+    };
+    let changes = [Change::Layer(config), Change::Start];
+    assert_eq!(
+        apply::changes(&daemon.pebble, &changes).await,
+        Attempt::Done
+    );
+    daemon.pebble.stop(&["temporal"]).await.unwrap();
+    let workload = seen(&daemon).await;
+    assert!(!workload.is_up());
+    assert_eq!(
+        apply::changes(&daemon.pebble, &[Change::Start]).await,
+        Attempt::Done
+    );
+    assert_eq!(fs::read_to_string(&record).unwrap(), "start\nend\nstart\n");
+    assert!(seen(&daemon).await.is_up());
+}
+
 macro_rules! on_every_pebble {
     ($($case:ident),* $(,)?) => {
         on_every_pebble! { @version v1_4_0 "1.4.0" $($case)* }
@@ -742,6 +891,11 @@ macro_rules! on_every_pebble {
             #[tokio::test]
             async fn a_full_disk_harms_no_file() {
                 super::on_a_small_disk($version).await;
+            }
+
+            #[tokio::test]
+            async fn nothing_of_an_image_runs_or_is_mixed_into_ours() {
+                super::nothing_of_an_image_runs_or_is_mixed_into_ours($version).await;
             }
         }
     };
@@ -767,4 +921,5 @@ on_every_pebble! {
     exec_may_leave_its_input_unread,
     exec_is_killed_at_its_limit,
     exec_of_what_cannot_run_is_an_error,
+    a_start_waits_for_the_stop_that_another_hook_began,
 }
