@@ -25,7 +25,10 @@ pub async fn changes(pebble: &Pebble, changes: &[Change]) -> Attempt {
         if let Err(error) = make(pebble, change).await {
             let failed = failed(change, &error);
             let starts = *change != Change::Start && changes.contains(&Change::Start);
-            if stopped && starts && let Err(error) = make(pebble, &Change::Start).await {
+            if stopped
+                && starts
+                && let Err(error) = make(pebble, &Change::Start).await
+            {
                 debug!("not started as it was: {}", chain(&error));
             }
             return failed;

@@ -16,7 +16,7 @@ use crate::relations::{self, Heard, Own, Relations, State};
 use crate::secret::Secret;
 use crate::snapshot::{Snapshot, Workload};
 use crate::temporal::health::Serving;
-use crate::temporal::{Database, PerStore, Role, Store, Version, name_in};
+use crate::temporal::{Database, Image, PerStore, Role, Store, Version, name_in};
 
 /// Everything that one hook knows.
 #[derive(Clone, Debug)]
@@ -66,8 +66,8 @@ pub struct Leadership(());
 /// The files and the service that the container should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// What the binary answers.
-    pub version: Version,
+    /// What the image says of itself.
+    pub image: Image,
     /// The number of history shards.
     pub shards: u32,
     /// The two databases.
@@ -152,17 +152,17 @@ impl Facts {
 
     fn server(&self) -> Option<Server> {
         let config = self.config.as_ref().ok()?;
-        let version = self.version()?;
+        let image = self.image()?;
         let databases = self.heard.connections()?;
         let text = container::config::render(&container::config::Inputs {
-            version,
+            version: image.version,
             databases: databases.clone(),
             shards: self.shards(config),
             log_level: config.log_level,
             broadcast_address: self.bind_address?,
         });
         let stores = container::layer::identity(&databases);
-        let service = container::layer::service(&self.roles(config), &text, &stores);
+        let service = container::layer::service(image, &self.roles(config), &text, &stores);
         let files = BTreeMap::from([
             (container::config::PATH, Secret::new(text)),
             (
@@ -175,7 +175,7 @@ impl Facts {
             ),
         ]);
         Some(Server {
-            version,
+            image: image.clone(),
             shards: self.shards(config),
             databases: PerStore::of(|store| (*databases.get(store)).clone()),
             files,
@@ -196,10 +196,14 @@ impl Facts {
         }
     }
 
+    /// What the image says of itself, if it told.
+    pub fn image(&self) -> Option<&Image> {
+        self.workload.known()?.image.known()?.as_ref().ok()
+    }
+
     /// The version of the server in the image, if it told one.
     pub fn version(&self) -> Option<Version> {
-        let answer = self.workload.known()?.version.known()?;
-        answer.as_ref().ok().copied()
+        self.image().map(|image| image.version)
     }
 
     /// The version to show: what the running frontend says of itself, else what the binary says.

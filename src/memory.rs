@@ -1,16 +1,17 @@
 //! What a unit notes for its later hooks, in Juju's `state-get` and `state-set`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use crate::temporal::{PerStore, Version};
+use crate::temporal::{Image, PerStore};
 
 /// What this unit remembers between hooks (`state-get`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// The connections that were once complete, so that a later mismatch of subnets does not undo them.
     pub accepted: PerStore<Option<String>>,
-    /// `<boot id> <version>`: the server version of the container's current life.
-    pub version: Option<String>,
+    /// `<boot id> <image>`: what the image said in the container's current life.
+    pub image: Option<String>,
     /// `<boot id> <version>`: the version of its server that this unit told Juju last, and in which life of the
     /// container.
     pub told_version: Option<String>,
@@ -19,20 +20,20 @@ pub struct Memory {
 impl Memory {
     const ACCEPTED_MAIN: &str = "accepted-db";
     const ACCEPTED_VISIBILITY: &str = "accepted-visibility";
-    const VERSION: &str = "server-version";
+    const IMAGE: &str = "server-version";
     const TOLD_VERSION: &str = "told-version";
 
-    /// How [`Memory::version`] is written down. `None` for a container of which one life cannot be told from another:
-    /// nothing of it is remembered.
-    pub fn version_note(boot_id: &str, version: Version) -> Option<String> {
-        (!boot_id.is_empty()).then(|| format!("{boot_id} {version}"))
+    /// How something is noted that is true of one life of the container: an [`Image`] or a version. `None` where one
+    /// life cannot be told from another: nothing is remembered then.
+    pub fn note(boot_id: &str, what: impl fmt::Display) -> Option<String> {
+        (!boot_id.is_empty()).then(|| format!("{boot_id} {what}"))
     }
 
-    /// The server version, if it was asked in this life of the container.
-    pub fn version_of(&self, boot_id: &str) -> Option<Version> {
-        let (noted, version) = self.version.as_deref()?.split_once(' ')?;
+    /// What the image said, if it was asked in this life of the container.
+    pub fn image_of(&self, boot_id: &str) -> Option<Image> {
+        let (noted, image) = self.image.as_deref()?.split_once(' ')?;
         let same = noted == boot_id && !boot_id.is_empty();
-        same.then(|| version.parse().ok()).flatten()
+        same.then(|| image.parse().ok()).flatten()
     }
 
     /// Reads what `state-get` answers; keys of other revisions are ignored.
@@ -43,7 +44,7 @@ impl Memory {
                 main: get(Self::ACCEPTED_MAIN),
                 visibility: get(Self::ACCEPTED_VISIBILITY),
             },
-            version: get(Self::VERSION),
+            image: get(Self::IMAGE),
             told_version: get(Self::TOLD_VERSION),
         }
     }
@@ -53,7 +54,7 @@ impl Memory {
         [
             (Self::ACCEPTED_MAIN, &self.accepted.main),
             (Self::ACCEPTED_VISIBILITY, &self.accepted.visibility),
-            (Self::VERSION, &self.version),
+            (Self::IMAGE, &self.image),
             (Self::TOLD_VERSION, &self.told_version),
         ]
         .into_iter()

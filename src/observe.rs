@@ -20,7 +20,7 @@ use crate::probe::Probe;
 use crate::relations::{Bag, Count, ENDPOINTS, Endpoint, PEER, Relations};
 use crate::snapshot::{File, Service, ServiceState, Snapshot, Workload};
 use crate::temporal::health::{self, Serving};
-use crate::temporal::{PerStore, Store, Version};
+use crate::temporal::{Image, PerStore, Store, VARIABLES, Version};
 
 /// Where a pod finds its name server, and the domains to look in.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -226,11 +226,11 @@ async fn remote(juju: &Juju, hook: &Hook, reads: &[Bag], id: u32) -> Result<Remo
     })
 }
 
-/// What the container says. The version of its server is asked for once in its life.
+/// What the container says. Its image is asked once in its life.
 pub async fn workload(pebble: &Pebble, snapshot: &Snapshot) -> Probe<Workload> {
-    let wants_version = snapshot.hook.event != Event::Stop;
-    let known = |boot_id: &str| snapshot.memory.version_of(boot_id);
-    look_inside(pebble, known, wants_version).await
+    let wants_image = snapshot.hook.event != Event::Stop;
+    let known = |boot_id: &str| snapshot.memory.image_of(boot_id);
+    look_inside(pebble, known, wants_image).await
 }
 
 /// Asks the databases and the server what the plan wants to know, all at the same time.
@@ -315,17 +315,17 @@ async fn look_again(pebble: &Pebble, facts: &mut Facts) {
     let known = |boot_id: &str| {
         let same = |before: &&Workload| before.boot_id == boot_id && !boot_id.is_empty();
         let before = before.filter(same)?;
-        before.version.known()?.as_ref().ok().copied()
+        before.image.known()?.as_ref().ok().cloned()
     };
     facts.workload = look_inside(pebble, known, facts.hook.event != Event::Stop).await;
 }
 
 async fn look_inside(
     pebble: &Pebble,
-    known: impl Fn(&str) -> Option<Version>,
-    wants_version: bool,
+    known: impl Fn(&str) -> Option<Image>,
+    wants_image: bool,
 ) -> Probe<Workload> {
-    match ask_pebble(pebble, known, wants_version).await {
+    match ask_pebble(pebble, known, wants_image).await {
         Ok(workload) => Probe::Known(workload),
         Err(error) => Probe::Unreachable(chain(&error)),
     }
@@ -333,8 +333,8 @@ async fn look_inside(
 
 async fn ask_pebble(
     pebble: &Pebble,
-    known: impl Fn(&str) -> Option<Version>,
-    wants_version: bool,
+    known: impl Fn(&str) -> Option<Image>,
+    wants_image: bool,
 ) -> Result<Workload, pebble::Error> {
     let boot_id = pebble.system_info().await?.boot_id;
     let paths = [
@@ -342,18 +342,18 @@ async fn ask_pebble(
         container::dynamic::PATH,
         container::pgpass::PATH,
     ];
-    let version = async {
+    let image = async {
         match known(&boot_id) {
-            Some(version) => Probe::Known(Ok(version)),
-            None if wants_version => ask_version(pebble).await,
+            Some(image) => Probe::Known(Ok(image)),
+            None if wants_image => ask_image(pebble).await,
             None => Probe::NotAsked,
         }
     };
-    let (mut plan, states, files, version) = tokio::try_join!(
+    let (mut plan, states, files, image) = tokio::try_join!(
         pebble.plan(),
         pebble.services(&[]),
         files(pebble, &paths),
-        async { Ok(version.await) },
+        async { Ok(image.await) },
     )?;
     let (ours, others): (Vec<_>, Vec<_>) = states
         .into_iter()
@@ -385,7 +385,7 @@ async fn ask_pebble(
     };
     Ok(Workload {
         boot_id,
-        version,
+        image,
         service,
         others,
         files,
@@ -420,19 +420,30 @@ async fn mode(pebble: &Pebble, path: &str) -> Result<Option<u32>, pebble::Error>
         .map(|entry| entry.permissions))
 }
 
-async fn ask_version(pebble: &Pebble) -> Probe<Result<Version, String>> {
+async fn ask_image(pebble: &Pebble) -> Probe<Result<Image, String>> {
     let command = ["temporal-server", "--version"].map(str::to_owned).to_vec();
     let exec = pebble::Exec {
         command,
         timeout: VERSION_LIMIT,
+        // the home directory, which is where it would start, need not exist
+        working_dir: Some("/".to_owned()),
         ..pebble::Exec::default()
     };
     match pebble.exec(&exec).await {
         Ok(output) if output.exit_code == 0 => {
             let answer = Version::from_output(&String::from_utf8_lossy(&output.stdout));
-            Probe::Known(answer.map_err(|error| chain(&error)))
+            let mut variables = output.variables;
+            variables.retain(|name| VARIABLES.contains(&name.as_str()));
+            let image = answer.map(|version| Image { version, variables });
+            Probe::Known(image.map_err(|error| chain(&error)))
         }
         Ok(output) => Probe::Known(Err(format!("it exited with code {}", output.exit_code))),
+        Err(pebble::Error::Refused { message, .. })
+            if message.contains("cannot find executable") =>
+        {
+            let why = "there is no `temporal-server` on its `PATH`";
+            Probe::Known(Err(why.to_owned()))
+        }
         Err(error @ pebble::Error::Refused { .. }) => Probe::Known(Err(chain(&error))),
         Err(error) => Probe::Unreachable(chain(&error)),
     }

@@ -11,7 +11,7 @@ use crate::pebble::ServiceConfig;
 use crate::probe::Probe;
 use crate::relations::Relations;
 use crate::secret::Secret;
-use crate::temporal::Version;
+use crate::temporal::Image;
 
 /// See the module's text. Databases and servers are asked later, and answer to `facts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +67,9 @@ impl Snapshot {
 pub struct Workload {
     /// Changes whenever the container was restarted; empty where Pebble does not tell.
     pub boot_id: String,
-    /// What `temporal-server --version` answered, now or earlier in the life of this container; the error
-    /// says why the image has no such answer.
-    pub version: Probe<Result<Version, String>>,
+    /// What the image said, now or earlier in the life of this container; the error says why it does not tell the
+    /// version of its server.
+    pub image: Probe<Result<Image, String>>,
     /// The service in Pebble's plan; `None` when there is none yet.
     pub service: Option<Service>,
     /// Services of the image that run, or that Pebble starts again.

@@ -9,25 +9,33 @@ use sha2::{Digest as _, Sha256};
 
 use super::{config, pgpass};
 use crate::pebble::ServiceConfig;
-use crate::temporal::{Database, PerStore, Role};
+use crate::temporal::{Database, Image, PerStore, Role};
 
 /// The variable that says with which `charm.yaml` the server was started; the server ignores it.
 pub const CONFIG_HASH: &str = "CHARM_YAML_SHA256";
 /// The variable that says on which databases the server runs; the server ignores it.
 pub const STORES: &str = "CHARM_STORES";
 
+/// A name for whoever the server runs as.
+const USER: &str = "temporal";
+
 /// The service's definition. `config` is the text of the configuration file; only its hash goes in.
 /// `stores` is the pair's [`identity`].
 ///
-/// The directory and the environment are given as flags because a flag wins over the `TEMPORAL_*` variables
-/// that an image may set; an empty variable would not unset one, since the server takes it as set.
-pub fn service(roles: &BTreeSet<Role>, config: &str, stores: &str) -> ServiceConfig {
-    let mut command = format!(
-        "temporal-server --root {} --config {} --env {} start",
-        config::ROOT,
-        config::DIRECTORY,
-        config::ENVIRONMENT,
-    );
+/// Where the configuration is, is said in flags because a flag wins over the `TEMPORAL_*` variables that an image may
+/// set; an empty variable would not unset one, since the server takes it as set. An image without users leaves the
+/// server to find in `USER` and `HOME` who it is.
+pub fn service(image: &Image, roles: &BTreeSet<Role>, config: &str, stores: &str) -> ServiceConfig {
+    let mut command = if image.takes_one_file() {
+        format!("temporal-server --config-file {} start", config::PATH)
+    } else {
+        format!(
+            "temporal-server --root {} --config {} --env {} start",
+            config::ROOT,
+            config::DIRECTORY,
+            config::ENVIRONMENT,
+        )
+    };
     for role in roles {
         command.push_str(" --service=");
         command.push_str(role.name());
@@ -40,6 +48,8 @@ pub fn service(roles: &BTreeSet<Role>, config: &str, stores: &str) -> ServiceCon
         startup: "disabled".to_owned(),
         working_dir: config::ROOT.to_owned(),
         environment: BTreeMap::from([
+            ("USER".to_owned(), USER.to_owned()),
+            ("HOME".to_owned(), config::ROOT.to_owned()),
             ("PGPASSFILE".to_owned(), pgpass::PATH.to_owned()),
             (CONFIG_HASH.to_owned(), hash(config)),
             (STORES.to_owned(), stores.to_owned()),

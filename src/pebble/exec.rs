@@ -5,12 +5,13 @@
     reason = "speaks with Pebble"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, Stream, StreamExt as _};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -64,12 +65,17 @@ pub struct ExecOutput {
     pub stdout: Vec<u8>,
     /// The whole standard error.
     pub stderr: Vec<u8>,
+    /// The names of the variables that it had: its own, the daemon's, and some that Pebble adds.
+    pub variables: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Started {
     task_id: String,
+    /// Without the values, which are nobody's business.
+    #[serde(default)]
+    environment: BTreeMap<String, IgnoredAny>,
 }
 
 type Socket = WebSocketStream<UnixStream>;
@@ -106,7 +112,10 @@ impl Pebble {
             }
             // A killed command may leave children that hold its output open.
             Ok(Err(Error::ChangeTimeout { .. })) | Err(_) => Err(exec_timeout(exec)),
-            Ok(output) => output,
+            Ok(output) => Ok(ExecOutput {
+                variables: started.environment.into_keys().collect(),
+                ..output?
+            }),
         }
     }
 
@@ -145,6 +154,7 @@ impl Pebble {
             exit_code: exit_code(&change)?,
             stdout,
             stderr,
+            variables: BTreeSet::new(),
         })
     }
 

@@ -78,7 +78,7 @@ pub(super) fn restart(facts: &Facts, workload: &Workload, server: &Server) -> Pl
     let plan = if needs_start(workload, server) {
         start(facts, workload, server)
     } else {
-        let summary = words::restarted(server.version, &["it was asked for"]);
+        let summary = words::restarted(server.image.version, &["it was asked for"]);
         let changes = changes(workload, server);
         Plan::change(summary, Some(words::restarting()), changes)
     };
@@ -89,13 +89,17 @@ pub(super) fn restart(facts: &Facts, workload: &Workload, server: &Server) -> Pl
 fn start(facts: &Facts, workload: &Workload, server: &Server) -> Plan {
     let service = workload.service.as_ref();
     let summary = match service.filter(|service| service.is_active()) {
-        Some(service) => words::restarted(server.version, &why(workload, service, server)),
-        None => words::started(server.version),
+        Some(service) => words::restarted(server.image.version, &why(workload, service, server)),
+        None => words::started(server.image.version),
     };
     let changes = changes(workload, server);
     Plan {
         turn: turn(facts, workload),
-        ..Plan::change(summary, Some(words::starting(server.version)), changes)
+        ..Plan::change(
+            summary,
+            Some(words::starting(server.image.version)),
+            changes,
+        )
     }
 }
 

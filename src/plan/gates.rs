@@ -10,14 +10,19 @@ use crate::temporal::{Role, Store, required_schema};
 
 /// The gates in front of a start; empty means that the server may start.
 pub(super) fn held(facts: &Facts, server: &Server) -> Vec<Problem> {
-    if let Err(unsupported) = required_schema(server.version) {
+    if let Err(unsupported) = required_schema(server.image.version) {
         return vec![Problem::VersionUnsupported(unsupported.to_string())];
+    }
+    let contradiction = server.image.contradiction();
+    if !contradiction.is_empty() {
+        let variables = contradiction.into_iter().map(str::to_owned).collect();
+        return vec![Problem::Variables(variables)];
     }
     if has(facts, Role::Worker)
         && !has(facts, Role::Frontend)
-        && !server.version.has_internal_frontend()
+        && !server.image.version.has_internal_frontend()
     {
-        return vec![Problem::WorkerWithoutFrontend(server.version)];
+        return vec![Problem::WorkerWithoutFrontend(server.image.version)];
     }
     match &facts.heard.schema {
         State::Waiting(missing) => return vec![Problem::Admin(missing.clone())],
@@ -37,7 +42,7 @@ fn has(facts: &Facts, role: Role) -> bool {
 /// stop it.
 pub(super) fn store_problems(facts: &Facts, server: &Server) -> Vec<Problem> {
     let app = &facts.hook.unit.app;
-    let Ok(needs) = required_schema(server.version) else {
+    let Ok(needs) = required_schema(server.image.version) else {
         return Vec::new();
     };
     let mut held = Vec::new();

@@ -49,7 +49,7 @@ fn server_problems(facts: &Facts) -> Vec<Problem> {
         Probe::NotAsked => return vec![Problem::Container("it was not looked at".to_owned())],
     };
     let mut problems = Vec::new();
-    match &workload.version {
+    match &workload.image {
         Probe::Known(Err(why)) => problems.push(Problem::VersionUnknown(why.clone())),
         Probe::Unreachable(why) => problems.push(Problem::Container(why.clone())),
         Probe::Known(Ok(_)) | Probe::NotAsked => {}

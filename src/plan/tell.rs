@@ -103,9 +103,9 @@ fn remember(facts: &Facts) -> Option<Note> {
         memory.accepted = PerStore::of(accepted);
     }
     if let Some(workload) = facts.workload.known()
-        && let Probe::Known(Ok(version)) = workload.version
+        && let Probe::Known(Ok(image)) = &workload.image
     {
-        memory.version = Memory::version_note(&workload.boot_id, version);
+        memory.image = Memory::note(&workload.boot_id, image);
     }
     if let Some(note) = told_version(facts) {
         memory.told_version = Some(note);
@@ -130,7 +130,7 @@ fn version(facts: &Facts) -> Option<Note> {
 /// How it is noted that the version was told.
 fn told_version(facts: &Facts) -> Option<String> {
     let boot_id = &facts.workload.known()?.boot_id;
-    Memory::version_note(boot_id, facts.workload_version()?)
+    Memory::note(boot_id, facts.workload_version()?)
 }
 
 /// The statuses, where they differ from what is shown. When the status changes, all problems go to the log: as

@@ -31,6 +31,8 @@ pub enum Problem {
     WorkerWithoutFrontend(Version),
     /// The image did not tell its server's version.
     VersionUnknown(String),
+    /// The image sets variables that contradict each other.
+    Variables(BTreeSet<String>),
     /// The option and the database disagree; the number of shards never changes after the first start.
     Shards {
         /// The option's value.
@@ -122,6 +124,7 @@ impl Problem {
             | Self::VersionUnsupported(_)
             | Self::WorkerWithoutFrontend(_)
             | Self::VersionUnknown(_)
+            | Self::Variables(_)
             | Self::Shards { .. }
             | Self::SchemaUnattended { .. }
             | Self::Failed(_)
@@ -161,7 +164,7 @@ impl Problem {
             } if Store::of_endpoint(endpoint).is_some() => 2,
             Self::VersionUnsupported(_) => 3,
             Self::WorkerWithoutFrontend(_) => 4,
-            Self::VersionUnknown(_) => 5,
+            Self::VersionUnknown(_) | Self::Variables(_) => 5,
             Self::Shards { .. } => 6,
             Self::SchemaUnattended { .. } => 7,
             Self::Failed(_) => 8,
@@ -206,6 +209,12 @@ impl fmt::Display for Problem {
                 f,
                 "the image does not tell its server version ({why}): check resource \
                  `temporal-server-image`"
+            ),
+            Self::Variables(names) => write!(
+                f,
+                "the image sets {} at once, with which its server takes no configuration: attach a \
+                 `temporal-server-image` that sets none of them",
+                quoted(names)
             ),
             Self::Shards {
                 option,

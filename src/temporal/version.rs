@@ -79,6 +79,11 @@ impl Version {
         self.at_least(1, 20)
     }
 
+    /// Does this version take its configuration as one file, by flag or variable?
+    pub const fn has_config_file(self) -> bool {
+        self.at_least(1, 30)
+    }
+
     const fn at_least(self, major: u32, minor: u32) -> bool {
         self.major > major || (self.major == major && self.minor >= minor)
     }
@@ -301,5 +306,7 @@ mod tests {
         assert_eq!(version("2.0.0").plugin(), "postgres12");
         assert!(!version("1.19.1").has_internal_frontend());
         assert!(version("1.20.0").has_internal_frontend());
+        assert!(!version("1.29.1").has_config_file());
+        assert!(version("1.30.0").has_config_file());
     }
 }

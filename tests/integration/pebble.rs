@@ -17,6 +17,7 @@ use temporal_k8s::pebble::{
     ServiceConfig, ServiceStatus,
 };
 use temporal_k8s::plan::Change;
+use temporal_k8s::probe::Probe;
 use temporal_k8s::secret::Secret;
 use temporal_k8s::snapshot::ServiceState::Active;
 use temporal_k8s::snapshot::{Snapshot, Workload};
@@ -642,12 +643,14 @@ async fn exec_gives_output_and_exit_code(daemon: Daemon) {
         (&b"out\n"[..], &b"err\n"[..])
     );
     let output = daemon.exec(&["true"], b"").await.unwrap();
+    assert!(output.variables.contains("HOME"), "{output:?}");
     assert_eq!(
         output,
         ExecOutput {
             exit_code: 0,
             stdout: vec![],
-            stderr: vec![]
+            stderr: vec![],
+            variables: output.variables.clone(),
         }
     );
     let output = daemon
@@ -728,6 +731,41 @@ async fn exec_is_killed_at_its_limit(daemon: Daemon) {
     daemon.exec(&["true"], b"").await.unwrap();
 }
 
+/// Law S5: the names only.
+async fn the_variables_of_an_image_are_seen(version: &'static str) {
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().join("no-such-home");
+    let home = format!("HOME={}", home.display());
+    // empty ones are set, too
+    let variables = [
+        "env",
+        &home,
+        "TEMPORAL_SERVER_CONFIG_FILE_PATH=",
+        "TOKEN=hunter2",
+    ];
+    let daemon = Daemon::start_in(directory, version, &variables).await;
+    let program = daemon.path("temporal-server");
+    fs::write(&program, "#!/bin/sh\necho temporal version 1.30.0\n").unwrap();
+    set_mode(&program, 0o755);
+    let why = "there is no `temporal-server` on its `PATH`".to_owned();
+    assert_eq!(seen(&daemon).await.image, Probe::Known(Err(why)));
+
+    let path = format!("PATH={}:/usr/bin:/bin", daemon.directory.path().display());
+    let directory = tempfile::tempdir().unwrap();
+    let variables = [
+        "env",
+        &home,
+        &path,
+        "TEMPORAL_SERVER_CONFIG_FILE_PATH=",
+        "TOKEN=hunter2",
+    ];
+    let daemon = Daemon::start_in(directory, version, &variables).await;
+    let workload = seen(&daemon).await;
+    let image = "1.30.0 TEMPORAL_SERVER_CONFIG_FILE_PATH".parse().unwrap();
+    assert_eq!(workload.image, Probe::Known(Ok(image)));
+    assert!(!format!("{workload:?}").contains("hunter2"));
+}
+
 async fn exec_of_what_cannot_run_is_an_error(daemon: Daemon) {
     match daemon.exec(&["no-such-program"], b"").await.unwrap_err() {
         Error::Refused {
@@ -801,7 +839,12 @@ async fn nothing_of_an_image_runs_or_is_mixed_into_ours(version: &'static str) {
         assert_eq!(seen(&daemon).await.others, others);
 
         let environment = daemon.path("environment");
-        let ours = |hash| server(&format!("sh -c 'env >{environment}; exec sleep 1000'"), hash);
+        let ours = |hash| {
+            server(
+                &format!("sh -c 'env >{environment}; exec sleep 1000'"),
+                hash,
+            )
+        };
         let first = [
             Change::StopOthers(others),
             Change::Stop,
@@ -891,6 +934,11 @@ macro_rules! on_every_pebble {
             #[tokio::test]
             async fn a_full_disk_harms_no_file() {
                 super::on_a_small_disk($version).await;
+            }
+
+            #[tokio::test]
+            async fn the_variables_of_an_image_are_seen() {
+                super::the_variables_of_an_image_are_seen($version).await;
             }
 
             #[tokio::test]

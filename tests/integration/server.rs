@@ -22,7 +22,7 @@ use temporal_k8s::probe::Probe;
 use temporal_k8s::relations::{Heard, Own, State, admin};
 use temporal_k8s::secret::Secret;
 use temporal_k8s::temporal::health::{Serving, all_is_well, look};
-use temporal_k8s::temporal::{Database, PerStore, Role, Store, Version, required_schema};
+use temporal_k8s::temporal::{Database, Image, PerStore, Role, Store, Version, required_schema};
 
 use crate::Temporal;
 
@@ -239,7 +239,26 @@ struct Container {
     address: IpAddr,
     roles: BTreeSet<Role>,
     databases: PerStore<Database>,
+    /// What the image sets.
+    variables: &'static [(&'static str, &'static str)],
 }
+
+/// Variables with which an image may try to mislead the server.
+const DIRECTORIES: &[(&str, &str)] = &[
+    ("TEMPORAL_ROOT", "/nowhere"),
+    ("TEMPORAL_CONFIG_DIR", "nowhere"),
+    ("TEMPORAL_ENVIRONMENT", "development"),
+    ("TEMPORAL_AVAILABILITY_ZONE", "nowhere"),
+    ("TEMPORAL_SERVICES", "nothing"),
+    ("HOME", "/nowhere"),
+];
+/// The other kind. The empty value counts as set.
+const ONE_FILE: &[(&str, &str)] = &[
+    ("TEMPORAL_SERVER_CONFIG_FILE_PATH", ""),
+    ("TEMPORAL_SERVICES", ""),
+    ("USER", ""),
+    ("HOME", ""),
+];
 
 impl Container {
     fn new(
@@ -267,6 +286,7 @@ impl Container {
             address: address.parse().unwrap(),
             roles,
             databases: databases.clone(),
+            variables: DIRECTORIES,
         };
         container.write(config::PATH, &container.config());
         container.write(dynamic::PATH, &dynamic::render());
@@ -394,7 +414,12 @@ impl Container {
 
     /// What Pebble does with our layer, in an environment that tries to mislead the server.
     fn start(&self) -> Process {
-        let service = layer::service(&self.roles, &self.config(), "these stores");
+        let variables = self.variables.iter().map(|(name, _)| (*name).to_owned());
+        let image = Image {
+            version: self.version,
+            variables: variables.collect(),
+        };
+        let service = layer::service(&image, &self.roles, &self.config(), "these stores");
         let command = service.command.replace("/etc/temporal", &self.root());
         let mut words = command.split(' ');
         assert_eq!(words.next(), Some("temporal-server"));
@@ -403,11 +428,7 @@ impl Container {
             .args(words)
             .current_dir(&self.directory.0)
             .env_clear()
-            .env("TEMPORAL_ROOT", "/nowhere")
-            .env("TEMPORAL_CONFIG_DIR", "nowhere")
-            .env("TEMPORAL_ENVIRONMENT", "development")
-            .env("TEMPORAL_AVAILABILITY_ZONE", "nowhere")
-            .env("TEMPORAL_SERVICES", "nothing")
+            .envs(self.variables.iter().copied())
             .envs(
                 service
                     .environment
@@ -543,6 +564,7 @@ async fn rotate(version: &str, database_address: &str, address: &str) {
         &Role::ALL,
         &databases,
     );
+    container.variables = ONE_FILE;
     container.set_up_schema();
     let _server = container.start();
     container.wait().await;

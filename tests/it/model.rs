@@ -223,7 +223,7 @@ pub(crate) fn ready_to_start() -> World {
             bind_address: Some([10, 1, 0, 5].into()),
             workload: Probe::Known(Workload {
                 boot_id: "boot-1".to_owned(),
-                version: Probe::Known(Ok("1.32.2".parse().unwrap())),
+                image: Probe::Known(Ok("1.32.2".parse().unwrap())),
                 service: None,
                 others: BTreeSet::new(),
                 files: BTreeMap::new(),

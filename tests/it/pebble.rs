@@ -392,10 +392,7 @@ async fn services_are_asked_and_read_leniently() {
 async fn each_action_asks_for_what_it_is_named() {
     let script = Script::of([json("202 Accepted", r#"{"type":"async","change":"42"}"#)]);
     let pebble = script.pebble();
-    for change in [
-        pebble.start(&["a"]).await,
-        pebble.stop(&["a", "b"]).await,
-    ] {
+    for change in [pebble.start(&["a"]).await, pebble.stop(&["a", "b"]).await] {
         assert_eq!(change.unwrap().to_string(), "42");
     }
     let bodies: Vec<_> = script

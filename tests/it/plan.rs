@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use temporal_k8s::container::{self, pgpass};
+use temporal_k8s::container::{self, config, pgpass};
 use temporal_k8s::facts::{Attempt, Failure};
 use temporal_k8s::juju::{Event, Level, Relation, Status};
 use temporal_k8s::plan::{Change, Note};
@@ -79,17 +79,17 @@ fn gates_hold_a_start_and_say_why() {
     );
     held(|s| s.bind_address = None, Level::Waiting, "address");
     held(
-        |s| workload(s).version = Probe::Unreachable("pebble is silent".into()),
+        |s| workload(s).image = Probe::Unreachable("pebble is silent".into()),
         Level::Waiting,
         "pebble is silent",
     );
     held(
-        |s| workload(s).version = Probe::Known(Err("no such program".into())),
+        |s| workload(s).image = Probe::Known(Err("no such program".into())),
         Level::Blocked,
         "temporal-server-image",
     );
     held(
-        |s| workload(s).version = Probe::Known(Ok("1.16.2".parse().unwrap())),
+        |s| workload(s).image = Probe::Known(Ok("1.16.2".parse().unwrap())),
         Level::Blocked,
         "1.16.2",
     );
@@ -157,7 +157,7 @@ fn a_worker_alone_needs_a_server_with_an_internal_frontend() {
     held(
         |s| {
             s.options = given.clone();
-            workload(s).version = Probe::Known(Ok("1.17.3".parse().unwrap()));
+            workload(s).image = Probe::Known(Ok("1.17.3".parse().unwrap()));
         },
         Level::Blocked,
         "add it to `services`",
@@ -177,7 +177,7 @@ fn schema_proof_without_an_admin_relation_is_enough() {
 #[test]
 fn a_newer_schema_than_needed_is_enough_and_1_10_is_above_1_9() {
     let mut snapshot = ready_to_start();
-    workload(&mut snapshot).version = Probe::Known(Ok("1.20.0".parse().unwrap()));
+    workload(&mut snapshot).image = Probe::Known(Ok("1.20.0".parse().unwrap()));
     snapshot.stores.main = facts((1, 10), None);
     snapshot.stores.visibility = facts((1, 10), None);
     assert_eq!(status(&mut snapshot).level, Level::Active);
@@ -677,7 +677,8 @@ fn a_schema_version_below_the_needed_one_never_starts_any_server() {
             ..need.main
         };
         let mut snapshot = ready_to_start();
-        workload(&mut snapshot).version = Probe::Known(Ok(version));
+        let image = version.to_string().parse().unwrap();
+        workload(&mut snapshot).image = Probe::Known(Ok(image));
         snapshot.stores.main = facts((below.major, below.minor), None);
         let plans = hook(&mut snapshot);
         assert_eq!(plans.len(), 1, "{version} was started");
@@ -806,4 +807,77 @@ fn bad_options_do_not_keep_a_server_running_on_another_database() {
     // the provider knows our address already
     assert!(hook(&mut snapshot)[0].changes.contains(&Change::Stop));
     assert_eq!(shown(&snapshot).level, Level::Blocked);
+}
+
+#[test]
+fn a_file_that_others_may_read_is_written_again_and_restarts_nothing() {
+    for path in [pgpass::PATH, config::PATH] {
+        let mut snapshot = settled();
+        workload(&mut snapshot).files.get_mut(path).unwrap().mode = 0o644;
+        let plans = hook(&mut snapshot);
+        assert_eq!(plans[0].to_string(), format!("write `{path}`"));
+        assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+    }
+}
+
+/// Pebble may have started the server with it in the meantime.
+#[test]
+fn s18_another_configuration_file_than_ours_is_a_restart() {
+    let mut snapshot = settled();
+    let file = workload(&mut snapshot).files.get_mut(config::PATH).unwrap();
+    file.content = b"log: {level: debug}\n".to_vec().into();
+    let plans = hook(&mut snapshot);
+    let text = plans[0].to_string();
+    let (_, changes) = text.split_once('\n').unwrap();
+    assert_eq!(
+        changes,
+        "write `/etc/temporal/config/charm.yaml`\nstop the server\nstart the server"
+    );
+    assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+}
+
+/// It would be started with its old definition by Pebble itself, between the layer and our start.
+#[test]
+fn s18_a_server_that_pebble_starts_again_is_stopped_before_its_layer_changes() {
+    let mut snapshot = settled();
+    snapshot.options = options(json!({"log-level": "debug"}));
+    let service = workload(&mut snapshot).service.as_mut().unwrap();
+    service.state = ServiceState::Backoff;
+    let changes = hook(&mut snapshot)[0].changes.clone();
+    let place = |wanted: fn(&Change) -> bool| changes.iter().position(wanted).unwrap();
+    assert!(place(|it| *it == Change::Stop) < place(|it| matches!(it, Change::Layer(_))));
+}
+
+#[test]
+fn of_a_container_without_a_boot_id_nothing_is_remembered() {
+    let mut snapshot = ready_to_start();
+    workload(&mut snapshot).boot_id = String::new();
+    hook(&mut snapshot);
+    assert_eq!(snapshot.memory.image, None);
+    assert_eq!(snapshot.memory.image_of(""), None);
+    // as long as nobody knows whether Juju was told of this one, it is told
+    let plans = hook(&mut snapshot);
+    assert_eq!(plans[0].to_string(), "workload version 1.32.2");
+    // a note of an earlier revision
+    snapshot.memory.image = Some(" 1.17.3".to_owned());
+    assert_eq!(snapshot.memory.image_of(""), None);
+}
+
+#[test]
+fn services_of_the_image_are_stopped_whatever_else_there_is_to_do() {
+    let mut snapshot = settled();
+    let others = ["leech", "ui"].map(str::to_owned);
+    workload(&mut snapshot).others = others.clone().into();
+    let plans = hook(&mut snapshot);
+    assert_eq!(plans[0].to_string(), "stop `leech`, `ui`");
+    assert_eq!(
+        plans[0].summary,
+        "stopped `leech`, `ui`, which the image brings"
+    );
+    assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+    let mut snapshot = ready_to_start();
+    workload(&mut snapshot).others = others.into();
+    let changes = hook(&mut snapshot)[0].changes.clone();
+    assert!(matches!(changes.first(), Some(Change::StopOthers(_))));
+    assert_eq!(changes.last(), Some(&Change::Start));
 }

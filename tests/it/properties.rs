@@ -196,7 +196,7 @@ fn any_snapshot() -> impl Strategy<Value = World> {
                 snapshot.bind_address = None;
             }
             if fresh {
-                workload(&mut snapshot).version = Probe::Known(Ok(version.parse().unwrap()));
+                workload(&mut snapshot).image = Probe::Known(Ok(version.parse().unwrap()));
             }
             if let (Some(state), Some(service)) = (state, &mut workload(&mut snapshot).service) {
                 service.state = state;
@@ -218,10 +218,10 @@ fn start_is_safe(snapshot: &World) -> bool {
     let Probe::Known(workload) = &snapshot.workload else {
         return false;
     };
-    let Probe::Known(Ok(version)) = workload.version else {
+    let Probe::Known(Ok(image)) = &workload.image else {
         return false;
     };
-    let Ok(needs) = required_schema(version) else {
+    let Ok(needs) = required_schema(image.version) else {
         return false;
     };
     let Ok(config) = temporal_k8s::config::parse(&snapshot.options) else {
@@ -454,7 +454,7 @@ proptest! {
         snapshot.bind_address = well.bind_address;
         snapshot.relations = well.relations.clone();
         snapshot.stores = well.stores.clone();
-        if snapshot.workload.known().is_none_or(|w| w.version.known().is_none_or(|v| v.as_ref().map_or(true, |v| v.minor < 17))) {
+        if snapshot.workload.known().is_none_or(|w| w.image.known().is_none_or(|it| it.as_ref().map_or(true, |it| it.version.minor < 17))) {
             snapshot.workload = well.workload.clone();
         }
         for _ in 0..3 {

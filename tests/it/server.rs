@@ -13,7 +13,7 @@ use temporal_k8s::postgres::proof;
 use temporal_k8s::probe::Probe;
 use temporal_k8s::secret::Secret;
 use temporal_k8s::temporal::health::look;
-use temporal_k8s::temporal::{Database, PerStore, Role, Store};
+use temporal_k8s::temporal::{Database, Image, PerStore, Role, Store};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -104,10 +104,19 @@ fn no_value_breaks_a_line_or_becomes_something_else() {
     assert!(user.starts_with("yes%0A%23%20enable-template%C2%85%E2%80%A8%27%22%5C%7B%7B1%7D%7D"));
 }
 
+fn image(text: &str) -> Image {
+    text.parse().unwrap()
+}
+
 #[test]
 fn no_file_but_the_pass_file_holds_a_password() {
     let text = render("1.32.2", &main_store(), &visibility_store(), "10.1.2.3");
-    let service = layer::service(&BTreeSet::from(Role::ALL), &text, "stores");
+    let service = layer::service(
+        &image("1.32.2"),
+        &BTreeSet::from(Role::ALL),
+        &text,
+        "stores",
+    );
     for holder in [&text, &format!("{service:?}"), &dynamic::render()] {
         assert!(!holder.contains("hunter"), "{holder}");
     }
@@ -131,8 +140,8 @@ fn a_rotated_password_changes_the_pass_file_only() {
     assert_eq!(render(&old), render(&new));
     let roles = BTreeSet::from(Role::ALL);
     assert_eq!(
-        layer::service(&roles, &render(&old), "stores"),
-        layer::service(&roles, &render(&new), "stores")
+        layer::service(&image("1.32.2"), &roles, &render(&old), "stores"),
+        layer::service(&image("1.32.2"), &roles, &render(&new), "stores")
     );
 }
 
@@ -180,25 +189,49 @@ fn the_pass_file_has_a_line_for_each_store_that_reads_back() {
 #[test]
 fn the_service_is_the_approved_one() {
     let roles = BTreeSet::from([Role::Worker, Role::Frontend, Role::InternalFrontend]);
-    insta::assert_yaml_snapshot!(layer::service(&roles, "a: 1\n", "stores"), @"
+    insta::assert_yaml_snapshot!(layer::service(&image("1.32.2"), &roles, "a: 1\n", "stores"), @"
     override: replace
     summary: Temporal server
     command: temporal-server --root /etc/temporal --config config --env charm start --service=frontend --service=internal-frontend --service=worker
-    startup: enabled
+    startup: disabled
     working-dir: /etc/temporal
     environment:
       CHARM_STORES: stores
       CHARM_YAML_SHA256: 37b128c59f1f5097f73f82691cb519f1f568667faab5ced1b4ab979d36837eae
+      HOME: /etc/temporal
       PGPASSFILE: /etc/temporal/pgpass
+      USER: temporal
     kill-delay: 1m0s
     ");
+}
+
+/// A server from 1.30 on takes either directory and environment, or one file, by flags or variables.
+#[test]
+fn a_variable_of_the_image_that_names_the_file_decides_how_ours_is_named() {
+    let roles = BTreeSet::from([Role::Frontend]);
+    let command = |text: &str| layer::service(&image(text), &roles, "a: 1\n", "stores").command;
+    let usual = "temporal-server --root /etc/temporal --config config --env charm start \
+                 --service=frontend";
+    for text in [
+        "1.32.2",
+        "1.32.2 TEMPORAL_ENVIRONMENT TEMPORAL_ROOT",
+        "1.29.1 TEMPORAL_SERVER_CONFIG_FILE_PATH",
+    ] {
+        assert_eq!(command(text), usual, "{text}");
+    }
+    assert_eq!(
+        command("1.30.0 TEMPORAL_SERVER_CONFIG_FILE_PATH"),
+        "temporal-server --config-file /etc/temporal/config/charm.yaml start --service=frontend"
+    );
 }
 
 #[test]
 fn a_changed_configuration_is_a_changed_service() {
     let roles = BTreeSet::from(Role::ALL);
-    let hash =
-        |text| layer::service(&roles, text, "stores").environment[layer::CONFIG_HASH].clone();
+    let hash = |text| {
+        layer::service(&image("1.32.2"), &roles, text, "stores").environment[layer::CONFIG_HASH]
+            .clone()
+    };
     assert_eq!(hash("a: 1\n"), hash("a: 1\n"));
     assert_ne!(hash("a: 1\n"), hash("a: 2\n"));
 }

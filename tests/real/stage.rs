@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rehearsal::chain;
 use rehearsal::juju::{Juju, Source};
-use rehearsal::stage::{self, CONTAINER, Options, Setup, StageError};
+use rehearsal::stage::{self, Brings, CONTAINER, Options, Setup, StageError};
 
 use crate::scenarios::stage::{ADMIN, Condition, INGRESS, POSTGRESQL, Stage};
 
@@ -110,6 +110,25 @@ impl Stage for RealStage {
 
     fn set_cluster_domain(&mut self, domain: &str) {
         self.0.node.set_domain(domain);
+    fn set_image(&mut self, files: &[(&str, &str)], variables: &[(&str, &str)]) {
+        let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        self.0.set_image(Brings {
+            files: owned(files),
+            variables: owned(variables),
+        });
+    }
+
+    fn running(&mut self, unit: &str) -> Vec<String> {
+        done(self.0.running(unit))
+    }
+
+    fn set_mode(&mut self, unit: &str, path: &str, mode: u32) {
+        done(self.0.set_mode(unit, path, mode));
     }
 
     fn fill_disk(&mut self, unit: &str, full: bool) {

@@ -6,6 +6,7 @@
 pub(crate) mod databases;
 pub(crate) mod deployment;
 pub(crate) mod host_info;
+pub(crate) mod images;
 pub(crate) mod ingress;
 pub(crate) mod operation;
 pub(crate) mod options;
@@ -66,7 +67,14 @@ macro_rules! for_each_scenario {
                 the_restart_action_fails_honestly_without_a_container
                 a_full_disk_is_told_and_forgotten
                 a_disk_that_is_full_from_the_start_starts_nothing
+                a_pass_file_that_others_may_read_is_closed_again
                 units_come_and_go
+            }
+            images {
+                nothing_that_an_image_brings_runs_beside_the_server
+                a_variable_that_names_the_configuration_file_is_heeded
+                variables_that_contradict_each_other_are_named
+                nobody_in_the_image_and_no_home
             }
             host_info {
                 everybody_who_asks_is_told_where_the_frontend_is

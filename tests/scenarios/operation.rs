@@ -4,8 +4,8 @@ use rehearsal::juju::record::{ActionOutcome, ActionStatus};
 use serde_json::Map;
 
 use super::stage::{
-    APP, CONFIG, Stage, UNIT, assert_soon_active, assert_status, deploy_calmly, recover, rests,
-    settle, status, units, update_status,
+    APP, CONFIG, PASS_FILE, Stage, UNIT, assert_soon_active, assert_status, deploy_calmly, recover,
+    rests, settle, status, units, update_status,
 };
 
 /// A new boot id means that files, plan and service are gone.
@@ -166,6 +166,20 @@ pub(crate) fn a_disk_that_is_full_from_the_start_starts_nothing(stage: &mut dyn 
     assert!(!stage.runs(UNIT));
     stage.fill_disk(UNIT, false);
     recover(stage);
+    rests(stage);
+}
+
+/// The server ignores a pass file that others may read, and says nothing: its next connection fails.
+pub(crate) fn a_pass_file_that_others_may_read_is_closed_again(stage: &mut dyn Stage) {
+    deploy_calmly(stage, 1, &[]);
+    let before = stage.files(UNIT);
+    for path in [PASS_FILE, CONFIG] {
+        stage.set_mode(UNIT, path, 0o644);
+    }
+    update_status(stage);
+    assert_eq!(stage.files(UNIT), before);
+    assert_eq!(stage.starts(UNIT), 1, "no reason to restart");
+    assert_soon_active(stage);
     rests(stage);
 }
 

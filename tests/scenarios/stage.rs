@@ -69,6 +69,15 @@ pub(crate) trait Stage {
 
     /// The cluster's domain, for pods made from now on.
     fn set_cluster_domain(&mut self, domain: &str);
+    /// What the image of containers made from now on brings besides the server: files with their contents, and
+    /// variables with their values.
+    fn set_image(&mut self, files: &[(&str, &str)], variables: &[(&str, &str)]);
+
+    /// The services that run in a unit's workload container, whoever brought them.
+    fn running(&mut self, unit: &str) -> Vec<String>;
+
+    /// Changes the mode of a file in the workload container.
+    fn set_mode(&mut self, unit: &str, path: &str, mode: u32);
 
     /// Fills the file system of a unit's workload container, or gives the space back.
     fn fill_disk(&mut self, unit: &str, full: bool);

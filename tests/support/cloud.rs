@@ -17,7 +17,7 @@ use super::container::Container;
 use super::lock;
 use super::pebble::Pebble;
 use super::postgres::Postgres;
-use super::temporal::Image;
+use super::temporal::{Brings, Image};
 
 /// The program under test.
 const DISPATCH: &str = env!("CARGO_BIN_EXE_dispatch");
@@ -41,6 +41,7 @@ struct State {
     directory: tempfile::TempDir,
     version: String,
     domain: String,
+    brings: Brings,
     pods: BTreeMap<String, FakePod>,
     services: BTreeMap<String, (Address, BTreeSet<u16>)>,
 }
@@ -59,6 +60,7 @@ impl FakeCloud {
             directory: tempfile::tempdir().expect("a directory"),
             version: version.to_owned(),
             domain: "cluster.local".to_owned(),
+            brings: Brings::default(),
             pods: BTreeMap::new(),
             services: BTreeMap::new(),
         };
@@ -86,6 +88,13 @@ impl FakeCloud {
     /// The cluster's domain, for pods made from now on.
     pub(crate) fn set_domain(&self, domain: &str) {
         domain.clone_into(&mut lock(&self.state).domain);
+    /// What the image of containers made from now on brings besides the server.
+    pub(crate) fn set_brings(&self, brings: Brings) {
+        let mut state = lock(&self.state);
+        for pod in state.pods.values() {
+            pod.image.set_brings(brings.clone());
+        }
+        state.brings = brings;
     }
 
     /// Looks at a pod.
@@ -176,6 +185,7 @@ impl Cloud for FakeCloud {
         fs::create_dir_all(directory.join("charm"))?;
         let address = Address::new();
         let image = Image::new(&state.version, address.ip(), &self.postgres);
+        image.set_brings(state.brings.clone());
         let mut pebbles = BTreeMap::new();
         for name in &pod.containers {
             let place = containers.join(name);

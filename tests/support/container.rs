@@ -150,12 +150,13 @@ impl Request {
 }
 
 impl Container {
-    /// An empty container. `name` makes its boot ids unique.
+    /// A container as its image makes it. `name` makes its boot ids unique.
     pub(crate) fn new(name: &str, image: Image) -> Self {
+        let state = State::of(&image);
         Self {
             image,
             name: name.to_owned(),
-            state: Mutex::default(),
+            state: Mutex::new(state),
         }
     }
 
@@ -173,7 +174,7 @@ impl Container {
             faults,
             starts: state.starts,
             stops: state.stops,
-            ..State::default()
+            ..State::of(&self.image)
         };
     }
 
@@ -219,6 +220,22 @@ impl Container {
             .services
             .get(service)
             .is_some_and(|it| it.current == Current::Active)
+    }
+
+    /// The services that run.
+    pub(crate) fn running(&self) -> Vec<String> {
+        let state = lock(&self.state);
+        let running = state.services.iter();
+        let running = running.filter(|(_, it)| it.current != Current::Inactive);
+        running.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Changes the mode of a file.
+    pub(crate) fn set_mode(&self, path: &str, mode: u32) {
+        let state = lock(&self.state);
+        let mut files = lock(&state.files);
+        let file = files.get_mut(path).expect("a file");
+        file.permissions = format!("{mode:03o}");
     }
 
     /// A check goes down, having failed as often as it may, or up again: Pebble ends the change that performed
@@ -350,6 +367,19 @@ fn noted(request: &Request) -> String {
 }
 
 impl State {
+    /// With the layers of the image.
+    fn of(image: &Image) -> Self {
+        let layers = image.brings().layers.into_iter();
+        let layers = layers.map(|(label, text)| {
+            let layer = serde_saphyr::from_str(&text).expect("a layer");
+            (label, layer)
+        });
+        Self {
+            layers: layers.collect(),
+            ..Self::default()
+        }
+    }
+
     fn exec(&mut self, image: &Image, body: &Value) -> Reply {
         let command: Vec<&str> = body["command"]
             .as_array()
@@ -373,7 +403,11 @@ impl State {
         self.execs.insert(id, (code, output.into_bytes()));
         Reply::Change(
             id,
-            json!({ "task-id": id.to_string(), "environment": {}, "working-dir": "/" }),
+            json!({
+                "task-id": id.to_string(),
+                "environment": image.brings().variables,
+                "working-dir": "/",
+            }),
         )
     }
 

@@ -205,7 +205,8 @@ impl State {
             }
             if action == "start"
                 && !runs
-                && let Err(failure) = self.launch(image, &name, config) {
+                && let Err(failure) = self.launch(image, &name, config)
+            {
                 failures.push(failure);
             }
         }

@@ -16,6 +16,7 @@ use super::container::Fault;
 use super::counterparts::{Ingress, Knobs, PostgresqlK8s, TemporalAdminK8s};
 use super::pebble::Pebble;
 use super::postgres::{self, Postgres};
+use super::temporal::Brings;
 use super::{lock, temporal};
 use crate::scenarios::stage::{ADMIN, Condition, INGRESS, POSTGRESQL, Stage};
 
@@ -208,6 +209,18 @@ impl Stage for FastStage {
 
     fn set_cluster_domain(&mut self, domain: &str) {
         self.cloud.set_domain(domain);
+    fn set_image(&mut self, files: &[(&str, &str)], variables: &[(&str, &str)]) {
+        self.cloud.set_brings(Brings::new(files, variables));
+    }
+
+    fn running(&mut self, unit: &str) -> Vec<String> {
+        self.cloud
+            .container(unit, |pebble| pebble.container().running())
+    }
+
+    fn set_mode(&mut self, unit: &str, path: &str, mode: u32) {
+        self.cloud
+            .container(unit, |pebble| pebble.container().set_mode(path, mode));
     }
 
     fn fill_disk(&mut self, unit: &str, full: bool) {

@@ -35,12 +35,40 @@ pub(crate) enum Mood {
     NotServing,
 }
 
+/// What an image brings besides the server.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Brings {
+    /// Layers of Pebble's, by label.
+    pub layers: Vec<(String, String)>,
+    /// Variables of the environment.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Brings {
+    /// Of its files, only those that mean something to Pebble are of interest here.
+    pub(crate) fn new(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Self {
+        let layer = |(path, text): &(&str, &str)| {
+            let name = path.strip_prefix("/var/lib/pebble/default/layers/")?;
+            let (_order, label) = name.strip_suffix(".yaml")?.split_once('-')?;
+            Some((label.to_owned(), (*text).to_owned()))
+        };
+        Self {
+            layers: files.iter().filter_map(layer).collect(),
+            variables: variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        }
+    }
+}
+
 /// What a container image holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
     /// Such as `1.32.2`.
     version: String,
     mood: Arc<Mutex<Mood>>,
+    brings: Arc<Mutex<Brings>>,
     ip: Ipv4Addr,
     postgres: Arc<Postgres>,
 }
@@ -70,6 +98,7 @@ impl Image {
         Self {
             version: version.to_owned(),
             mood: Arc::new(Mutex::new(Mood::Serving)),
+            brings: Arc::default(),
             ip,
             postgres: Arc::clone(postgres),
         }
@@ -80,6 +109,16 @@ impl Image {
         *lock(&self.mood) = mood;
     }
 
+    /// Changes what it brings besides the server, for containers that are made from now on.
+    pub(crate) fn set_brings(&self, brings: Brings) {
+        *lock(&self.brings) = brings;
+    }
+
+    /// What it brings besides the server.
+    pub(super) fn brings(&self) -> Brings {
+        lock(&self.brings).clone()
+    }
+
     pub(super) fn version_output(&self) -> String {
         format!("temporal version {}\n", self.version)
     }
@@ -88,7 +127,7 @@ impl Image {
     pub(super) fn start(&self, service: &Value, files: &Files) -> Result<Process, String> {
         let version = self.version.clone();
         let minor = minor(&version);
-        let command = Command::parse(&service["command"], minor)?;
+        let command = Command::parse(&service["command"], minor, &self.brings().variables)?;
         let config = read(files, &command.config)?;
         let config: Value = serde_saphyr::from_str(&config)
             .map_err(|_| "config file corrupted: yaml".to_owned())?;
@@ -233,7 +272,11 @@ struct Command {
 }
 
 impl Command {
-    fn parse(command: &Value, minor: u32) -> Result<Self, String> {
+    fn parse(
+        command: &Value,
+        minor: u32,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Self, String> {
         let words: Vec<&str> = command
             .as_str()
             .unwrap_or_default()
@@ -248,12 +291,28 @@ impl Command {
         if words.first() != Some(&"temporal-server") || !words.contains(&"start") {
             return Err("unknown command".to_owned());
         }
-        let config = format!(
-            "{}/{}/{}.yaml",
-            flag("--root"),
-            flag("--config"),
-            flag("--env")
-        );
+        let names = |names: &[&str]| names.iter().any(|name| words.contains(name));
+        let sets = |names: &[&str]| names.iter().any(|name| variables.contains_key(*name));
+        let one_file = names(&["--config-file"]) || sets(&["TEMPORAL_SERVER_CONFIG_FILE_PATH"]);
+        let directory = names(&["--root", "--config", "--env"])
+            || sets(&[
+                "TEMPORAL_ROOT",
+                "TEMPORAL_CONFIG_DIR",
+                "TEMPORAL_ENVIRONMENT",
+            ]);
+        if minor >= 30 && one_file && directory {
+            let refusal = "can not use --config, --env, --zone, or --root with --config-file";
+            return Err(format!("ERROR: {refusal}"));
+        }
+        let config = match flag("--config-file") {
+            "" => format!(
+                "{}/{}/{}.yaml",
+                flag("--root"),
+                flag("--config"),
+                flag("--env")
+            ),
+            path => path.to_owned(),
+        };
         let mut known = vec!["frontend", "history", "matching", "worker"];
         if minor >= 20 {
             known.push("internal-frontend");

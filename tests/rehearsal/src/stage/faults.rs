@@ -1,11 +1,12 @@
 //! What a test may do to a deployment, besides what Juju ([`Stage::juju`]), the node
 //! ([`Stage::node`]) and the database ([`Stage::database`]) offer.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use super::{CONTAINER, LOOK, Options, POSTGRESQL, Stage, StageError, image};
+use super::{Brings, CONTAINER, LOOK, Options, POSTGRESQL, Stage, StageError, image};
 
 /// How long a new Pebble may take until it answers.
 const BOOT: Duration = Duration::from_secs(20);
@@ -66,12 +67,25 @@ impl Stage {
     /// Gives our containers another image from their next start on, as `juju attach-resource` does.
     pub fn set_temporal(&mut self, version: &str) -> Result<(), StageError> {
         self.temporal = self.parts.temporal(version)?;
+        self.set_image(Brings::default());
+        Ok(())
+    }
+
+    /// The same server in an image that brings something else.
+    pub fn set_image(&mut self, brings: Brings) {
         let options = Options {
             disk: self.disk,
+            brings,
             ..Options::default()
         };
         self.node
             .set_image(CONTAINER, image(&self.temporal, &self.pebble, &options));
-        Ok(())
+    }
+
+    /// Changes the mode of a file in our container.
+    pub fn set_mode(&self, unit: &str, path: &str, mode: u32) -> Result<(), StageError> {
+        let path = self.root(unit)?.join(path.trim_start_matches('/'));
+        let mode = Permissions::from_mode(mode);
+        fs::set_permissions(path, mode).map_err(StageError::io("change a file's mode"))
     }
 }

@@ -84,6 +84,18 @@ impl Stage {
         Ok(plan.as_str().unwrap_or_default().to_owned())
     }
 
+    /// The services that run, by name.
+    pub fn running(&self, unit: &str) -> Result<Vec<String>, StageError> {
+        let services = self.ask(unit, "/v1/services")?;
+        let text = |service: &Value, key: &str| {
+            let text = service.get(key).and_then(Value::as_str);
+            text.unwrap_or_default().to_owned()
+        };
+        let all = services.as_array().into_iter().flatten();
+        let running = all.filter(|it| matches!(&*text(it, "current"), "active" | "backoff"));
+        Ok(running.map(|it| text(it, "name")).collect())
+    }
+
     /// Pebble's changes: number, kind and summary of each. A look at a program's version is none.
     pub fn changes(&self, unit: &str) -> Result<Vec<String>, StageError> {
         let changes = self.ask(unit, "/v1/changes?select=all")?;

@@ -138,6 +138,17 @@ pub struct Options {
     pub disk: Option<u64>,
     /// The nginx integrator that [`Stage::deploy_nginx`] deploys.
     pub integrator: Generation,
+    /// What our image brings besides the server.
+    pub brings: Brings,
+}
+
+/// What an image brings besides the server.
+#[derive(Debug, Clone, Default)]
+pub struct Brings {
+    /// Files with their contents, mode 644.
+    pub files: Vec<(String, String)>,
+    /// Variables of the environment.
+    pub variables: Vec<(String, String)>,
 }
 
 impl Default for Options {
@@ -148,6 +159,7 @@ impl Default for Options {
             seed: None,
             disk: None,
             integrator: Generation::Today,
+            brings: Brings::default(),
         }
     }
 }
@@ -420,6 +432,12 @@ fn image(temporal: &Temporal, pebble: &Path, options: &Options) -> Image {
         .directory("/etc/temporal/config/dynamicconfig")
         .text(EMPTY, "", 0o644)
         .environment("TEMPORAL_HOME", "/etc/temporal");
+    let files = options.brings.files.iter();
+    let image = files.fold(image, |image, (path, content)| {
+        image.text(path, content.as_bytes(), 0o644)
+    });
+    let variables = options.brings.variables.iter();
+    let image = variables.fold(image, |image, (name, value)| image.environment(name, value));
     match options.disk {
         Some(bytes) => image.size(bytes),
         None => image,
