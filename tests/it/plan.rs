@@ -428,7 +428,7 @@ fn an_existing_database_keeps_its_number_of_shards_without_anyone_doing_anything
         world.stores.main = facts((1, 19), Some(stored));
         hook(&mut world);
         let config = &workload(&mut world).files[container::config::PATH];
-        let text = String::from_utf8(config.expose().clone()).unwrap();
+        let text = String::from_utf8(config.content.expose().clone()).unwrap();
         assert!(
             text.contains(&format!("numHistoryShards: {stored}\n")),
             "{text}"
