@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use crate::container::{FILE_MODE, LAYER, SERVICE};
+use crate::container::{FILE_MODE, LAYER, SERVICE, check};
 use crate::error::{chain, shorten};
 use crate::facts::{Attempt, Failure};
 use crate::juju::{self, Juju, LogLevel};
@@ -23,6 +23,11 @@ pub async fn changes(pebble: &Pebble, changes: &[Change]) -> Attempt {
     let mut stopped = false;
     for change in changes {
         if let Err(error) = make(pebble, change).await {
+            if let Change::Watch(_) = change {
+                // without it, the unit looks again with the next event that there is
+                debug!("{change}: {}", chain(&error));
+                continue;
+            }
             let failed = failed(change, &error);
             let starts = *change != Change::Start && changes.contains(&Change::Start);
             if stopped
@@ -63,6 +68,16 @@ async fn make(pebble: &Pebble, change: &Change) -> Result<(), pebble::Error> {
                 permissions: FILE_MODE,
             };
             return pebble.write_files(&[file]).await;
+        }
+        Change::Watch(check) => {
+            if let Err(error) = pebble.share_program(check::PROGRAM) {
+                debug!("{change}: {}", chain(&error));
+            }
+            let layer = Layer {
+                checks: BTreeMap::from([(check::NAME.to_owned(), check.clone())]),
+                ..Layer::default()
+            };
+            return pebble.add_layer(LAYER, &layer).await;
         }
         Change::Stop => pebble.stop(&[SERVICE]).await?,
         Change::Delete { path } => return pebble.remove_files(&[path], false).await,

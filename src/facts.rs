@@ -9,7 +9,7 @@ use crate::config::{self, BadOption, Config};
 use crate::container;
 use crate::juju::{Event, Hook, Status};
 use crate::memory::Memory;
-use crate::pebble::ServiceConfig;
+use crate::pebble::{CheckConfig, ServiceConfig};
 use crate::postgres::StoreFacts;
 use crate::probe::Probe;
 use crate::relations::{self, Heard, Own, Relations, State};
@@ -76,6 +76,8 @@ pub struct Server {
     pub files: BTreeMap<&'static str, Secret<String>>,
     /// The Pebble service.
     pub service: ServiceConfig,
+    /// The Pebble check.
+    pub check: CheckConfig,
 }
 
 /// How far this hook's changes of the container have come.
@@ -162,7 +164,9 @@ impl Facts {
             broadcast_address: self.bind_address?,
         });
         let stores = container::layer::identity(&databases);
-        let service = container::layer::service(image, &self.roles(config), &text, &stores);
+        let roles = self.roles(config);
+        let service = container::layer::service(image, &roles, &text, &stores);
+        let check = container::check::config(self.bind_address?, &roles);
         let files = BTreeMap::from([
             (container::config::PATH, Secret::new(text)),
             (
@@ -180,6 +184,7 @@ impl Facts {
             databases: PerStore::of(|store| (*databases.get(store)).clone()),
             files,
             service,
+            check,
         })
     }
 

@@ -25,6 +25,7 @@ pub mod postgres;
 pub mod probe;
 pub mod relations;
 pub mod secret;
+pub mod serves;
 pub mod snapshot;
 #[cfg(feature = "stack")]
 pub mod stack;

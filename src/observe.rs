@@ -359,6 +359,8 @@ async fn ask_pebble(
         .into_iter()
         .partition(|state| state.name == container::SERVICE);
     let state = ours.into_iter().next().map(|state| state.current);
+    let check = plan.checks.remove(container::check::NAME);
+    let check = check.filter(|_| pebble.shares_program(container::check::PROGRAM));
     let others = others.into_iter().filter(|state| state.current.is_up());
     let others = others.map(|state| state.name).collect();
     let service = match (plan.services.remove(container::SERVICE), state) {
@@ -387,6 +389,7 @@ async fn ask_pebble(
         boot_id,
         image,
         service,
+        check,
         others,
         files,
     })

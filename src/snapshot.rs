@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::juju::{Hook, Status};
 use crate::memory::Memory;
-use crate::pebble::ServiceConfig;
+use crate::pebble::{CheckConfig, ServiceConfig};
 use crate::probe::Probe;
 use crate::relations::Relations;
 use crate::secret::Secret;
@@ -72,6 +72,9 @@ pub struct Workload {
     pub image: Probe<Result<Image, String>>,
     /// The service in Pebble's plan; `None` when there is none yet.
     pub service: Option<Service>,
+    /// The check in Pebble's plan by which it finds out whether the server serves, if the program that it starts is
+    /// there.
+    pub check: Option<CheckConfig>,
     /// Services of the image that run, or that Pebble starts again.
     pub others: BTreeSet<String>,
     /// The files we own that exist, by path. The pass file is among them.

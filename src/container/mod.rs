@@ -1,6 +1,7 @@
-//! What the workload container must hold: configuration, dynamic configuration, pass file and Pebble layer, as
+//! What the workload container must hold: configuration, dynamic configuration, pass file, Pebble layer and check, as
 //! texts. Pure; `plan` compares them with what the container has.
 
+pub mod check;
 pub mod config;
 pub mod dynamic;
 pub mod layer;

@@ -13,6 +13,7 @@ mod http;
 mod layer;
 mod multipart;
 mod services;
+mod shared;
 mod system;
 
 pub use client::Pebble;
@@ -21,4 +22,5 @@ pub use exec::{Exec, ExecOutput};
 pub use files::{File, FileInfo, FileType};
 pub use layer::{CheckConfig, ExecCheck, HttpCheck, Layer, Plan, ServiceConfig, TcpCheck};
 pub use services::{Change, ChangeId, LogLine, ServiceState, ServiceStatus, Task};
+pub use shared::SHARED;
 pub use system::SystemInfo;

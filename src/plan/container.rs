@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::effects::{Change, Plan};
 use super::gates::{held, must_stop};
 use super::words;
-use crate::container::{FILE_MODE, config, layer, pgpass};
+use crate::container::{FILE_MODE, check, config, layer, pgpass};
 use crate::facts::{Attempt, Facts, Server};
 use crate::juju::Event;
 use crate::secret::Secret;
@@ -23,8 +23,13 @@ pub(super) fn container(facts: &Facts) -> Option<Plan> {
     } else {
         match &facts.server {
             Some(server) if !needs_start(workload, server) => {
-                let changes = write(workload, &server.files);
-                Plan::change(words::REWRITTEN, None, changes)
+                let mut changes = write(workload, &server.files);
+                let summary = match changes.as_slice() {
+                    [] => words::WATCHED,
+                    [_, ..] => words::REWRITTEN,
+                };
+                changes.extend(watch(workload, server));
+                Plan::change(summary, None, changes)
             }
             Some(server) if held(facts, server).is_empty() => start(facts, workload, server),
             Some(_) | None => Plan::change(words::REWRITTEN, None, rotate(facts, workload)),
@@ -106,6 +111,7 @@ fn start(facts: &Facts, workload: &Workload, server: &Server) -> Plan {
 /// Whatever differs of the files, and of the layer while the server is stopped; then its start.
 fn changes(workload: &Workload, server: &Server) -> Vec<Change> {
     let mut changes = write(workload, &server.files);
+    changes.extend(watch(workload, server));
     if workload.is_up() {
         changes.push(Change::Stop);
     }
@@ -115,6 +121,13 @@ fn changes(workload: &Workload, server: &Server) -> Vec<Change> {
     }
     changes.push(Change::Start);
     changes
+}
+
+/// The check, if it differs. It may change at any time: nothing is restarted for it.
+fn watch(workload: &Workload, server: &Server) -> Option<Change> {
+    let has = workload.check.as_ref();
+    let same = has.is_some_and(|has| check::same(&server.check, has));
+    (!same).then(|| Change::Watch(server.check.clone()))
 }
 
 /// The database that hands out the turn to restart (law S6), if the server runs. A first start needs no turn, nor

@@ -7,7 +7,7 @@ use std::fmt;
 use crate::container::pgpass;
 use crate::facts::Leadership;
 use crate::juju::{LogLevel, Status};
-use crate::pebble::ServiceConfig;
+use crate::pebble::{CheckConfig, ServiceConfig};
 use crate::secret::Secret;
 use crate::temporal::Database;
 
@@ -64,7 +64,11 @@ impl Plan {
         let waits_for_nobody = |change: &&Change| match change {
             Change::Write { path, .. } => *path == pgpass::PATH,
             Change::StopOthers(_) => true,
-            Change::Stop | Change::Delete { .. } | Change::Layer(_) | Change::Start => false,
+            Change::Watch(_)
+            | Change::Stop
+            | Change::Delete { .. }
+            | Change::Layer(_)
+            | Change::Start => false,
         };
         self.changes
             .iter()
@@ -108,6 +112,8 @@ pub enum Change {
         /// What.
         content: Secret<String>,
     },
+    /// Have Pebble find out whether the server serves.
+    Watch(CheckConfig),
     /// Stop the server.
     Stop,
     /// Remove a file from the container.
@@ -129,6 +135,7 @@ impl Change {
             Self::Layer(_) => "tell Pebble about the server".to_owned(),
             Self::StopOthers(_)
             | Self::Write { .. }
+            | Self::Watch(_)
             | Self::Stop
             | Self::Delete { .. }
             | Self::Start => self.to_string(),
@@ -140,7 +147,7 @@ impl Change {
     pub const fn rank(&self) -> u8 {
         match self {
             Self::StopOthers(_) => 0,
-            Self::Write { .. } => 1,
+            Self::Write { .. } | Self::Watch(_) => 1,
             Self::Stop => 2,
             Self::Delete { .. } | Self::Layer(_) => 3,
             Self::Start => 4,
@@ -153,6 +160,7 @@ impl fmt::Display for Change {
         match self {
             Self::StopOthers(names) => write!(f, "stop {}", quoted(names)),
             Self::Write { path, .. } => write!(f, "write `{path}`"),
+            Self::Watch(_) => f.write_str("watch whether the server serves"),
             Self::Stop => f.write_str("stop the server"),
             Self::Delete { path } => write!(f, "delete `{path}`"),
             Self::Layer(service) => write!(f, "layer: {}", service.command),

@@ -415,5 +415,8 @@ pub(super) fn stopped_others(names: &BTreeSet<String>) -> String {
 pub(super) const REWRITTEN: &str =
     "wrote what the server reads by itself: passwords, dynamic configuration";
 
+/// Nothing but the check was not as it should be.
+pub(super) const WATCHED: &str = "has Pebble watch whether the server serves";
+
 /// The server was stopped because the unit, or its pod, goes away.
 pub(super) const LEFT: &str = "stopped temporal: this unit or its pod goes away";

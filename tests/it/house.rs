@@ -20,7 +20,7 @@ const FLOORS: [(&str, &[&str]); 12] = [
     ("facts", &["facts"]),
     ("plan and status", &["plan"]),
     ("observe and apply", &["apply", "observe"]),
-    ("one hook", &["dispatch"]),
+    ("one hook", &["dispatch", "serves"]),
     ("the program", &["main"]),
 ];
 

@@ -225,6 +225,7 @@ pub(crate) fn ready_to_start() -> World {
                 boot_id: "boot-1".to_owned(),
                 image: Probe::Known(Ok("1.32.2".parse().unwrap())),
                 service: None,
+                check: None,
                 others: BTreeSet::new(),
                 files: BTreeMap::new(),
             }),
@@ -335,6 +336,7 @@ fn make(world: &mut World, change: &Change) {
                 last_words: None,
             });
         }
+        Change::Watch(check) => workload(world).check = Some(check.clone()),
         Change::StopOthers(_) => workload(world).others.clear(),
         Change::Start => {
             let config = workload(world).files.get(config::PATH).cloned();

@@ -263,7 +263,7 @@ proptest! {
                 Change::Layer(_) => prop_assert!(start_is_safe(&snapshot)),
                 // a server that runs was started on a proof
                 Change::Start => prop_assert!(start_is_safe(&snapshot) || running),
-                Change::StopOthers(_) | Change::Stop | Change::Write { .. } | Change::Delete { .. } => {}
+                Change::StopOthers(_) | Change::Watch(_) | Change::Stop | Change::Write { .. } | Change::Delete { .. } => {}
             }
         }
     }

@@ -110,6 +110,8 @@ impl Stage for RealStage {
 
     fn set_cluster_domain(&mut self, domain: &str) {
         self.0.node.set_domain(domain);
+    }
+
     fn set_image(&mut self, files: &[(&str, &str)], variables: &[(&str, &str)]) {
         let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
             let pairs = pairs.iter();
@@ -129,6 +131,10 @@ impl Stage for RealStage {
 
     fn set_mode(&mut self, unit: &str, path: &str, mode: u32) {
         done(self.0.set_mode(unit, path, mode));
+    }
+
+    fn freeze(&mut self, unit: &str, frozen: bool) {
+        done(self.0.freeze(unit, frozen));
     }
 
     fn fill_disk(&mut self, unit: &str, full: bool) {

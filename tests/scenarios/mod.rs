@@ -67,6 +67,7 @@ macro_rules! for_each_scenario {
                 the_restart_action_fails_honestly_without_a_container
                 a_full_disk_is_told_and_forgotten
                 a_disk_that_is_full_from_the_start_starts_nothing
+                a_server_that_stops_serving_and_begins_again_is_told_of_without_the_timer
                 a_pass_file_that_others_may_read_is_closed_again
                 units_come_and_go
             }

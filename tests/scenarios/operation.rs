@@ -5,7 +5,7 @@ use serde_json::Map;
 
 use super::stage::{
     APP, CONFIG, PASS_FILE, Stage, UNIT, assert_soon_active, assert_status, deploy_calmly, recover,
-    rests, settle, status, units, update_status,
+    rests, settle, status, units, until_status, update_status,
 };
 
 /// A new boot id means that files, plan and service are gone.
@@ -166,6 +166,27 @@ pub(crate) fn a_disk_that_is_full_from_the_start_starts_nothing(stage: &mut dyn 
     assert!(!stage.runs(UNIT));
     stage.fill_disk(UNIT, false);
     recover(stage);
+    rests(stage);
+}
+
+/// Nothing else than Pebble's check tells of it.
+pub(crate) fn a_server_that_stops_serving_and_begins_again_is_told_of_without_the_timer(
+    stage: &mut dyn Stage,
+) {
+    deploy_calmly(stage, 1, &[]);
+    let before = stage.juju().log().len();
+    for (frozen, word) in [(true, "waiting"), (false, "active")] {
+        stage.freeze(UNIT, frozen);
+        until_status(stage, UNIT, word);
+    }
+    let hooks = stage.juju().log().iter().skip(before);
+    let hooks: Vec<String> = hooks.map(|run| run.hook.clone()).collect();
+    let check = [
+        "temporal-pebble-check-failed",
+        "temporal-pebble-check-recovered",
+    ];
+    assert_eq!(hooks, check);
+    assert_eq!(stage.starts(UNIT), 1);
     rests(stage);
 }
 

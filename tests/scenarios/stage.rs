@@ -79,6 +79,9 @@ pub(crate) trait Stage {
     /// Changes the mode of a file in the workload container.
     fn set_mode(&mut self, unit: &str, path: &str, mode: u32);
 
+    /// Stops the server from serving, or lets it serve again; its process stays.
+    fn freeze(&mut self, unit: &str, frozen: bool);
+
     /// Fills the file system of a unit's workload container, or gives the space back.
     fn fill_disk(&mut self, unit: &str, full: bool);
 
@@ -130,6 +133,21 @@ pub(crate) fn update_status(stage: &mut dyn Stage) -> Vec<HookRun> {
         fired.expect("the application is there");
     }
     settle(stage)
+}
+
+/// Runs the hooks that come by themselves, until the unit has this status.
+pub(crate) fn until_status(stage: &mut dyn Stage, unit: &str, word: &str) {
+    const LIMIT: Duration = Duration::from_mins(1);
+    let begin = Instant::now();
+    loop {
+        settle(stage);
+        let (is, message) = status(stage, unit);
+        if is == word {
+            return;
+        }
+        assert!(begin.elapsed() < LIMIT, "{unit} stays {is}: {message}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// The applications of our charm: usually one.

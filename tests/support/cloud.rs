@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use rehearsal::juju::cloud::{CheckNotice, Cloud, CloudError, Pod};
 
@@ -19,8 +19,25 @@ use super::pebble::Pebble;
 use super::postgres::Postgres;
 use super::temporal::{Brings, Image};
 
-/// The program under test.
-const DISPATCH: &str = env!("CARGO_BIN_EXE_dispatch");
+/// The program under test, without what debuggers need: it is copied into every pod.
+static DISPATCH: LazyLock<PathBuf> = LazyLock::new(|| {
+    let built = PathBuf::from(env!("CARGO_BIN_EXE_dispatch"));
+    let small = built.with_extension("small");
+    let made = |path: &Path| path.metadata().and_then(|it| it.modified()).ok();
+    if made(&small) < made(&built) {
+        let new = built.with_extension(format!("small.{}", std::process::id()));
+        let strip = Command::new("strip")
+            .arg(&built)
+            .arg("-o")
+            .arg(&new)
+            .status();
+        if !strip.is_ok_and(|status| status.success()) {
+            return built;
+        }
+        fs::rename(&new, &small).expect("the program's directory");
+    }
+    small
+});
 /// What makes a pod's view of the file system.
 const HOLD: &str = include_str!("hold.sh");
 
@@ -88,6 +105,8 @@ impl FakeCloud {
     /// The cluster's domain, for pods made from now on.
     pub(crate) fn set_domain(&self, domain: &str) {
         domain.clone_into(&mut lock(&self.state).domain);
+    }
+
     /// What the image of containers made from now on brings besides the server.
     pub(crate) fn set_brings(&self, brings: Brings) {
         let mut state = lock(&self.state);
@@ -242,7 +261,7 @@ impl Cloud for FakeCloud {
             .arg("/usr/bin/env")
             .arg("--chdir")
             .arg(pod.directory.join("charm"))
-            .arg(DISPATCH);
+            .arg(&*DISPATCH);
         Ok(command)
     }
 

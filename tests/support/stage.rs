@@ -209,6 +209,8 @@ impl Stage for FastStage {
 
     fn set_cluster_domain(&mut self, domain: &str) {
         self.cloud.set_domain(domain);
+    }
+
     fn set_image(&mut self, files: &[(&str, &str)], variables: &[(&str, &str)]) {
         self.cloud.set_brings(Brings::new(files, variables));
     }
@@ -221,6 +223,18 @@ impl Stage for FastStage {
     fn set_mode(&mut self, unit: &str, path: &str, mode: u32) {
         self.cloud
             .container(unit, |pebble| pebble.container().set_mode(path, mode));
+    }
+
+    fn freeze(&mut self, unit: &str, frozen: bool) {
+        let mood = if frozen {
+            temporal::Mood::NotServing
+        } else {
+            temporal::Mood::Serving
+        };
+        self.set_server_mood(unit, mood);
+        self.cloud.container(unit, |pebble| {
+            pebble.container().set_check("serves", !frozen);
+        });
     }
 
     fn fill_disk(&mut self, unit: &str, full: bool) {

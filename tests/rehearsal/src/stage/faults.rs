@@ -6,6 +6,9 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::{Brings, CONTAINER, LOOK, Options, POSTGRESQL, Stage, StageError, image};
 
 /// How long a new Pebble may take until it answers.
@@ -80,6 +83,22 @@ impl Stage {
         };
         self.node
             .set_image(CONTAINER, image(&self.temporal, &self.pebble, &options));
+    }
+
+    /// Stops the processes of a unit's servers, without their knowledge, or lets them go on.
+    pub fn freeze(&self, unit: &str, frozen: bool) -> Result<(), StageError> {
+        let signal = if frozen {
+            Signal::SIGSTOP
+        } else {
+            Signal::SIGCONT
+        };
+        for process in self.servers(unit)? {
+            let process = Pid::from_raw(process.cast_signed());
+            kill(process, signal)
+                .map_err(io::Error::from)
+                .map_err(StageError::io("send a signal"))?;
+        }
+        Ok(())
     }
 
     /// Changes the mode of a file in our container.

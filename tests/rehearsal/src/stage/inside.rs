@@ -96,7 +96,8 @@ impl Stage {
         Ok(running.map(|it| text(it, "name")).collect())
     }
 
-    /// Pebble's changes: number, kind and summary of each. A look at a program's version is none.
+    /// Pebble's changes: number, kind and summary of each. A look at a program's version is none, nor is what Pebble
+    /// does for its checks.
     pub fn changes(&self, unit: &str) -> Result<Vec<String>, StageError> {
         let changes = self.ask(unit, "/v1/changes?select=all")?;
         let text = |change: &Value, key: &str| {
@@ -105,7 +106,10 @@ impl Stage {
         };
         let all = changes.as_array().into_iter().flatten();
         let mut lines: Vec<String> = all
-            .filter(|change| text(change, "kind") != "exec")
+            .filter(|change| {
+                let kind = text(change, "kind");
+                !matches!(&*kind, "exec" | "perform-check" | "recover-check")
+            })
             .map(|change| {
                 ["id", "kind", "summary"]
                     .map(|key| text(change, key))
