@@ -73,8 +73,11 @@ pub struct ExecOutput {
 #[serde(rename_all = "kebab-case")]
 struct Started {
     task_id: String,
-    /// Without the values, which are nobody's business.
     #[serde(default)]
+    #[expect(
+        clippy::zero_sized_map_values,
+        reason = "the values are nobody's business"
+    )]
     environment: BTreeMap<String, IgnoredAny>,
 }
 

@@ -1,6 +1,6 @@
 //! The Pebble client against the real Pebble of every version that counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use temporal_k8s::apply;
-use temporal_k8s::container;
+use temporal_k8s::container::{self, check};
 use temporal_k8s::facts::Attempt;
 use temporal_k8s::juju::{Event, Hook};
 use temporal_k8s::observe;
@@ -21,6 +21,7 @@ use temporal_k8s::probe::Probe;
 use temporal_k8s::secret::Secret;
 use temporal_k8s::snapshot::ServiceState::Active;
 use temporal_k8s::snapshot::{Snapshot, Workload};
+use temporal_k8s::temporal::Role;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -916,6 +917,33 @@ async fn a_start_waits_for_the_stop_that_another_hook_began(daemon: Daemon) {
     assert!(seen(&daemon).await.is_up());
 }
 
+/// It may change under a server that runs, and a definition that comes back as another one would be sent for ever.
+async fn our_check_comes_back_as_it_was(daemon: Daemon) {
+    let record = daemon.path("starts");
+    let changes = [Change::Layer(recording_server(&record, "a")), Change::Start];
+    assert_eq!(
+        apply::changes(&daemon.pebble, &changes).await,
+        Attempt::Done
+    );
+    assert_eq!(seen(&daemon).await.check, None);
+    for roles in [
+        BTreeSet::from([Role::History]),
+        BTreeSet::from([Role::Frontend, Role::Worker]),
+    ] {
+        let wants = check::config("fd00::1".parse().unwrap(), &roles);
+        let watch = [Change::Watch(wants.clone())];
+        assert_eq!(apply::changes(&daemon.pebble, &watch).await, Attempt::Done);
+        let workload = seen(&daemon).await;
+        let has = workload.check.unwrap();
+        assert!(check::same(&wants, &has), "{has:?}");
+        assert_eq!(workload.service.unwrap().state, Active);
+    }
+    assert_eq!(fs::read_to_string(&record).unwrap(), "a\n");
+    // without the program it is none
+    fs::remove_file(daemon.path(check::PROGRAM)).unwrap();
+    assert_eq!(seen(&daemon).await.check, None);
+}
+
 macro_rules! on_every_pebble {
     ($($case:ident),* $(,)?) => {
         on_every_pebble! { @version v1_4_0 "1.4.0" $($case)* }
@@ -970,4 +998,5 @@ on_every_pebble! {
     exec_is_killed_at_its_limit,
     exec_of_what_cannot_run_is_an_error,
     a_start_waits_for_the_stop_that_another_hook_began,
+    our_check_comes_back_as_it_was,
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use temporal_k8s::config::LogLevel;
-use temporal_k8s::container::{config, dynamic, layer, pgpass};
+use temporal_k8s::container::{check, config, dynamic, layer, pgpass};
 use temporal_k8s::postgres::proof;
 use temporal_k8s::probe::Probe;
 use temporal_k8s::secret::Secret;
@@ -223,6 +223,20 @@ fn a_variable_of_the_image_that_names_the_file_decides_how_ours_is_named() {
         command("1.30.0 TEMPORAL_SERVER_CONFIG_FILE_PATH"),
         "temporal-server --config-file /etc/temporal/config/charm.yaml start --service=frontend"
     );
+}
+
+#[test]
+fn the_check_is_the_approved_one() {
+    let roles = BTreeSet::from([Role::History, Role::Frontend]);
+    insta::assert_yaml_snapshot!(check::config("10.1.0.5".parse().unwrap(), &roles), @r"
+    override: replace
+    period: 5s
+    timeout: 3s
+    threshold: 3
+    exec:
+      command: /charm/container/temporal-k8s serves 10.1.0.5 frontend history
+      working-dir: /
+    ");
 }
 
 #[test]
