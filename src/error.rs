@@ -16,3 +16,26 @@ pub fn shorten(line: &str) -> String {
     end.trim_start_matches([':', ',', ';', ' ', '}', ']', ')', '"'])
         .to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_keeps_its_end_and_begins_with_a_word() {
+        assert_eq!(shorten("panic: no such file"), "panic: no such file");
+        let end = "x".repeat(158);
+        // cut in front of, within and behind what stands between two words
+        for between in [": ", ", ", "\": \"", "}]), "] {
+            for cut in 0..=between.len() {
+                let kept = &between[cut..];
+                let end = &end[kept.len()..];
+                assert_eq!(
+                    shorten(&format!("{}{between}{end}xx", "a".repeat(200))),
+                    format!("{end}xx")
+                );
+            }
+        }
+        assert_eq!(shorten(&"é".repeat(200)), "é".repeat(160));
+    }
+}

@@ -766,6 +766,54 @@ fn an_application_without_a_frontend_waits_for_the_schema_of_another() {
     held(unattended("frontend"), Level::Blocked, command);
 }
 
+#[test]
+fn the_log_says_why_a_server_is_restarted() {
+    type Case = (fn(&mut World), &'static str);
+    let cases: [Case; 6] = [
+        (
+            |s| s.options = options(json!({"log-level": "debug"})),
+            "option `log-level` changed",
+        ),
+        (
+            |s| s.options = options(json!({"services": "frontend,history"})),
+            "other services",
+        ),
+        (
+            |s| s.bind_address = Some([10, 1, 0, 6].into()),
+            "this unit has another address",
+        ),
+        (
+            |s| {
+                let said = s.said_by("db");
+                let master = said["master"].expose().replace("pg-primary", "elsewhere");
+                said.extend(bag(&[("master", &master)]));
+            },
+            "another database",
+        ),
+        (
+            |s| {
+                s.options = options(json!({"log-level": "debug", "services": "frontend,history"}));
+            },
+            "other services, option `log-level` changed",
+        ),
+        (
+            |s| {
+                let service = workload(s).service.as_mut().unwrap();
+                service.config.kill_delay = "1s".to_owned();
+            },
+            "its definition changed",
+        ),
+    ];
+    for (change, why) in cases {
+        let mut snapshot = settled();
+        change(&mut snapshot);
+        assert_eq!(
+            hook(&mut snapshot)[0].summary,
+            format!("restarted temporal 1.32.2: {why}")
+        );
+    }
+}
+
 /// A relation ends when Juju no longer lists it, or with its broken hook; not when it cannot be read for once.
 #[test]
 fn a_relation_that_cannot_be_read_says_nothing_for_a_moment() {

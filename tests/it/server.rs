@@ -61,6 +61,42 @@ fn read(text: &str) -> serde_json::Value {
 }
 
 #[test]
+fn differences_of_two_files_have_the_names_that_people_know() {
+    let render = |version| render(version, &main_store(), &visibility_store(), "10.1.2.3");
+    let text = render("1.32.2");
+    let differences = |before: &str| config::differences(before.as_bytes(), &text);
+    assert_eq!(differences(&text), [""; 0]);
+    for (from, to, said) in [
+        (
+            "level: \"info\"",
+            "level: \"warn\"",
+            "option `log-level` changed",
+        ),
+        (
+            "numHistoryShards: 4",
+            "numHistoryShards: 8",
+            "option `num-history-shards` changed",
+        ),
+        (
+            "broadcastAddress: \"10.1.2.3\"",
+            "broadcastAddress: \"10.1.2.4\"",
+            "this unit has another address",
+        ),
+    ] {
+        let before = text.replace(from, to);
+        assert_ne!(before, text, "{from} is not there");
+        assert_eq!(differences(&before), [said]);
+    }
+    let older = render("1.17.4");
+    assert_eq!(differences(&older), ["another server version"]);
+    // whatever else an earlier revision or somebody else has written
+    for before in ["", "{", "- 1", "\u{0}"] {
+        let said = differences(before);
+        assert!(!said.is_empty(), "{before:?}");
+    }
+}
+
+#[test]
 fn the_configuration_is_the_approved_one() {
     for version in ["1.17.4", "1.23.1", "1.32.2"] {
         let text = render(version, &main_store(), &visibility_store(), "10.1.2.3");
