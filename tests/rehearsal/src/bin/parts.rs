@@ -7,7 +7,8 @@ use rehearsal::chain;
 use rehearsal::parts::{KUBERNETES_VERSIONS, PEBBLE_VERSIONS, Part, TEMPORAL_VERSIONS, prepare};
 
 fn main() -> ExitCode {
-    let stack = [Part::RabbitMq, Part::Kubo, Part::IpfsCluster];
+    let unpacked = [Part::RabbitMq, Part::PgBouncer];
+    let stack = [Part::Kubo, Part::IpfsCluster];
     let found = [
         Part::Postgresql,
         Part::TemporalCli,
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         .chain(pebbles)
         .chain(temporals)
         .chain(clusters)
+        .chain(unpacked)
         .chain(stack)
         .collect();
     match prepare(&all) {

@@ -1,5 +1,5 @@
-//! RabbitMQ and the Erlang that it needs, from the packages of the Debian-like system that the
-//! tests run on.
+//! RabbitMQ with the Erlang that it needs, and PgBouncer, from the packages of the Debian-like system
+//! that the tests run on.
 //!
 //! The system's own apt resolves and verifies them with its own sources and keys, but in private
 //! directories: nothing on the host is installed or changed, and no rights are needed. What the
@@ -18,32 +18,87 @@ use super::run::run;
 /// Raise it when the layout of the cache entry changes.
 const LAYOUT: u32 = 1;
 
-const PART: &str = "rabbitmq";
-
 const REMEDY: &str = "apt needs its sources within reach; `apt-get update` shows whether they are";
 
-/// What is taken from packages even where the host has it: the installed files may be anywhere.
-const FRESH: [&str; 3] = ["erlang", "esl-erlang", "rabbitmq-server"];
+/// What is unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packages {
+    /// RabbitMQ with its Erlang.
+    RabbitMq,
+    /// PgBouncer.
+    PgBouncer,
+}
+
+impl Packages {
+    /// The part's name.
+    const fn part(self) -> &'static str {
+        match self {
+            Self::RabbitMq => "rabbitmq",
+            Self::PgBouncer => "pgbouncer",
+        }
+    }
+
+    /// The package that brings all others.
+    const fn package(self) -> &'static str {
+        match self {
+            Self::RabbitMq => "rabbitmq-server",
+            Self::PgBouncer => "pgbouncer",
+        }
+    }
+
+    /// What is taken from packages even where the host has it: the installed files may be anywhere.
+    const fn fresh(self) -> &'static [&'static str] {
+        match self {
+            Self::RabbitMq => &["erlang", "esl-erlang", "rabbitmq-server"],
+            Self::PgBouncer => &["pgbouncer"],
+        }
+    }
+
+    /// The name in the cache: another release of the system makes another entry.
+    pub(super) fn entry(self) -> String {
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        format!("{}-{}-{LAYOUT}", self.part(), system(&release))
+    }
+
+    /// What it is called, and about how long it takes.
+    pub(super) fn job(self) -> Job {
+        Job {
+            title: self.part().to_owned(),
+            seconds: 20.0,
+        }
+    }
+
+    /// Fetches the packages and lays them out in `staging`: the unpacked files below `tree`, programs in
+    /// `bin`, and RabbitMQ's own directory as `rabbitmq`.
+    pub(super) fn unpack(self, staging: &Path, agenda: &mut Agenda) -> Result<(), PartsError> {
+        unpack(self, staging, agenda)?;
+        match self {
+            Self::RabbitMq => lay_out_rabbitmq(staging),
+            Self::PgBouncer => script(&staging.join("bin"), "pgbouncer", PGBOUNCER),
+        }
+    }
+}
 
 /// The packages' own `erl` looks below `/usr` only, and `ERL_ROOTDIR` does not change that.
-const ERL: &str = r#"#!/bin/sh
-root=$(dirname "$(dirname "$(readlink -f "$0")")")
-ROOTDIR=$root/tree/usr/lib/erlang
+const ERL: &str = r#"ROOTDIR=$root/tree/usr/lib/erlang
 BINDIR=$(echo "$ROOTDIR"/erts-*/bin)
 EMU=beam
 PROGNAME=erl
-for libraries in "$root"/tree/usr/lib/*-linux-gnu* "$root"/tree/lib/*-linux-gnu*; do
-    [ -d "$libraries" ] && LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-done
-export ROOTDIR BINDIR EMU PROGNAME LD_LIBRARY_PATH
+export ROOTDIR BINDIR EMU PROGNAME
 exec "$BINDIR/erlexec" "$@"
 "#;
 
-/// The name in the cache: another release of the system makes another entry.
-pub(super) fn entry() -> String {
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    format!("rabbitmq-{}-{LAYOUT}", system(&release))
-}
+const PGBOUNCER: &str = r#"exec "$root/tree/usr/sbin/pgbouncer" "$@"
+"#;
+
+/// Whatever is run brings its libraries.
+const LIBRARIES: &str = r#"#!/bin/sh
+root=$(dirname "$(dirname "$(readlink -f "$0")")")
+for libraries in "$root"/tree/usr/lib/*-linux-gnu* "$root"/tree/lib/*-linux-gnu*; do
+    [ -d "$libraries" ] && LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+done
+export LD_LIBRARY_PATH
+"#;
 
 fn system(release: &str) -> String {
     let field = |name: &str| {
@@ -56,18 +111,8 @@ fn system(release: &str) -> String {
     format!("{}-{}", field("ID"), field("VERSION_ID"))
 }
 
-/// What it is called, and about how long it takes.
-pub(super) fn job() -> Job {
-    Job {
-        title: PART.to_owned(),
-        seconds: 20.0,
-    }
-}
-
-/// Fetches the packages and lays them out in `staging`: the unpacked files below `tree`, Erlang's
-/// programs in `bin`, and RabbitMQ's own directory as `rabbitmq`.
-pub(super) fn unpack(staging: &Path, agenda: &mut Agenda) -> Result<(), PartsError> {
-    let part = PART;
+fn unpack(packages: Packages, staging: &Path, agenda: &mut Agenda) -> Result<(), PartsError> {
+    let part = packages.part();
     for (program, package) in [("apt-get", "apt"), ("dpkg-deb", "dpkg")] {
         let tried = Command::new(program).arg("--version").output();
         if tried.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
@@ -80,7 +125,7 @@ pub(super) fn unpack(staging: &Path, agenda: &mut Agenda) -> Result<(), PartsErr
     }
     let mut progress = Progress::start(agenda, "unpacking packages of the system");
     let place = staging.join(".apt");
-    let configuration = configure(&place)?;
+    let configuration = configure(packages, &place)?;
     for arguments in [
         &["update"][..],
         &[
@@ -88,7 +133,7 @@ pub(super) fn unpack(staging: &Path, agenda: &mut Agenda) -> Result<(), PartsErr
             "--fix-broken",
             "--download-only",
             "--yes",
-            "rabbitmq-server",
+            packages.package(),
         ],
     ] {
         let mut apt = Command::new("apt-get");
@@ -106,13 +151,12 @@ pub(super) fn unpack(staging: &Path, agenda: &mut Agenda) -> Result<(), PartsErr
         }
     }
     fs::remove_dir_all(&place).map_err(PartsError::file("remove", &place))?;
-    lay_out(staging)?;
     progress.done();
     Ok(())
 }
 
 /// Writes the configuration that keeps apt in `place`, and what it is to believe is installed.
-fn configure(place: &Path) -> Result<PathBuf, PartsError> {
+fn configure(packages: Packages, place: &Path) -> Result<PathBuf, PartsError> {
     for directory in ["state/lists/partial", "cache/archives/partial"] {
         let directory = place.join(directory);
         fs::create_dir_all(&directory).map_err(PartsError::file("create", &directory))?;
@@ -141,7 +185,7 @@ Acquire::Retries \"3\";
     );
     let configuration = place.join("apt.conf");
     for (path, text) in [
-        (&place.join("status"), &without_fresh(&installed)),
+        (&place.join("status"), &without_fresh(packages, &installed)),
         (&configuration, &text),
     ] {
         fs::write(path, text).map_err(PartsError::file("write", path))?;
@@ -150,12 +194,12 @@ Acquire::Retries \"3\";
 }
 
 /// The list of installed packages without those that are to be fetched in any case.
-fn without_fresh(installed: &str) -> String {
+fn without_fresh(packages: Packages, installed: &str) -> String {
     let fresh = |paragraph: &&str| {
         let name = paragraph
             .lines()
             .find_map(|it| it.strip_prefix("Package: "));
-        name.is_some_and(|name| FRESH.iter().any(|it| name.starts_with(it)))
+        name.is_some_and(|name| packages.fresh().iter().any(|it| name.starts_with(it)))
     };
     let kept: Vec<_> = installed
         .split("\n\n")
@@ -166,18 +210,14 @@ fn without_fresh(installed: &str) -> String {
 
 /// Gives the programs names that do not depend on versions. Links are relative: the staging
 /// directory gets another name.
-fn lay_out(staging: &Path) -> Result<(), PartsError> {
+fn lay_out_rabbitmq(staging: &Path) -> Result<(), PartsError> {
     let runtime = only(&staging.join("tree/usr/lib/erlang"), "erts-")?;
     let server = only(
         &staging.join("tree/usr/lib/rabbitmq/lib"),
         "rabbitmq_server-",
     )?;
     let bin = staging.join("bin");
-    fs::create_dir(&bin).map_err(PartsError::file("create", &bin))?;
-    let erl = bin.join("erl");
-    fs::write(&erl, ERL).map_err(PartsError::file("write", &erl))?;
-    fs::set_permissions(&erl, Permissions::from_mode(0o755))
-        .map_err(PartsError::file("make executable", &erl))?;
+    script(&bin, "erl", ERL)?;
     for (target, link) in [
         (
             format!("../tree/usr/lib/erlang/{runtime}/bin/epmd"),
@@ -191,6 +231,15 @@ fn lay_out(staging: &Path) -> Result<(), PartsError> {
         symlink(target, &link).map_err(PartsError::file("make the link", &link))?;
     }
     Ok(())
+}
+
+/// Writes a program that runs one of the packages'.
+fn script(bin: &Path, name: &str, text: &str) -> Result<(), PartsError> {
+    fs::create_dir(bin).map_err(PartsError::file("create", bin))?;
+    let path = bin.join(name);
+    fs::write(&path, [LIBRARIES, text].concat()).map_err(PartsError::file("write", &path))?;
+    fs::set_permissions(&path, Permissions::from_mode(0o755))
+        .map_err(PartsError::file("make executable", &path))
 }
 
 /// The name of the entry of `directory` that starts with `prefix`.
@@ -234,7 +283,7 @@ mod tests {
         let installed = "Package: socat\nStatus: x\n\nPackage: erlang-base\nStatus: x\n\n\
                          Package: rabbitmq-server\n\nPackage: zlib1g\n";
         assert_eq!(
-            without_fresh(installed),
+            without_fresh(Packages::RabbitMq, installed),
             "Package: socat\nStatus: x\n\nPackage: zlib1g\n"
         );
     }

@@ -18,6 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use debian::Packages;
 pub(crate) use files::{copy_tree, once};
 use progress::{Agenda, Job};
 use python::Python;
@@ -178,6 +179,8 @@ pub enum Part {
     IpfsCluster,
     /// RabbitMQ with its Erlang.
     RabbitMq,
+    /// PgBouncer, a connection pooler.
+    PgBouncer,
 }
 
 /// The parts of this machine: the cache of built ones and the Python environment of the others.
@@ -269,7 +272,13 @@ impl Parts {
     /// A directory with RabbitMQ in `rabbitmq` (its scripts are in `sbin` there) and Erlang's `erl`
     /// and `epmd` in `bin`, which belongs on their PATH; unpacked when it is not there yet.
     pub fn rabbitmq(&self) -> Result<PathBuf, PartsError> {
-        self.had(&Making::Packages)
+        self.had(&Making::Packages(Packages::RabbitMq))
+    }
+
+    /// The program `pgbouncer`, unpacked when it is not there yet.
+    pub fn pgbouncer(&self) -> Result<PathBuf, PartsError> {
+        let entry = self.had(&Making::Packages(Packages::PgBouncer))?;
+        Ok(entry.join("bin/pgbouncer"))
     }
 
     /// The root of the Python environment that carries the ready-made parts.
@@ -319,7 +328,8 @@ impl Parts {
             | Part::Kubernetes(_)
             | Part::Kubo
             | Part::IpfsCluster
-            | Part::RabbitMq => Ok(()),
+            | Part::RabbitMq
+            | Part::PgBouncer => Ok(()),
         }
     }
 
@@ -337,14 +347,14 @@ impl Parts {
         let entry = self.entry(making)?;
         files::once(&entry, &making.job().title, |staging| match making {
             Making::Go(recipe) => recipe.build(&self.python()?.go()?, &self.cache, staging, agenda),
-            Making::Packages => debian::unpack(staging, agenda),
+            Making::Packages(packages) => packages.unpack(staging, agenda),
         })
     }
 
     fn entry(&self, making: &Making) -> Result<PathBuf, PartsError> {
         let name = match making {
             Making::Go(recipe) => recipe.entry()?,
-            Making::Packages => debian::entry(),
+            Making::Packages(packages) => packages.entry(),
         };
         Ok(self.kept().join(name))
     }
@@ -368,7 +378,7 @@ enum Making {
     /// It is compiled.
     Go(go::Recipe),
     /// It is in packages of the system.
-    Packages,
+    Packages(Packages),
 }
 
 impl Making {
@@ -386,7 +396,8 @@ impl Making {
             }
             Part::Kubo => Ok(go::Recipe::kubo()),
             Part::IpfsCluster => Ok(go::Recipe::ipfs_cluster()),
-            Part::RabbitMq => return Some(Ok(Self::Packages)),
+            Part::RabbitMq => return Some(Ok(Self::Packages(Packages::RabbitMq))),
+            Part::PgBouncer => return Some(Ok(Self::Packages(Packages::PgBouncer))),
             Part::Postgresql | Part::TemporalCli | Part::Nginx | Part::Python => return None,
         };
         Some(recipe.map(Self::Go))
@@ -395,14 +406,14 @@ impl Making {
     fn job(&self) -> Job {
         match self {
             Self::Go(recipe) => recipe.job(),
-            Self::Packages => debian::job(),
+            Self::Packages(packages) => packages.job(),
         }
     }
 
     fn recipe(&self) -> Option<&go::Recipe> {
         match self {
             Self::Go(recipe) => Some(recipe),
-            Self::Packages => None,
+            Self::Packages(_) => None,
         }
     }
 }
