@@ -23,6 +23,8 @@ pub struct Config {
     pub ingress_protocol: IngressProtocol,
     /// `database-prefix`; `None` means the application's name.
     pub database_prefix: Option<String>,
+    /// `database-connections`: the most that a unit's server may have to both stores together.
+    pub connections: u32,
 }
 
 /// Temporal's log levels.
@@ -73,6 +75,9 @@ pub const SHARDS: u32 = 512;
 /// work from the first start on, and the number can never be lowered again.
 const MOST_SHARDS: i64 = 16384;
 
+/// The least of `database-connections`: one to each store for each of the roles that a unit may have.
+pub const LEAST_CONNECTIONS: u32 = 10;
+
 /// Checks all options; the error lists every bad one. An option that is not there has its default.
 pub fn parse(options: &Map<String, Value>) -> Result<Config, Vec<BadOption>> {
     let mut options = Options {
@@ -108,6 +113,7 @@ fn read(options: &mut Options) -> Config {
         shards: options.checked("num-history-shards", Value::Null, shards),
         ingress_protocol: options.text("ingress-protocol", "v2", ingress_protocol),
         database_prefix: options.text("database-prefix", "", database_prefix),
+        connections: options.checked("database-connections", json!(25), connections),
     }
 }
 
@@ -257,6 +263,17 @@ fn ingress_protocol(text: &str) -> Result<IngressProtocol, String> {
     }
 }
 
+/// The most is PostgreSQL's own.
+fn connections(value: &Value) -> Result<u32, String> {
+    const LEAST: u32 = LEAST_CONNECTIONS;
+    const MOST: u32 = 262_143;
+    value
+        .as_u64()
+        .and_then(|count| u32::try_from(count).ok())
+        .filter(|count| (LEAST..=MOST).contains(count))
+        .ok_or_else(|| format!("is {value}; write a number from {LEAST} to {MOST}, such as 25"))
+}
+
 /// The names of both databases must stay plain and whole.
 fn database_prefix(text: &str) -> Result<Option<String>, String> {
     if text.is_empty() {
@@ -307,6 +324,7 @@ mod tests {
                 shards: None,
                 ingress_protocol: IngressProtocol::V2,
                 database_prefix: None,
+                connections: 25,
             })
         );
         assert_eq!(parse(&defaults()), parse(&Map::new()));
@@ -414,6 +432,23 @@ mod tests {
             json!(u64::MAX),
         ] {
             assert!(refusal("num-history-shards", value).contains("power of 2"));
+        }
+    }
+
+    #[test]
+    fn the_connections_are_enough_for_every_role() {
+        for count in [10, 25, 262_143] {
+            let config = with("database-connections", json!(count)).unwrap();
+            assert_eq!(config.connections, count);
+        }
+        for value in [
+            json!(9),
+            json!(-1),
+            json!(262_144),
+            json!(25.0),
+            json!("25"),
+        ] {
+            assert!(refusal("database-connections", value).contains("from 10 to 262143"));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::facts::{Attempt, Facts};
 use crate::juju::{Error, Hook, Juju, Log, Watch};
 use crate::observe::{self, Patience};
 use crate::pebble::Pebble;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, Terms, Turn};
 use crate::{apply, postgres};
 
 /// How long a hook waits for its turn to restart a server. After that the next hook tries again.
@@ -58,6 +58,31 @@ async fn reconcile(juju: &Juju, hook: Hook) -> Result<(), Error> {
     Ok(())
 }
 
+/// The right to make the changes, with the lock that it may take; or why they have to wait. The other units are looked
+/// at under the lock: whoever had it before has ended.
+async fn take_turn(
+    juju: &Juju,
+    plan: &Plan,
+) -> Result<Result<Option<postgres::Turn>, String>, Error> {
+    let Some(Turn { database, terms }) = &plan.turn else {
+        return Ok(Ok(None));
+    };
+    let turn = match postgres::turn(database, TURN_LIMIT, postgres::LEASE).await {
+        Ok(turn) => turn,
+        Err(why) if *terms == Terms::OrWithout => {
+            debug!("goes on without its turn to restart: {why}");
+            return Ok(Ok(None));
+        }
+        Err(why) => return Ok(Err(why)),
+    };
+    if let Terms::OthersServe(units) = terms
+        && let Some(why) = observe::other_that_does_not_serve(juju, units).await?
+    {
+        return Ok(Err(why));
+    }
+    Ok(Ok(Some(turn)))
+}
+
 /// Changes the container and looks at it again; says how long the server took to serve. The turn to restart is given
 /// back when the server serves, or did not in time.
 async fn change(
@@ -66,11 +91,7 @@ async fn change(
     plan: &Plan,
     facts: &mut Facts,
 ) -> Result<String, Error> {
-    let turn = match &plan.turn {
-        Some(database) => Some(postgres::turn(database, TURN_LIMIT).await),
-        None => None,
-    };
-    let _turn = match turn.transpose() {
+    let _turn = match take_turn(juju, plan).await? {
         Ok(turn) => turn,
         Err(why) => {
             facts.attempt = match apply::changes(pebble, &plan.without_turn()).await {

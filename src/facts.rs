@@ -72,6 +72,8 @@ pub struct Server {
     pub shards: u32,
     /// The two databases.
     pub databases: PerStore<Database>,
+    /// The most connections that it may have to each of them.
+    pub connections: PerStore<u32>,
     /// The files, by path.
     pub files: BTreeMap<&'static str, Secret<String>>,
     /// The Pebble service.
@@ -156,15 +158,18 @@ impl Facts {
         let config = self.config.as_ref().ok()?;
         let image = self.image()?;
         let databases = self.heard.connections()?;
+        let roles = self.roles(config);
+        let count = u32::try_from(roles.len()).unwrap_or(u32::MAX);
+        let pools = container::config::pools(config.connections, count);
         let text = container::config::render(&container::config::Inputs {
             version: image.version,
             databases: databases.clone(),
+            pools: pools.clone(),
             shards: self.shards(config),
             log_level: config.log_level,
             broadcast_address: self.bind_address?,
         });
         let stores = container::layer::identity(&databases);
-        let roles = self.roles(config);
         let service = container::layer::service(image, &roles, &text, &stores);
         let check = container::check::config(self.bind_address?, &roles);
         let files = BTreeMap::from([
@@ -182,6 +187,7 @@ impl Facts {
             image: image.clone(),
             shards: self.shards(config),
             databases: PerStore::of(|store| (*databases.get(store)).clone()),
+            connections: PerStore::of(|store| pools.get(store) * count),
             files,
             service,
             check,

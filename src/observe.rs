@@ -2,7 +2,8 @@
 //! and the server. Decides nothing; whoever does not answer becomes a fact. Only Juju itself failing is an error.
 #![expect(clippy::disallowed_methods, reason = "waits for a server to come up")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
@@ -14,13 +15,13 @@ use crate::facts::Facts;
 use crate::juju::{Databag, Error, Event, Hook, Juju, Relation, RelationEventKind, Status};
 use crate::memory::Memory;
 use crate::pebble::{self, Pebble};
-use crate::plan::{self, Questions};
+use crate::plan::{self, OtherUnits, Questions};
 use crate::postgres::{self, StoreFacts};
 use crate::probe::Probe;
-use crate::relations::{Bag, Count, ENDPOINTS, Endpoint, PEER, Relations};
+use crate::relations::{Bag, Count, ENDPOINTS, Endpoint, PEER, Relations, peer};
 use crate::snapshot::{File, Service, ServiceState, Snapshot, Workload};
 use crate::temporal::health::{self, Serving};
-use crate::temporal::{Image, PerStore, Store, VARIABLES, Version};
+use crate::temporal::{Image, PerStore, Role, Store, VARIABLES, Version};
 
 /// Where a pod finds its name server, and the domains to look in.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -308,6 +309,61 @@ pub async fn again(pebble: &Pebble, facts: &mut Facts, patience: Patience) {
         // a server that exits while it comes up has changed the container's facts
         look_again(pebble, facts).await;
     }
+}
+
+/// Why one of the other units does not serve, if one does not. A unit that is being removed is missed by nobody.
+pub async fn other_that_does_not_serve(
+    juju: &Juju,
+    others: &OtherUnits,
+) -> Result<Option<String>, Error> {
+    let Some(id) = others.relation else {
+        return Ok(None);
+    };
+    let units = juju.relation_units(id).await?.unwrap_or_default();
+    let each = units.iter().map(async |unit| {
+        let Some(bag) = juju.relation_get_unit(id, unit).await? else {
+            return Ok(None);
+        };
+        let why = match peer::parse(&bag) {
+            Some(address) => does_not_serve(address, others).await,
+            None => Some("it has not told its address yet".to_owned()),
+        };
+        match why {
+            Some(why) if !juju.is_dying(unit).await? => {
+                Ok(Some(format!("`{unit}` does not serve ({why})")))
+            }
+            Some(_) | None => Ok(None),
+        }
+    });
+    let reasons = try_join_all(each).await?;
+    Ok(reasons.into_iter().flatten().next())
+}
+
+/// Why none of the sets of roles is served there.
+async fn does_not_serve(address: IpAddr, others: &OtherUnits) -> Option<String> {
+    let mut reason = None;
+    for roles in &others.roles {
+        let mut serving = health::look(address, roles, HEALTH_LIMIT).await;
+        if serving.shards.as_ref().is_some_and(BTreeSet::is_empty) && rests(address, others).await {
+            serving.roles.insert(Role::History, Ok(()));
+        }
+        if health::all_is_well(&serving) {
+            return None;
+        }
+        let role = serving.roles.into_iter();
+        let mut role = role.filter_map(|(role, answer)| Some(format!("{role}: {}", answer.err()?)));
+        let store = || Some(format!("its database: {}", serving.store?.err()?));
+        reason = role.next().or_else(store);
+    }
+    reason
+}
+
+/// Do the other history processes own all shards?
+async fn rests(address: IpAddr, others: &OtherUnits) -> bool {
+    let elsewhere = others.histories.iter().copied();
+    let elsewhere: Vec<IpAddr> = elsewhere.filter(|it| *it != address).collect();
+    let owned = health::shards(&elsewhere, HEALTH_LIMIT).await;
+    (1..=others.shards).all(|shard| owned.contains(&shard))
 }
 
 async fn look_again(pebble: &Pebble, facts: &mut Facts) {

@@ -25,20 +25,33 @@ pub const ENVIRONMENT: &str = "charm";
 /// Where the server shows its metrics.
 pub const METRICS_PORT: u16 = 9090;
 
-/// All that the file depends on. No password is among them: it is in the pass file. Nor are the unit's roles:
-/// they are in the command, and the file is the same for all parts of a deployment.
+/// All that the file depends on. No password is among them: it is in the pass file. Nor are the unit's roles, which are
+/// in the command; but each brings pools of its own, so that their sizes depend on how many there are.
 #[derive(Clone, Debug)]
 pub struct Inputs<'a> {
     /// What the binary answers.
     pub version: Version,
     /// The two databases.
     pub databases: PerStore<&'a Database>,
+    /// See [`pools`].
+    pub pools: PerStore<u32>,
     /// The number of history shards.
     pub shards: u32,
     /// How much the server logs.
     pub log_level: LogLevel,
     /// Where the other members of the ring reach this unit.
     pub broadcast_address: IpAddr,
+}
+
+/// The most connections of one role's pool to each store, of as many as a unit may have in all: each role of a process
+/// has pools of its own, and two thirds go to the main store. A pool has at least one.
+pub fn pools(connections: u32, roles: u32) -> PerStore<u32> {
+    let each = connections / roles.max(1);
+    let main = (2 * each + 1) / 3;
+    PerStore {
+        main: main.max(1),
+        visibility: each.saturating_sub(main).max(1),
+    }
 }
 
 /// The file's text.
@@ -62,6 +75,10 @@ pub fn differences(before: &[u8], after: &str) -> Vec<&'static str> {
         (
             "/persistence/numHistoryShards",
             "option `num-history-shards` changed",
+        ),
+        (
+            "/persistence/datastores/default/sql/maxConns",
+            "another number of connections",
         ),
         (
             "/global/membership/broadcastAddress",
@@ -280,8 +297,12 @@ impl From<&Inputs<'_>> for Persistence {
             visibility_store: text("visibility"),
             num_history_shards: inputs.shards,
             datastores: Datastores {
-                default: Datastore::new(plugin, inputs.databases.main, 20),
-                visibility: Datastore::new(plugin, inputs.databases.visibility, 10),
+                default: Datastore::new(plugin, inputs.databases.main, inputs.pools.main),
+                visibility: Datastore::new(
+                    plugin,
+                    inputs.databases.visibility,
+                    inputs.pools.visibility,
+                ),
             },
         }
     }
@@ -396,4 +417,31 @@ const PLAIN_IN_URL: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 fn text(value: &(impl ToString + ?Sized)) -> Text {
     DoubleQuoted(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_pools_together_stay_within_the_units_connections() {
+        for (connections, roles, main, visibility) in [
+            (10, 5, 1, 1),
+            (15, 5, 2, 1),
+            (20, 5, 3, 1),
+            (25, 5, 3, 2),
+            (29, 5, 3, 2),
+            (30, 5, 4, 2),
+            (30, 1, 20, 10),
+            (150, 5, 20, 10),
+        ] {
+            let pools = pools(connections, roles);
+            assert_eq!(
+                pools,
+                PerStore { main, visibility },
+                "{connections} for {roles}"
+            );
+            assert!((pools.main + pools.visibility) * roles <= connections);
+        }
+    }
 }

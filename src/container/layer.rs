@@ -59,6 +59,14 @@ pub fn service(image: &Image, roles: &BTreeSet<Role>, config: &str, stores: &str
     }
 }
 
+/// The roles that a service runs.
+pub fn roles(service: &ServiceConfig) -> BTreeSet<Role> {
+    let names = service.command.split(' ');
+    let names = names.filter_map(|word| word.strip_prefix("--service="));
+    let named = |name: &str| Role::ALL.into_iter().find(|role| role.name() == name);
+    names.filter_map(named).collect()
+}
+
 /// Tells one pair of databases from another, without a password.
 pub fn identity(databases: &PerStore<&Database>) -> String {
     format!(
@@ -90,4 +98,22 @@ fn hash(text: &str) -> String {
         _ = write!(hex, "{byte:02x}");
     }
     hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_roles_are_read_back_from_the_command() {
+        let image = "1.32.2".parse().unwrap();
+        for roles in [
+            vec![],
+            vec![Role::Frontend, Role::InternalFrontend],
+            Role::ALL.to_vec(),
+        ] {
+            let wanted: BTreeSet<Role> = roles.into_iter().collect();
+            assert_eq!(super::roles(&service(&image, &wanted, "", "")), wanted);
+        }
+    }
 }

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::effects::{Change, Plan};
+use super::effects::{Change, OtherUnits, Plan, Terms, Turn};
 use super::gates::{held, must_stop};
+use super::serving::{histories, serves_as};
 use super::words;
 use crate::container::{FILE_MODE, check, config, layer, pgpass};
 use crate::facts::{Attempt, Facts, Server};
 use crate::juju::Event;
+use crate::relations::PEER;
 use crate::secret::Secret;
 use crate::snapshot::{Service, Workload};
-use crate::temporal::{Database, Store};
+use crate::temporal::Store;
 
 /// What to do in the container, if anything. Once per hook: after an attempt only the health counts.
 pub(super) fn container(facts: &Facts) -> Option<Plan> {
@@ -99,7 +101,7 @@ fn start(facts: &Facts, workload: &Workload, server: &Server) -> Plan {
     };
     let changes = changes(workload, server);
     Plan {
-        turn: turn(facts, workload),
+        turn: turn(facts, workload, server),
         ..Plan::change(
             summary,
             Some(words::starting(server.image.version)),
@@ -130,15 +132,30 @@ fn watch(workload: &Workload, server: &Server) -> Option<Change> {
     (!same).then(|| Change::Watch(server.check.clone()))
 }
 
-/// The database that hands out the turn to restart (law S6), if the server runs. A first start needs no turn, nor
-/// does leaving a store that is another one now, nor a person who asks for a restart of this very unit.
-fn turn(facts: &Facts, workload: &Workload) -> Option<Database> {
-    let connections = facts.heard.connections()?;
-    let service = workload.service.as_ref()?;
-    let same_stores =
-        layer::stores(&service.config).is_some_and(|has| has == layer::identity(&connections));
-    let asked_for = matches!(facts.hook.event, Event::Action { .. });
-    (service.is_active() && same_stores && !asked_for).then(|| connections.main.clone())
+/// The turn to restart (law S6), if the server runs. A first start needs none, nor does a person who asks for a
+/// restart of this very unit.
+fn turn(facts: &Facts, workload: &Workload, server: &Server) -> Option<Turn> {
+    let service = workload.service.as_ref().filter(|it| it.is_active())?;
+    if matches!(facts.hook.event, Event::Action { .. }) {
+        return None;
+    }
+    let terms = if layer::stores(&service.config) != layer::stores(&server.service) {
+        Terms::OrWithout
+    } else if serves_as(facts, &layer::roles(&service.config)) {
+        let peers = facts.relations.get(PEER);
+        Terms::OthersServe(OtherUnits {
+            relation: peers.and_then(|all| Some(all.first()?.id)),
+            roles: [&server.service, &service.config].map(layer::roles).into(),
+            histories: histories(facts),
+            shards: server.shards,
+        })
+    } else {
+        Terms::Any
+    };
+    Some(Turn {
+        database: server.databases.main.clone(),
+        terms,
+    })
 }
 
 /// Why a server that runs is not what it should be.

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::container::pgpass;
 use crate::facts::Leadership;
 use crate::juju::{LogLevel, Status};
 use crate::pebble::{CheckConfig, ServiceConfig};
 use crate::secret::Secret;
-use crate::temporal::Database;
+use crate::temporal::{Database, Role};
 
 /// What to do. While there are changes, they are all there is: what Juju is told depends on what comes of them, and
 /// is planned after they were made. Its text is free of secrets.
@@ -17,15 +18,47 @@ use crate::temporal::Database;
 pub struct Plan {
     /// The unit's status while the changes are under way.
     pub announce: Option<Status>,
-    /// The database that hands out the turn to restart (law S6), if the changes need it. Without the turn only
-    /// [`Plan::without_turn`] is done.
-    pub turn: Option<Database>,
+    /// The turn to restart (law S6), if the changes need it. Without it only [`Plan::without_turn`] is done.
+    pub turn: Option<Turn>,
     /// What the changes come to, in words for the log; no part of the plan's own text.
     pub summary: String,
     /// What to change in the container, sorted by [`Change::rank`].
     pub changes: Vec<Change>,
     /// What to tell Juju, sorted by [`Note::rank`].
     pub notes: Vec<Note>,
+}
+
+/// The turn to restart that changes need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The database that hands it out, which all units of a cluster share.
+    pub database: Database,
+    /// What is asked for besides.
+    pub terms: Terms,
+}
+
+/// What a turn depends on, and what depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Terms {
+    /// The server serves: it restarts only while the other units serve, so that a bad change takes down one.
+    OthersServe(OtherUnits),
+    /// The server does not serve: a restart takes nothing away, and may be the cure.
+    Any,
+    /// The server runs on a store that is another one now: it leaves that in its turn, or without (law S2).
+    OrWithout,
+}
+
+/// Who the other units are, and what they run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherUnits {
+    /// Juju's number of the relation among them; `None` when this unit has no peers.
+    pub relation: Option<u32>,
+    /// What they run, those that were restarted already and those that were not.
+    pub roles: BTreeSet<BTreeSet<Role>>,
+    /// Where all history processes of the cluster are: one that owns no shard is as it should be, if others own all.
+    pub histories: BTreeSet<IpAddr>,
+    /// How many shards there are.
+    pub shards: u32,
 }
 
 impl Plan {

@@ -1,5 +1,6 @@
 //! When may a server start, and when must one stop? Each law is a line; a refusal is a typed [`Problem`].
 
+use super::room::shortages;
 use super::words::Problem;
 use crate::container::layer;
 use crate::facts::{Facts, Server};
@@ -25,7 +26,13 @@ pub(super) fn held(facts: &Facts, server: &Server) -> Vec<Problem> {
         return vec![Problem::WorkerWithoutFrontend(server.image.version)];
     }
     match &facts.heard.schema {
-        State::Waiting(missing) => return vec![Problem::Admin(missing.clone())],
+        State::Waiting(missing) => {
+            // whoever is waited for cannot make a schema where there is one
+            let mut held = store_problems(facts, server);
+            held.retain(|problem| matches!(problem, Problem::Copy { .. }));
+            held.push(Problem::Admin(missing.clone()));
+            return held;
+        }
         State::Invalid(reason) => return vec![Problem::Admin(reason.clone())],
         State::Absent | State::Ready(()) => {}
     }
@@ -61,7 +68,22 @@ pub(super) fn store_problems(facts: &Facts, server: &Server) -> Vec<Problem> {
             }),
             Probe::Known(said) => {
                 let have = said.schema;
-                if have.is_none_or(|have| have < want) {
+                let database = server.databases.get(store);
+                if let Some(denied) = &said.denied {
+                    held.push(Problem::Denied {
+                        store,
+                        user: database.user.clone(),
+                        database: database.name.clone(),
+                        denied: denied.clone(),
+                    });
+                } else if let Some(of) = said.copy_of.as_ref().filter(|_| have < Some(want)) {
+                    held.push(Problem::Copy {
+                        store,
+                        database: database.name.clone(),
+                        of: of.clone(),
+                        tried: have.is_some(),
+                    });
+                } else if have.is_none_or(|have| have < want) {
                     held.push(match &facts.heard.admin {
                         Some(admin) => Problem::Schema {
                             store,
@@ -88,6 +110,7 @@ pub(super) fn store_problems(facts: &Facts, server: &Server) -> Vec<Problem> {
             }
         }
     }
+    held.extend(shortages(facts, server));
     held
 }
 

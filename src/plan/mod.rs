@@ -17,17 +17,18 @@ mod effects;
 mod gates;
 mod problems;
 mod questions;
+mod room;
 mod serving;
 mod story;
 mod tell;
 mod words;
 
 pub use actions::ACTIONS;
-pub use effects::{Change, Note, Plan};
+pub use effects::{Change, Note, OtherUnits, Plan, Terms, Turn};
 pub use questions::{Questions, health, questions};
 pub use serving::{may_rest, others, rests, serves};
 pub use story::story;
-pub use words::Problem;
+pub use words::{Limit, Problem, Shortage};
 
 use crate::facts::{Attempt, Facts};
 use crate::juju::Event;

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use crate::facts::Facts;
 use crate::juju::Event;
-use crate::relations::State;
 use crate::temporal::{Database, PerStore, Role};
 
 /// What to ask. An answer that could change nothing is not asked for.
@@ -39,9 +38,7 @@ fn proof(facts: &Facts) -> Option<PerStore<Database>> {
         | Event::Workload { .. }
         | Event::Action { .. } => {}
     }
-    let (server, workload) = (facts.server.as_ref()?, facts.workload.known()?);
-    let ready = matches!(facts.heard.schema, State::Ready(()) | State::Absent);
-    (ready || workload.is_up()).then(|| server.databases.clone())
+    Some(facts.server.as_ref()?.databases.clone())
 }
 
 /// Where and which roles to ask for health: those that should run, if the server does run.

@@ -14,6 +14,17 @@ pub fn serves(facts: &Facts) -> bool {
     health_problems(facts).is_empty()
 }
 
+/// Does a server serve that runs these roles, which need not be those that it should run? What it lacks of these is
+/// no fault of its own.
+pub(super) fn serves_as(facts: &Facts, running: &BTreeSet<Role>) -> bool {
+    let lacks = |problem: &Problem| match problem {
+        Problem::NotServing { role, .. } => !running.contains(role),
+        Problem::StoreNotServing(_) => !running.contains(&Role::Frontend),
+        _ => false,
+    };
+    health_problems(facts).iter().all(lacks)
+}
+
 /// Why the server does not serve.
 pub(super) fn health_problems(facts: &Facts) -> Vec<Problem> {
     let serving = match &facts.serving {
@@ -59,17 +70,20 @@ pub fn may_rest(facts: &Facts) -> bool {
 
 /// The other history processes, to be asked for their shards if this unit's owns none.
 pub fn others(facts: &Facts) -> Vec<IpAddr> {
-    let history = |member: &&Member| member.role == Role::History;
-    match facts.stores.main.known() {
-        Some(store) if may_rest(facts) => {
-            let addresses = store.members.iter().filter(history);
-            let addresses = addresses.map(|member| member.address);
-            addresses
-                .filter(|address| Some(*address) != facts.bind_address)
-                .collect()
-        }
-        Some(_) | None => Vec::new(),
+    if !may_rest(facts) {
+        return Vec::new();
     }
+    let all = histories(facts).into_iter();
+    all.filter(|address| Some(*address) != facts.bind_address)
+        .collect()
+}
+
+/// Where history is alive.
+pub(super) fn histories(facts: &Facts) -> BTreeSet<IpAddr> {
+    let members = facts.stores.main.known().map(|store| &store.members);
+    let members = members.into_iter().flatten();
+    let histories = members.filter(|member| member.role == Role::History);
+    histories.map(|member| member.address).collect()
 }
 
 fn own_shards(facts: &Facts) -> Option<&BTreeSet<u32>> {

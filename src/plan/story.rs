@@ -3,6 +3,7 @@
 use super::effects::{Note, Plan};
 use crate::facts::{Attempt, Facts};
 use crate::juju::{Level, Status};
+use crate::relations::PEER;
 
 /// The line. `changed` is the plan that was carried out in the container, if there was one, and `serves` how long it
 /// took until the server served; `told` is what Juju was told.
@@ -28,7 +29,7 @@ fn outcome(facts: &Facts, plan: &Plan, serves: &str) -> String {
     }
 }
 
-/// `None` for what only the charm itself has use for, or is said elsewhere.
+/// `None` for what only the charm itself has use for, or is said elsewhere; units among themselves are the charm.
 fn words(facts: &Facts, note: &Note) -> Option<String> {
     match note {
         Note::OpenPorts(ports) => Some(format!("opened {} ports", ports.len())),
@@ -52,7 +53,7 @@ fn words(facts: &Facts, note: &Note) -> Option<String> {
 fn publication(facts: &Facts, id: u32) -> Option<String> {
     let (endpoint, relation) = facts.relations.iter().find_map(|(endpoint, all)| {
         let relation = all.iter().find(|relation| relation.id == id)?;
-        Some((endpoint, relation))
+        (*endpoint != PEER).then_some((endpoint, relation))
     })?;
     Some(match relation.remote_app.as_str() {
         "" => format!("wrote to `{endpoint}:{id}`"),

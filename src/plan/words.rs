@@ -7,6 +7,7 @@ use super::effects::quoted;
 use crate::config::BadOption;
 use crate::facts::Failure;
 use crate::juju::{Level, Status};
+use crate::postgres::Denied;
 use crate::relations::Trouble;
 use crate::temporal::{Role, SchemaVersion, Store, Version};
 
@@ -42,6 +43,30 @@ pub enum Problem {
         /// Our application, for the command to type.
         app: String,
     },
+    /// The server may not do what it has to in its database.
+    Denied {
+        /// Which store.
+        store: Store,
+        /// The server's role.
+        user: String,
+        /// The database's name.
+        database: String,
+        /// What.
+        denied: Denied,
+    },
+    /// The schema is there, under the name of the database of which this one is a copy.
+    Copy {
+        /// Which store.
+        store: Store,
+        /// The database's name.
+        database: String,
+        /// The name in its schema.
+        of: String,
+        /// A tool has noted a version under the own name, too.
+        tried: bool,
+    },
+    /// The units' servers may want more connections than there are.
+    Connections(Shortage),
     /// The schema is not there, and nobody is related who would make it.
     SchemaUnattended {
         /// Which store.
@@ -111,6 +136,38 @@ pub enum Problem {
     Unobserved(String),
 }
 
+/// A limit of connections that is too low.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// Whose limit it is.
+    pub limit: Limit,
+    /// The limit.
+    pub most: u32,
+    /// What others have of it.
+    pub taken: u32,
+    /// How many units there are.
+    pub units: u32,
+    /// How many connections each of them may want.
+    pub each: u32,
+    /// The limit under which all of them fit.
+    pub needs: u32,
+    /// The value of the option with which they fit, if any would do.
+    pub less: Option<u32>,
+    /// Our application, for the command to type.
+    pub app: String,
+}
+
+/// Who limits the number of connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The PostgreSQL server at this address.
+    Server(String),
+    /// The role with this name.
+    Role(String),
+    /// The database with this name.
+    Database(String),
+}
+
 impl Problem {
     /// Blocked or waiting: does a human have to act?
     pub const fn level(&self) -> Level {
@@ -126,6 +183,9 @@ impl Problem {
             | Self::VersionUnknown(_)
             | Self::Variables(_)
             | Self::Shards { .. }
+            | Self::Denied { .. }
+            | Self::Copy { .. }
+            | Self::Connections(_)
             | Self::SchemaUnattended { .. }
             | Self::Failed(_)
             | Self::Exits { .. } => Level::Blocked,
@@ -165,27 +225,30 @@ impl Problem {
             Self::VersionUnsupported(_) => 3,
             Self::WorkerWithoutFrontend(_) => 4,
             Self::VersionUnknown(_) | Self::Variables(_) => 5,
-            Self::Shards { .. } => 6,
-            Self::SchemaUnattended { .. } => 7,
-            Self::Failed(_) => 8,
-            Self::Exits { .. } => 9,
+            Self::Denied { .. } => 6,
+            Self::Copy { .. } => 7,
+            Self::Shards { .. } => 8,
+            Self::SchemaUnattended { .. } => 9,
+            Self::Connections(_) => 10,
+            Self::Failed(_) => 11,
+            Self::Exits { .. } => 12,
             Self::Relation {
                 trouble: Trouble::Invalid(_) | Trouble::NeedsFrontend { .. },
                 ..
-            } => 10,
-            Self::Container(_) => 11,
-            Self::Address => 12,
+            } => 13,
+            Self::Container(_) => 14,
+            Self::Address => 15,
             Self::Relation {
                 trouble: Trouble::Waiting(_),
                 ..
-            } => 13,
-            Self::Admin(_) => 14,
-            Self::StoreUnreachable { .. } => 15,
-            Self::Schema { .. } | Self::SchemaElsewhere { .. } => 16,
-            Self::Turn(_) => 17,
-            Self::NotServing { .. } => 18,
-            Self::StoreNotServing(_) => 19,
-            Self::Unobserved(_) => 20,
+            } => 16,
+            Self::Admin(_) => 17,
+            Self::StoreUnreachable { .. } => 18,
+            Self::Schema { .. } | Self::SchemaElsewhere { .. } => 19,
+            Self::Turn(_) => 20,
+            Self::NotServing { .. } => 21,
+            Self::StoreNotServing(_) => 22,
+            Self::Unobserved(_) => 23,
         }
     }
 }
@@ -225,6 +288,19 @@ impl fmt::Display for Problem {
                 "`num-history-shards` is {option}, but the database was started with {stored} and \
                  cannot change: `juju config {app} num-history-shards={stored}`"
             ),
+            Self::Denied {
+                store,
+                user,
+                database,
+                denied,
+            } => lacks(f, *store, user, database, denied),
+            Self::Copy {
+                store,
+                database,
+                of,
+                tried,
+            } => copy(f, *store, database, of, *tried),
+            Self::Connections(shortage) => write!(f, "{shortage}"),
             Self::SchemaUnattended {
                 store,
                 have,
@@ -296,6 +372,128 @@ fn relation(
              {app}:{endpoint} {remote}`, or add it"
         ),
     }
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let needs = self.needs;
+        let (who, remedy) = match &self.limit {
+            Limit::Server(place) => (
+                format!("PostgreSQL at {place} takes"),
+                format!(
+                    "raise its `max_connections` by {}",
+                    needs.saturating_sub(self.most)
+                ),
+            ),
+            Limit::Role(user) => (
+                format!("role {user} may have"),
+                format!("`ALTER ROLE {} CONNECTION LIMIT {needs}`", identifier(user)),
+            ),
+            Limit::Database(name) => (
+                format!("database {name} takes"),
+                format!(
+                    "`ALTER DATABASE {} CONNECTION LIMIT {needs}`",
+                    identifier(name)
+                ),
+            ),
+        };
+        write!(
+            f,
+            "{who} {} connections, others have {}, and ",
+            self.most, self.taken
+        )?;
+        match self.units {
+            1 => write!(f, "this unit may want {}: {remedy}", self.each)?,
+            units => write!(f, "{units} units may want {} each: {remedy}", self.each)?,
+        }
+        match self.less {
+            Some(less) => {
+                let app = &self.app;
+                write!(f, ", or `juju config {app} database-connections={less}`")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whose schema it is, and the statement that makes it this database's. A tool that was here has noted a version of
+/// its own, which would be in the way.
+fn copy(
+    f: &mut fmt::Formatter<'_>,
+    store: Store,
+    database: &str,
+    of: &str,
+    tried: bool,
+) -> fmt::Result {
+    write!(
+        f,
+        "the schema in `{store}` is that of {of}, of which {database} is a copy: there, type `"
+    )?;
+    let (database, of) = (literal(database), literal(of));
+    if tried {
+        write!(f, "DELETE FROM schema_version WHERE db_name = {database}; ")?;
+    }
+    write!(
+        f,
+        "UPDATE schema_version SET db_name = {database} WHERE db_name = {of}`"
+    )
+}
+
+/// What the server may not do, and the statement with which the owner, or a superuser, lets it.
+fn lacks(
+    f: &mut fmt::Formatter<'_>,
+    store: Store,
+    user: &str,
+    database: &str,
+    denied: &Denied,
+) -> fmt::Result {
+    let role = identifier(user);
+    write!(
+        f,
+        "role {user} lacks rights in `{store}`: in {database}, type `"
+    )?;
+    match denied {
+        Denied::Database => write!(
+            f,
+            "GRANT CONNECT ON DATABASE {} TO {role}`",
+            identifier(database)
+        ),
+        Denied::Schema(schema) => {
+            write!(f, "GRANT USAGE ON SCHEMA {} TO {role}`", identifier(schema))
+        }
+        Denied::Objects {
+            schema,
+            tables,
+            sequences,
+        } => {
+            let schema = identifier(schema);
+            let tables_grant = format!(
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"
+            );
+            let sequences_grant =
+                format!("GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}");
+            let grants = [(tables, tables_grant), (sequences, sequences_grant)];
+            let grants = grants.into_iter().filter(|(names, _)| !names.is_empty());
+            let grants: Vec<String> = grants.map(|(_, grant)| grant).collect();
+            let names: Vec<&str> = tables.iter().chain(sequences).map(String::as_str).collect();
+            let (shown, rest) = names.split_at(names.len().min(3));
+            write!(f, "{}` ({}", grants.join("; "), shown.join(", "))?;
+            match rest.len() {
+                0 => f.write_str(")"),
+                more => write!(f, ", +{more} more)"),
+            }
+        }
+    }
+}
+
+/// A name as SQL takes any.
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as SQL takes any.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 fn schema(

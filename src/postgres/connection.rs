@@ -114,6 +114,7 @@ fn sql_words(error: &tokio_postgres::Error, place: &str, database: &Database) ->
         };
     };
     let code = answer.code();
+    let message = answer.message().lines().next().unwrap_or_default();
     if *code == SqlState::INVALID_PASSWORD {
         format!("password refused for `{user}` by {place}")
     } else if *code == SqlState::INVALID_CATALOG_NAME {
@@ -121,9 +122,10 @@ fn sql_words(error: &tokio_postgres::Error, place: &str, database: &Database) ->
     } else if *code == SqlState::CANNOT_CONNECT_NOW || *code == SqlState::ADMIN_SHUTDOWN {
         format!("{place} is starting or stopping")
     } else if *code == SqlState::TOO_MANY_CONNECTIONS {
-        format!("{place} has no free connection")
+        format!("{place} has no free connection ({message})")
+    } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+        format!("role `{user}` lacks a right at {place} ({message})")
     } else {
-        let message = answer.message().lines().next().unwrap_or_default();
         format!("{place} answered: {message} ({})", code.code())
     }
 }

@@ -1,9 +1,13 @@
 //! PostgreSQL: what the server will find there, and the turn to restart.
 
 mod connection;
+mod connections;
 mod proof;
+mod rights;
 mod ring;
 mod turn;
 
+pub use connections::{Connections, Room};
 pub use proof::{StoreFacts, proof};
-pub use turn::{Turn, turn};
+pub use rights::Denied;
+pub use turn::{LEASE, Turn, turn};

@@ -1,15 +1,18 @@
 //! What the server will find in a database. Called by `observe`. Reads, on a primary, and writes nothing.
 #![expect(clippy::disallowed_methods, reason = "every question has a deadline")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use prost::Message as _;
 use tokio::time::timeout;
-use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Transaction};
 
 use super::connection::{Error, log_in, words};
+use super::connections::{Connections, connections};
+use super::rights::{Denied, denied};
 use super::ring::members;
 use crate::probe::Probe;
 use crate::temporal::{CLUSTER, Database, Member, SchemaVersion, Store};
@@ -17,8 +20,14 @@ use crate::temporal::{CLUSTER, Database, Member, SchemaVersion, Store};
 /// What one database says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreFacts {
+    /// What the server may not do. Nothing else is read then.
+    pub denied: Option<Denied>,
+    /// Who has how many connections.
+    pub connections: Connections,
     /// `curr_version` of the row that the server itself will look up; `None` without table or row.
     pub schema: Option<SchemaVersion>,
+    /// The database that a row with a higher version names, of which this one is a copy.
+    pub copy_of: Option<String>,
     /// The number of history shards this cluster was first started with; `None` before that, and in
     /// the visibility store.
     pub shards: Option<u32>,
@@ -26,13 +35,27 @@ pub struct StoreFacts {
     pub members: BTreeSet<Member>,
 }
 
-/// Reads the schema version, and for the main store the shard count and the ring. Never waits longer than `limit`.
+/// Reads rights, connections and the schema version, and for the main store the shard count and the ring. Never waits
+/// longer than `limit`.
 pub async fn proof(store: Store, database: &Database, limit: Duration) -> Probe<StoreFacts> {
     let answer = timeout(limit, ask(store, database)).await;
     match answer.unwrap_or(Err(Error::Silent(limit))) {
         Ok(facts) => Probe::Known(facts),
+        Err(error) if may_not_connect(&error) => Probe::Known(StoreFacts {
+            denied: Some(Denied::Database),
+            ..StoreFacts::default()
+        }),
         Err(error) => Probe::Unreachable(words(&error, database)),
     }
+}
+
+/// Nothing but CONNECT on the database is asked of a role that has told its password.
+fn may_not_connect(error: &Error) -> bool {
+    let code = match error {
+        Error::LogIn(error) => error.code(),
+        _ => None,
+    };
+    code == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
 }
 
 async fn ask(store: Store, database: &Database) -> Result<StoreFacts, Error> {
@@ -65,20 +88,18 @@ async fn read(store: Store, name: &str, mut client: Client) -> Result<StoreFacts
     if has.try_get(0).map_err(Error::Read)? {
         return Err(Error::Standby);
     }
-    let mut facts = StoreFacts::default();
+    let mut facts = StoreFacts {
+        denied: denied(&transaction).await?,
+        connections: connections(&transaction).await?,
+        ..StoreFacts::default()
+    };
+    if facts.denied.is_some() {
+        return Ok(facts);
+    }
     if has.try_get(1).map_err(Error::Read)? {
-        let row = transaction
-            .query_typed_opt(
-                "SELECT curr_version FROM schema_version
-                 WHERE version_partition = 0 AND db_name = $1",
-                &[(&name, Type::VARCHAR)],
-            )
-            .await
-            .map_err(Error::Read)?;
-        if let Some(row) = row {
-            let version: &str = row.try_get(0).map_err(Error::Read)?;
-            facts.schema = Some(version.parse()?);
-        }
+        let versions = versions(&transaction).await?;
+        facts.schema = versions.get(name).copied();
+        facts.copy_of = newest_above(facts.schema, versions);
     }
     if store == Store::Main && has.try_get(2).map_err(Error::Read)? {
         let row = transaction
@@ -98,6 +119,28 @@ async fn read(store: Store, name: &str, mut client: Client) -> Result<StoreFacts
     }
     transaction.rollback().await.map_err(Error::Read)?;
     Ok(facts)
+}
+
+/// The schema's rows, by the names of databases: each server and tool looks for its own.
+async fn versions(transaction: &Transaction<'_>) -> Result<BTreeMap<String, SchemaVersion>, Error> {
+    let question = "SELECT db_name, curr_version FROM schema_version WHERE version_partition = 0";
+    let rows = transaction.query_typed(question, &[]).await;
+    let mut versions = BTreeMap::new();
+    for row in rows.map_err(Error::Read)? {
+        let version: &str = row.try_get(1).map_err(Error::Read)?;
+        versions.insert(row.try_get(0).map_err(Error::Read)?, version.parse()?);
+    }
+    Ok(versions)
+}
+
+/// Whose version is above this one, if anybody's is: what the tables really have. A tool that does not find its own
+/// row in a copy begins with 0.0, and fails on the tables that are there.
+fn newest_above(
+    have: Option<SchemaVersion>,
+    versions: BTreeMap<String, SchemaVersion>,
+) -> Option<String> {
+    let newest = versions.into_iter().max_by_key(|(_, version)| *version)?;
+    (Some(newest.1) > have).then_some(newest.0)
 }
 
 /// The part of `temporal.server.api.persistence.v1.ClusterMetadata` that matters here.

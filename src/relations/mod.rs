@@ -9,6 +9,7 @@ pub mod database;
 mod endpoint;
 pub mod host_info;
 pub mod ingress;
+pub mod peer;
 mod state;
 
 pub use endpoint::{
@@ -24,14 +25,14 @@ use crate::config::Config;
 use crate::memory::Memory;
 use crate::temporal::{PerStore, Store, database_name, name_in};
 
-/// The endpoint among our own units. Nothing is written to it: what all units must agree on lies in the databases.
-/// Its network binding gives the address at which a unit's server can be reached by the others.
+/// The endpoint among our own units. Its network binding gives the address at which a unit's server can be reached by
+/// the others.
 pub const PEER: &str = "peer";
 
 /// Every endpoint of the charm; `metadata.yaml` says the same. In the order in which their troubles are told.
 #[rustfmt::skip] // a table: a line for each
 pub static ENDPOINTS: &[Endpoint] = &[
-    Endpoint::new(PEER, Peers, "temporal", One),
+    Endpoint::new(PEER, Peers, "temporal", One).reads(&[OwnUnit]).says(peer::KEYS, peer::publish),
     Endpoint::new("db", Requires, "pgsql", One).reads(PGSQL).says(database::KEYS, database::publish).trouble(database::trouble),
     Endpoint::new("visibility", Requires, "pgsql", One).reads(PGSQL).says(database::KEYS, database::publish).trouble(database::trouble),
     Endpoint::new("admin", Requires, "temporal", One).reads(&[RemoteApp, OwnApp]).says(admin::KEYS, admin::publish),

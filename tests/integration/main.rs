@@ -9,6 +9,8 @@
 #[cfg(test)]
 mod pebble;
 #[cfg(test)]
+mod postgres;
+#[cfg(test)]
 mod server;
 
 use std::path::PathBuf;
@@ -29,6 +31,11 @@ fn pebble_binary(version: &str) -> PathBuf {
 /// A Temporal server of one version, with its schema tool.
 fn temporal(version: &str) -> Temporal {
     part(parts::temporal(version))
+}
+
+/// A connection pooler.
+fn pgbouncer() -> PathBuf {
+    part(Parts::locate().and_then(|parts| parts.pgbouncer()))
 }
 
 /// The installation directory of `PostgreSQL`, with `bin`.

@@ -37,5 +37,9 @@ mod scenarios;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod stores;
+#[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod turns;

@@ -11,7 +11,7 @@ use temporal_k8s::pebble::ServiceConfig;
 use temporal_k8s::plan::{self, Change, Note, Plan};
 use temporal_k8s::postgres::StoreFacts;
 use temporal_k8s::probe::Probe;
-use temporal_k8s::relations::{Bag, ENDPOINTS};
+use temporal_k8s::relations::{Bag, ENDPOINTS, PEER};
 use temporal_k8s::secret::Secret;
 use temporal_k8s::snapshot::{File, Service, ServiceState, Snapshot, Workload};
 use temporal_k8s::temporal::health::Serving;
@@ -199,6 +199,7 @@ pub(crate) fn facts(schema: (u32, u32), shards: Option<u32>) -> Probe<StoreFacts
         schema,
         shards,
         members: Role::ALL.map(member).into(),
+        ..StoreFacts::default()
     })
 }
 
@@ -219,6 +220,7 @@ pub(crate) fn ready_to_start() -> World {
                 ("db", vec![store(Store::Main, 7)]),
                 ("visibility", vec![store(Store::Visibility, 8)]),
                 ("admin", vec![admin(9)]),
+                (PEER, vec![relation(1, "")]),
             ]),
             bind_address: Some([10, 1, 0, 5].into()),
             workload: Probe::Known(Workload {

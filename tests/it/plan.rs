@@ -643,9 +643,7 @@ fn the_restart_action_answers_with_what_it_saw() {
 
     let mut snapshot = ready_to_start();
     snapshot.hook.event = action.clone();
-    snapshot.stores.main = Probe::Known(StoreFacts {
-        ..StoreFacts::default()
-    });
+    snapshot.stores.main = Probe::Known(StoreFacts::default());
     let plans = hook(&mut snapshot);
     assert_eq!(plans.len(), 1);
     assert!(

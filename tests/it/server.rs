@@ -50,6 +50,7 @@ fn render(version: &str, main: &Database, visibility: &Database, address: &str) 
     config::render(&config::Inputs {
         version: version.parse().unwrap(),
         databases: PerStore { main, visibility },
+        pools: config::pools(25, 5),
         shards: 4,
         log_level: LogLevel::Info,
         broadcast_address: address.parse().unwrap(),

@@ -7,6 +7,7 @@
     reason = "tests touch the world"
 )]
 
+mod connections;
 #[path = "../scenarios/mod.rs"]
 mod scenarios;
 mod stage;
@@ -34,10 +35,24 @@ macro_rules! list {
     };
 }
 
+/// What no fake plays.
+macro_rules! only_here {
+    ($($module:ident::$name:ident)*) => {
+        [$(Scenario {
+            name: stringify!($name),
+            play: |setup| {
+                $module::$name(&mut RealStage::new(setup)?);
+                Ok(())
+            },
+        }),*]
+    };
+}
+
 fn main() -> ExitCode {
-    play_all(
-        &for_each_scenario!(list),
-        &["1.32.2", "1.17.4"],
-        &["1.19.2"],
-    )
+    let mut scenarios = Vec::from(for_each_scenario!(list));
+    scenarios.extend(only_here! {
+        connections::units_that_may_want_too_many_connections_are_told_before_they_start
+        connections::a_limit_that_falls_below_what_a_server_may_want_is_told
+    });
+    play_all(&scenarios, &["1.32.2", "1.17.4"], &["1.19.2"])
 }

@@ -96,6 +96,31 @@ impl Stage for RealStage {
         done(self.0.database.recreate_database(name));
     }
 
+    fn copy_database(&mut self, from: &str, to: &str) {
+        let create = format!("CREATE DATABASE \"{to}\" TEMPLATE \"{from}\"");
+        done(self.0.database.query("postgres", &create));
+    }
+
+    fn type_sql(&mut self, database: &str, statement: &str) {
+        done(self.0.database.query(database, statement));
+    }
+
+    fn bar_newcomers(&mut self, barred: bool) {
+        const BAR: &str = "
+            CREATE FUNCTION no_newcomers() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF NOT EXISTS (SELECT FROM cluster_membership WHERE host_id = NEW.host_id) THEN
+                    RAISE 'nobody joins the ring';
+                END IF;
+                RETURN NEW;
+            END $$;
+            CREATE TRIGGER no_newcomers BEFORE INSERT ON cluster_membership
+            FOR EACH ROW EXECUTE FUNCTION no_newcomers()";
+        let unbar = "DROP FUNCTION no_newcomers() CASCADE";
+        let statement = if barred { BAR } else { unbar };
+        done(self.0.database.query("temporal-k8s_db", statement));
+    }
+
     fn choose_password(&mut self, password: &str) {
         self.0.database.next_password(password);
     }

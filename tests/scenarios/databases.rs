@@ -2,8 +2,8 @@
 
 use super::stage::{
     APP, CONFIG, Condition, PASS_FILE, POSTGRESQL, Stage, UNIT, assert_all_active,
-    assert_soon_active, assert_status, deploy_calmly, integrate, recover, rests, separate, settle,
-    update_status,
+    assert_soon_active, assert_status, deploy, deploy_calmly, integrate, obey, recover, rests,
+    separate, settle, status, update_status,
 };
 
 /// The hook in which the relation breaks stops the server (law S2), and a new relation starts it again.
@@ -160,7 +160,7 @@ pub(crate) fn a_proven_schema_needs_no_admin(stage: &mut dyn Stage) {
         .remove_application(APP)
         .expect("remove-application");
     settle(stage);
-    super::stage::deploy(stage, 1, &[]);
+    deploy(stage, 1, &[]);
     integrate(stage, "db");
     integrate(stage, "visibility");
     settle(stage);
@@ -340,5 +340,94 @@ pub(crate) fn a_password_with_a_line_break_is_refused_in_clear_words(stage: &mut
     assert_status(stage, UNIT, "blocked", &["`db`", "password", "line break"]);
     assert!(stage.runs(UNIT), "an unusable answer stops nothing");
     assert_eq!(stage.file(UNIT, CONFIG), before);
+    rests(stage);
+}
+
+/// Its role has the rights on what was there when it came, and not on what the first one's role has made since: here
+/// on nothing but the table that tells the schema's version.
+pub(crate) fn rights_that_a_second_application_lacks_are_named_with_the_statement(
+    stage: &mut dyn Stage,
+) {
+    const SECOND: &str = "temporal-second/0";
+    const DATABASE: &str = "shared_db";
+    deploy_calmly(stage, 1, &[("database-prefix", "shared")]);
+    let charm = stage.charm();
+    let config = [("database-prefix", "shared")];
+    let deployed = stage.juju().deploy("temporal-second", charm, 1, &config);
+    deployed.expect("deploy");
+    stage.juju().boot_grace(std::time::Duration::ZERO);
+    stage.set_container(SECOND, false);
+    for endpoint in ["db", "visibility"] {
+        let ours = format!("temporal-second:{endpoint}");
+        let related = stage.juju().integrate(&ours, "postgresql-k8s:db");
+        related.expect("integrate");
+    }
+    settle(stage);
+    let relation = stage
+        .juju()
+        .relation("temporal-second:db")
+        .expect("related");
+    let role = format!("relation_id_{relation}");
+    let revoke = format!("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}");
+    stage.type_sql(DATABASE, &revoke);
+    let read = format!("GRANT SELECT ON schema_version TO {role}");
+    stage.type_sql(DATABASE, &read);
+    stage.set_container(SECOND, true);
+    settle(stage);
+    let grant = format!(
+        "`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \"public\" TO \"{role}\"`"
+    );
+    assert_status(
+        stage,
+        SECOND,
+        "blocked",
+        &["lacks rights in `db`", DATABASE, &grant],
+    );
+    assert!(!stage.runs(SECOND), "a server runs without its rights");
+    assert_status(stage, UNIT, "active", &[]);
+    rests(stage);
+    obey(stage, SECOND, DATABASE);
+    recover(stage);
+    rests(stage);
+    // what is taken away from a server that runs is told, too
+    stage.type_sql(DATABASE, &revoke);
+    update_status(stage);
+    assert_status(stage, SECOND, "blocked", &["lacks rights in `db`", &grant]);
+    assert!(stage.runs(SECOND), "the server was stopped");
+    obey(stage, SECOND, DATABASE);
+    recover(stage);
+    rests(stage);
+}
+
+/// Tools and servers look for their own database's name in the schema.
+pub(crate) fn a_restored_database_with_another_name_is_told_with_the_statement(
+    stage: &mut dyn Stage,
+) {
+    deploy_calmly(stage, 1, &[("database-prefix", "old")]);
+    let removed = stage.juju().remove_application(APP);
+    removed.expect("remove-application");
+    settle(stage);
+    for suffix in ["_db", "_visibility"] {
+        stage.copy_database(&format!("old{suffix}"), &format!("new{suffix}"));
+    }
+    deploy(stage, 1, &[("database-prefix", "new")]);
+    for endpoint in ["db", "visibility"] {
+        integrate(stage, endpoint);
+    }
+    settle(stage);
+    for (store, more) in [("db", "(+1 more)"), ("visibility", "`")] {
+        let suffix = if store == "db" { "_db" } else { "_visibility" };
+        let update = format!(
+            "`UPDATE schema_version SET db_name = 'new{suffix}' WHERE db_name = 'old{suffix}'`"
+        );
+        let copy = format!("the schema in `{store}` is that of old{suffix}");
+        assert_status(stage, UNIT, "blocked", &[&copy, &update]);
+        assert!(status(stage, UNIT).1.ends_with(more));
+        assert!(!stage.runs(UNIT));
+        rests(stage);
+        obey(stage, UNIT, &format!("new{suffix}"));
+        update_status(stage);
+    }
+    assert_soon_active(stage);
     rests(stage);
 }

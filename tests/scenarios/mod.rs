@@ -12,6 +12,7 @@ pub(crate) mod operation;
 pub(crate) mod options;
 pub(crate) mod orders;
 pub(crate) mod stage;
+pub(crate) mod turns;
 
 /// Hands all scenarios, by module, to a macro.
 macro_rules! for_each_scenario {
@@ -51,6 +52,8 @@ macro_rules! for_each_scenario {
                 an_old_schema_is_waited_for
                 hostile_passwords_arrive_unharmed
                 a_password_with_a_line_break_is_refused_in_clear_words
+                rights_that_a_second_application_lacks_are_named_with_the_statement
+                a_restored_database_with_another_name_is_told_with_the_statement
             }
             options {
                 another_number_of_shards_is_blocked_and_the_server_keeps_running
@@ -76,6 +79,9 @@ macro_rules! for_each_scenario {
                 a_variable_that_names_the_configuration_file_is_heeded
                 variables_that_contradict_each_other_are_named
                 nobody_in_the_image_and_no_home
+            }
+            turns {
+                a_bad_change_rolls_into_one_unit_only
             }
             host_info {
                 everybody_who_asks_is_told_where_the_frontend_is

@@ -58,6 +58,15 @@ pub(crate) trait Stage {
     /// Drops a database and creates it again, empty, for the same user.
     fn recreate_database(&mut self, name: &str);
 
+    /// Makes a database that is another one's copy, as a restored dump is.
+    fn copy_database(&mut self, from: &str, to: &str);
+
+    /// Types a statement into a database, with all rights.
+    fn type_sql(&mut self, database: &str, statement: &str);
+
+    /// Keeps servers that start from now on from ever serving, or no longer. Those that run are left alone.
+    fn bar_newcomers(&mut self, barred: bool);
+
     /// The next password that the provider makes for a relation.
     fn choose_password(&mut self, password: &str);
 
@@ -265,6 +274,16 @@ pub(crate) fn assert_status(stage: &mut dyn Stage, unit: &str, word: &str, parts
             "{unit} {is}: {message:?} lacks {part:?}"
         );
     }
+}
+
+/// Does what the unit's status says to type into a database.
+pub(crate) fn obey(stage: &mut dyn Stage, unit: &str, database: &str) {
+    let (_, message) = status(stage, unit);
+    let (_, rest) = message
+        .split_once(" type `")
+        .unwrap_or_else(|| panic!("{message}"));
+    let (statement, _) = rest.split_once('`').unwrap_or_else(|| panic!("{message}"));
+    stage.type_sql(database, statement);
 }
 
 /// All units and the application are active, and every server runs.

@@ -126,6 +126,12 @@ impl FakeCloud {
         )
     }
 
+    /// Do servers that start from now on never serve?
+    pub(crate) fn bar_newcomers(&self, barred: bool) {
+        let state = lock(&self.state);
+        state.pods.values().for_each(|pod| pod.image.bar(barred));
+    }
+
     /// Looks at the workload container of a unit.
     pub(crate) fn container<R>(&self, unit: &str, look: impl FnOnce(&Pebble) -> R) -> R {
         self.with(unit, |pod| look(&pod.pebbles["temporal"]))

@@ -21,6 +21,8 @@ use super::{RUNTIME, lock};
 pub(crate) struct Database {
     /// Who may connect.
     pub users: BTreeSet<String>,
+    /// Which of them may do nothing with its tables but read `schema_version`.
+    pub denied: BTreeSet<String>,
     /// `schema_version`: `db_name` → `curr_version`; `None` before the table was created.
     pub schema: Option<BTreeMap<String, String>>,
     /// `cluster_metadata_info` exists.
@@ -50,6 +52,13 @@ struct State {
     /// Advisory locks: database and key → session.
     locks: BTreeMap<(String, String), u32>,
     sessions: u32,
+    /// See [`Postgres::keep_turn`].
+    kept: u32,
+    /// See [`Postgres::break_turns`].
+    broken: bool,
+    /// See [`Postgres::turns`].
+    asked: u32,
+    had: u32,
 }
 
 /// A running fake; dropping it ends it.
@@ -71,6 +80,10 @@ impl Postgres {
             databases: BTreeMap::new(),
             locks: BTreeMap::new(),
             sessions: 0,
+            kept: 0,
+            broken: false,
+            asked: 0,
+            had: 0,
         };
         let postgres = Self {
             address: Mutex::new(Address::new()),
@@ -157,6 +170,80 @@ impl Postgres {
                 ..Database::default()
             };
         }
+    }
+
+    /// `CREATE DATABASE … TEMPLATE`: nobody may connect to it yet.
+    pub(crate) fn copy_database(&self, from: &str, to: &str) {
+        let mut state = lock(&self.state);
+        let copy = Database {
+            users: BTreeSet::new(),
+            denied: BTreeSet::new(),
+            ..state.databases[from].clone()
+        };
+        state.databases.insert(to.to_owned(), copy);
+    }
+
+    /// The statements that people type: rights on all tables come and go, and a schema is moved to another name.
+    pub(crate) fn type_sql(&self, database: &str, statement: &str) {
+        let mut state = lock(&self.state);
+        let database = state.databases.get_mut(database).expect("a database");
+        let words: Vec<&str> = statement
+            .split([' ', '"', '\''])
+            .filter(|it| !it.is_empty())
+            .collect();
+        match words.as_slice() {
+            ["REVOKE", "ALL", "ON", "ALL", "TABLES", .., role] => {
+                _ = database.denied.insert((*role).to_owned());
+            }
+            ["GRANT", "SELECT", "ON", "schema_version", ..] => {}
+            [
+                "GRANT",
+                ..,
+                "ON",
+                "ALL",
+                "TABLES",
+                "IN",
+                "SCHEMA",
+                "public",
+                "TO",
+                role,
+            ] => {
+                _ = database.denied.remove(*role);
+            }
+            [
+                "UPDATE",
+                "schema_version",
+                "SET",
+                "db_name",
+                "=",
+                to,
+                "WHERE",
+                "db_name",
+                "=",
+                from,
+            ] => {
+                let schema = database.schema.as_mut().expect("a schema");
+                let version = schema.remove(*from).expect("a row");
+                schema.insert((*to).to_owned(), version);
+            }
+            _ => panic!("the fake does not know `{statement}`"),
+        }
+    }
+
+    /// The turn to restart is given to nobody so many times, and then is to be had.
+    pub(crate) fn keep_turn(&self, times: u32) {
+        lock(&self.state).kept = times;
+    }
+
+    /// Whoever asks for the turn to restart gets an error.
+    pub(crate) fn break_turns(&self) {
+        lock(&self.state).broken = true;
+    }
+
+    /// How often the turn to restart was asked for, and was had.
+    pub(crate) fn turns(&self) -> (u32, u32) {
+        let state = lock(&self.state);
+        (state.asked, state.had)
     }
 
     /// Does something with a database, as a client that has logged in to it.
@@ -269,9 +356,12 @@ struct Session {
     number: u32,
     stream: TcpStream,
     state: Arc<Mutex<State>>,
+    user: String,
     database: String,
     /// The unnamed statement.
     query: String,
+    /// Was the lock to be had that was asked for last?
+    has_turn: bool,
     /// Its bound parameter; the charm's queries have one at most.
     parameter: Option<String>,
 }
@@ -280,6 +370,7 @@ struct Session {
 #[derive(Clone)]
 enum Value {
     Bool(bool),
+    Number(i64),
     Text(String),
     Bytes(Vec<u8>),
     Int(i32),
@@ -291,6 +382,7 @@ impl Value {
             Self::Bool(_) => 16,
             Self::Bytes(_) => 17,
             Self::Int(_) => 23,
+            Self::Number(_) => 20,
             Self::Text(_) => 1043,
         }
     }
@@ -298,6 +390,7 @@ impl Value {
     fn binary(&self) -> Vec<u8> {
         match self {
             Self::Bool(value) => vec![u8::from(*value)],
+            Self::Number(value) => value.to_be_bytes().to_vec(),
             Self::Text(text) => text.clone().into_bytes(),
             Self::Bytes(bytes) => bytes.clone(),
             Self::Int(number) => number.to_be_bytes().to_vec(),
@@ -322,9 +415,7 @@ impl Answer {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        lock(&self.state)
-            .locks
-            .retain(|_, session| *session != self.number);
+        self.unlock();
     }
 }
 
@@ -339,10 +430,32 @@ impl Session {
             number,
             stream,
             state,
+            user: String::new(),
             database: String::new(),
             query: String::new(),
+            has_turn: false,
             parameter: None,
         }
+    }
+
+    /// What the lock comes to that is asked for now.
+    fn ask_turn(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.asked += 1;
+        let kept = state.kept > 0;
+        state.kept = state.kept.saturating_sub(1);
+        let key = (
+            self.database.clone(),
+            self.parameter.clone().unwrap_or_default(),
+        );
+        let has = !kept && *state.locks.entry(key).or_insert(self.number) == self.number;
+        state.had += u32::from(has);
+        has
+    }
+
+    fn unlock(&self) {
+        let mut state = lock(&self.state);
+        state.locks.retain(|_, session| *session != self.number);
     }
 
     async fn serve(mut self) -> io::Result<()> {
@@ -354,7 +467,10 @@ impl Session {
             let body = self.body().await?;
             match kind {
                 b'Q' => {
-                    // BEGIN, ROLLBACK and the like: nothing here is ever changed by SQL
+                    // BEGIN, ROLLBACK and the like: nothing here is ever changed by SQL, but locks end
+                    if until_zero(&body, 0) == "ROLLBACK" {
+                        self.unlock();
+                    }
                     let text = until_zero(&body, 0);
                     let tag = text
                         .split_whitespace()
@@ -376,6 +492,9 @@ impl Session {
                 }
                 b'B' => {
                     self.parameter = bound(&body);
+                    if self.query.contains("pg_try_advisory_xact_lock") {
+                        self.has_turn = self.ask_turn();
+                    }
                     self.send(b'2', b"").await?;
                 }
                 b'D' => self.describe(body.first() == Some(&b'S')).await?,
@@ -411,14 +530,14 @@ impl Session {
                 .map(|pair| pair[1].clone())
                 .unwrap_or_default()
         };
-        let user = value("user");
+        self.user = value("user");
         self.database = value("database");
         self.send(b'R', &3_i32.to_be_bytes()).await?;
         if self.stream.read_u8().await? != b'p' {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let password = until_zero(&self.body().await?, 0);
-        let database = self.database.clone();
+        let (user, database) = (self.user.clone(), self.database.clone());
         let login = Login {
             user: &user,
             password: &password,
@@ -483,13 +602,10 @@ impl Session {
 
     /// What Temporal's tables say to the statement; `None`: there is no such table or column.
     fn answer(&self) -> Option<Answer> {
-        let mut state = lock(&self.state);
+        let state = lock(&self.state);
         let query = self.query.to_lowercase();
-        if query == "select pg_try_advisory_lock($1)" {
-            let key = (self.database.clone(), self.parameter.clone()?);
-            let owner = *state.locks.entry(key).or_insert(self.number);
-            let row = vec![Value::Bool(owner == self.number)];
-            return Some(Answer::one(row, true));
+        if query == "select pg_try_advisory_xact_lock($1)" {
+            return (!state.broken).then(|| Answer::one(vec![Value::Bool(self.has_turn)], true));
         }
         let database = state.databases.get(&self.database)?;
         let from = |table: &str| query.contains(&format!("from {table}"));
@@ -509,16 +625,26 @@ impl Session {
             }
             return Some(Answer::one(row, true));
         }
+        if query.contains("has_table_privilege") {
+            let columns = ["public", "executions"].map(|it| Value::Text(it.to_owned()));
+            let [schema, table] = columns;
+            let row = vec![schema, Value::Bool(true), table, Value::Bool(false)];
+            let denied = database.denied.contains(&self.user);
+            return Some(Answer::one(row, denied));
+        }
+        if query.contains("max_connections") {
+            // and there is no limit
+            let numbers = [-1, -1, -1, 0, 0, 0, 0, 0].map(Value::Number);
+            return Some(Answer::one(numbers.to_vec(), true));
+        }
         if from("schema_version") {
-            let schema = database.schema.as_ref()?;
-            let version = self
-                .parameter
-                .as_ref()
-                .and_then(|name| schema.get(name))
-                .cloned();
-            let found = version.is_some();
-            let row = vec![Value::Text(version.unwrap_or_default())];
-            return Some(Answer::one(row, found));
+            let rows = database.schema.as_ref()?.iter();
+            let rows =
+                rows.map(|(name, version)| [name, version].map(|it| Value::Text(it.clone())));
+            return Some(Answer {
+                columns: vec![Value::Text(String::new()); 2],
+                rows: rows.map(Vec::from).collect(),
+            });
         }
         if from("cluster_metadata_info") && database.has_metadata {
             let named = self

@@ -191,6 +191,18 @@ impl Stage for FastStage {
         self.postgres.recreate_database(name);
     }
 
+    fn copy_database(&mut self, from: &str, to: &str) {
+        self.postgres.copy_database(from, to);
+    }
+
+    fn type_sql(&mut self, database: &str, statement: &str) {
+        self.postgres.type_sql(database, statement);
+    }
+
+    fn bar_newcomers(&mut self, barred: bool) {
+        self.cloud.bar_newcomers(barred);
+    }
+
     fn choose_password(&mut self, password: &str) {
         lock(&self.knobs).chosen.push_back(password.to_owned());
     }

@@ -69,6 +69,8 @@ pub(crate) struct Image {
     version: String,
     mood: Arc<Mutex<Mood>>,
     brings: Arc<Mutex<Brings>>,
+    /// Servers that start now will never serve.
+    barred: Arc<AtomicBool>,
     ip: Ipv4Addr,
     postgres: Arc<Postgres>,
 }
@@ -99,6 +101,7 @@ impl Image {
             version: version.to_owned(),
             mood: Arc::new(Mutex::new(Mood::Serving)),
             brings: Arc::default(),
+            barred: Arc::default(),
             ip,
             postgres: Arc::clone(postgres),
         }
@@ -117,6 +120,19 @@ impl Image {
     /// What it brings besides the server.
     pub(super) fn brings(&self) -> Brings {
         lock(&self.brings).clone()
+    }
+
+    /// Changes whether servers that start from now on ever serve.
+    pub(crate) fn bar(&self, barred: bool) {
+        self.barred.store(barred, Ordering::Relaxed);
+    }
+
+    fn mood(&self) -> Arc<Mutex<Mood>> {
+        if self.barred.load(Ordering::Relaxed) {
+            Arc::new(Mutex::new(Mood::NotServing))
+        } else {
+            Arc::clone(&self.mood)
+        }
     }
 
     pub(super) fn version_output(&self) -> String {
@@ -154,7 +170,7 @@ impl Image {
         let server = Arc::new(Server {
             version,
             main,
-            mood: Arc::clone(&self.mood),
+            mood: self.mood(),
             ip: self.ip,
             owned: AtomicBool::new(false),
         });

@@ -284,7 +284,7 @@ host  all all 0.0.0.0/0 scram-sha-256
 host  all all ::/0      scram-sha-256
 ";
 
-/// Nothing here outlives the rehearsal, so durability is off; the shared memory is in the data
+/// As many connections as PostgreSQL takes by default. Nothing here outlives the rehearsal, so durability is off; the shared memory is in the data
 /// directory, since a container need not have `/dev/shm`. A refused statement is not logged: it
 /// may hold a password.
 fn configuration(port: u16, sockets: &Path) -> String {
@@ -295,7 +295,6 @@ listen_addresses = '*'
 port = {port}
 unix_socket_directories = '{sockets}'
 unix_socket_permissions = 0700
-max_connections = 500
 password_encryption = 'scram-sha-256'
 shared_buffers = '64MB'
 dynamic_shared_memory_type = mmap
