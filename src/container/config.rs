@@ -64,6 +64,9 @@ pub fn render(inputs: &Inputs<'_>) -> String {
     serde_saphyr::to_string(&File::from(inputs)).expect("plain data")
 }
 
+/// The pools are of another size: by option, or since other roles share the connections.
+pub const OTHER_POOLS: &str = "option `database-connections` changed";
+
 /// What a person would call the differences between two of these files; the older may be anything.
 pub fn differences(before: &[u8], after: &str) -> Vec<&'static str> {
     let before: Option<Value> = serde_saphyr::from_slice(before).ok();
@@ -76,10 +79,7 @@ pub fn differences(before: &[u8], after: &str) -> Vec<&'static str> {
             "/persistence/numHistoryShards",
             "option `num-history-shards` changed",
         ),
-        (
-            "/persistence/datastores/default/sql/maxConns",
-            "another number of connections",
-        ),
+        ("/persistence/datastores/default/sql/maxConns", OTHER_POOLS),
         (
             "/global/membership/broadcastAddress",
             "this unit has another address",

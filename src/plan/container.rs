@@ -165,13 +165,16 @@ fn why(workload: &Workload, service: &Service, server: &Server) -> Vec<&'static 
     if layer::stores(has) != layer::stores(&server.service) {
         reasons.push("another database");
     }
-    if has.command != server.service.command {
+    let other_services = has.command != server.service.command;
+    if other_services {
         reasons.push("other services");
     }
     let text = |path| Some(server.files.get(path)?.expose().as_str());
     let before = workload.files.get(config::PATH);
     if let (Some(before), Some(after)) = (before, text(config::PATH)) {
-        reasons.extend(config::differences(before.content.expose(), after));
+        let mut differences = config::differences(before.content.expose(), after);
+        differences.retain(|words| !(other_services && *words == config::OTHER_POOLS));
+        reasons.extend(differences);
     }
     if reasons.is_empty() {
         reasons.push("its definition changed");

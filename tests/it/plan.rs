@@ -767,10 +767,14 @@ fn an_application_without_a_frontend_waits_for_the_schema_of_another() {
 #[test]
 fn the_log_says_why_a_server_is_restarted() {
     type Case = (fn(&mut World), &'static str);
-    let cases: [Case; 6] = [
+    let cases: [Case; 7] = [
         (
             |s| s.options = options(json!({"log-level": "debug"})),
             "option `log-level` changed",
+        ),
+        (
+            |s| s.options = options(json!({"database-connections": 50})),
+            "option `database-connections` changed",
         ),
         (
             |s| s.options = options(json!({"services": "frontend,history"})),
