@@ -180,11 +180,6 @@ pub(crate) fn a_worker_without_a_frontend_is_not_active(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &[("services", "worker")]);
     assert_status(stage, UNIT, "waiting", &["worker", "`frontend`"]);
     rests(stage);
-    let config = [("services", "frontend,history,matching,worker")];
-    stage.juju().config(APP, &config).expect("config");
-    settle(stage);
-    recover(stage);
-    rests(stage);
 }
 
 /// Law S15.

@@ -32,7 +32,9 @@ use tokio::runtime::Runtime;
 pub use error::Error;
 pub use image::Image;
 pub use process::{Finished, Process, RunAs, Running};
-pub use sandbox::{EnterError, Entered, allowed, command, enter, inside, run_inside};
+pub use sandbox::{
+    EnterError, Entered, allowed, command, enter, inside, run_inside, run_side_by_side,
+};
 
 use crate::juju::cloud::{self, CheckNotice, Cloud, CloudError};
 use etc::Dns;

@@ -91,18 +91,29 @@ pub fn run_inside(
     writable: &[PathBuf],
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<u8, EnterError> {
+    let arguments = arguments.into_iter().collect();
+    run_side_by_side([(writable.first().cloned(), arguments)])
+}
+
+/// The same several times at once, each in a sandbox of its own: with a writable directory, and arguments. The code is
+/// that of the first that did not end well.
+pub fn run_side_by_side(
+    runs: impl IntoIterator<Item = (Option<PathBuf>, Vec<OsString>)>,
+) -> Result<u8, EnterError> {
     allowed()?;
     let program = std::env::current_exe().map_err(EnterError::Read)?;
-    let mut command = command(&program).map_err(EnterError::Read)?;
-    if let Some(directory) = writable.first() {
-        // The usual place is read-only inside.
-        command.env("TMPDIR", directory);
+    let mut children = Vec::new();
+    for (writable, arguments) in runs {
+        let mut command = command(&program).map_err(EnterError::Read)?;
+        if let Some(directory) = writable {
+            // The usual place is read-only inside.
+            command.env("TMPDIR", directory);
+        }
+        let child = command.args(arguments).spawn();
+        let child = child.map_err(|source| EnterError::Start("setpriv".to_owned(), source))?;
+        children.push(child);
     }
-    let mut child = command
-        .args(arguments)
-        .spawn()
-        .map_err(|source| EnterError::Start("setpriv".to_owned(), source))?;
-    attend(&mut child)
+    attend(children)
 }
 
 /// Whether this program runs inside the sandbox.
@@ -174,8 +185,8 @@ fn mount_namespace() -> io::Result<String> {
         .into_owned())
 }
 
-/// Waits for the run inside, and ends it when a signal asks for the end.
-fn attend(child: &mut Child) -> Result<u8, EnterError> {
+/// Waits for the runs inside, and ends them when a signal asks for the end.
+fn attend(mut children: Vec<Child>) -> Result<u8, EnterError> {
     let mut signals = SigSet::empty();
     for signal in [
         Signal::SIGINT,
@@ -185,24 +196,36 @@ fn attend(child: &mut Child) -> Result<u8, EnterError> {
     ] {
         signals.add(signal);
     }
-    // The child is running already: it would inherit the mask.
+    // The children are running already: they would inherit the mask.
     signals.thread_block().map_err(EnterError::Signals)?;
+    let mut code = 0;
     loop {
-        let ended = child
-            .try_wait()
-            .map_err(|e| EnterError::Start("setpriv".to_owned(), e))?;
-        if let Some(status) = ended {
-            return Ok(status
-                .code()
-                .and_then(|code| u8::try_from(code).ok())
-                .unwrap_or(255));
+        let mut running = Vec::new();
+        for mut child in children {
+            let ended = child
+                .try_wait()
+                .map_err(|e| EnterError::Start("setpriv".to_owned(), e))?;
+            match ended {
+                Some(status) if code == 0 => {
+                    let own = status.code().and_then(|code| u8::try_from(code).ok());
+                    code = own.unwrap_or(255);
+                }
+                Some(_) => {}
+                None => running.push(child),
+            }
+        }
+        children = running;
+        if children.is_empty() {
+            return Ok(code);
         }
         let signal = signals.wait().map_err(EnterError::Signals)?;
         if signal != Signal::SIGCHLD {
-            child
-                .kill()
-                .and_then(|()| child.wait())
-                .map_err(EnterError::Read)?;
+            for child in &mut children {
+                child
+                    .kill()
+                    .and_then(|()| child.wait())
+                    .map_err(EnterError::Read)?;
+            }
             return Ok(u8::try_from(128 + signal as i32).unwrap_or(255));
         }
     }

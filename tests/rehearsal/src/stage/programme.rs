@@ -1,8 +1,8 @@
 //! A test program of scenarios on real parts: its whole `main`.
 //!
 //! The usual harness runs tests on many threads of a process that has entered nothing. Here the
-//! program (a test target with `harness = false`) starts itself again inside the sandbox and plays
-//! its scenarios one after another, each on a stage of its own.
+//! program (a test target with `harness = false`) starts itself again inside two sandboxes and plays
+//! half of its scenarios in each, one after another, each on a stage of its own.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -25,6 +25,10 @@ use crate::servers::postgresql::Postgresql;
 /// How many hooks a failure shows.
 const HOOKS: usize = 12;
 const INSIDE: &str = "--inside";
+/// Which part of the scenarios a run plays: number and count.
+const PART: &str = "--part=";
+/// How many scenarios are played at the same time, each part of them in a sandbox of its own.
+const SIDE_BY_SIDE: usize = 2;
 
 thread_local! {
     static LAST: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
@@ -123,10 +127,25 @@ fn outside(temporal: &[&str], pebble: &[&str], names: &[OsString]) -> Result<u8,
     cloud::allowed()?;
     prepare(temporal, pebble)?;
     let charm = packed(Profile::Ci)?;
-    let workdir = workdir()?;
-    let arguments = [INSIDE.into(), charm.into(), workdir.path().into()];
-    let arguments = arguments.into_iter().chain(names.iter().cloned());
-    Ok(cloud::run_inside(&[workdir.path().to_owned()], arguments)?)
+    // Scenarios wait for most of their time. Whoever names some wants to read them in order.
+    let parts = if names.is_empty() { SIDE_BY_SIDE } else { 1 };
+    let mut workdirs = Vec::new();
+    let mut runs = Vec::new();
+    for part in 0..parts {
+        let workdir = workdir()?;
+        let path = workdir.path().to_owned();
+        let part = format!("{PART}{part}/{parts}").into();
+        let own = [
+            INSIDE.into(),
+            charm.clone().into(),
+            path.clone().into(),
+            part,
+        ];
+        let arguments = own.into_iter().chain(names.iter().cloned());
+        runs.push((Some(path), arguments.collect()));
+        workdirs.push(workdir);
+    }
+    Ok(cloud::run_side_by_side(runs)?)
 }
 
 fn inside(scenarios: &[Scenario], setup: &Setup, names: &[OsString]) -> Result<u8, Box<dyn Error>> {
@@ -140,8 +159,13 @@ fn inside(scenarios: &[Scenario], setup: &Setup, names: &[OsString]) -> Result<u
     let wanted = |scenario: &&Scenario| {
         names.is_empty() || names.iter().any(|name| scenario.name.contains(name))
     };
+    let part = options.iter().find_map(|option| {
+        let (part, parts) = option.strip_prefix(PART)?.split_once('/')?;
+        Some((part.parse::<usize>().ok()?, parts.parse::<usize>().ok()?))
+    });
+    let (part, parts) = part.unwrap_or((0, 1));
     let (mut passed, mut failed) = (0, 0);
-    for scenario in scenarios.iter().filter(wanted) {
+    for scenario in scenarios.iter().filter(wanted).skip(part).step_by(parts) {
         LAST.take();
         NOTES.take();
         let begin = Instant::now();
