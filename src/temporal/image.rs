@@ -20,7 +20,7 @@ pub struct Image {
 const CONFIG_FILE: &str = "TEMPORAL_SERVER_CONFIG_FILE_PATH";
 
 /// The variables that say where the server's configuration is. Up to 1.29 the flags of the command line are stronger
-/// than all of them; later servers refuse [`CONFIG_FILE`], or its flag, together with any of the others or their
+/// than all of them; later servers refuse the first, or its flag, together with any of the others or their
 /// flags (`cmd/server/main.go`, which knows the misspelt one, too).
 pub const VARIABLES: [&str; 6] = [
     CONFIG_FILE,
