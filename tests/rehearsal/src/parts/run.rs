@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::PartsError;
@@ -35,14 +36,17 @@ pub(super) fn run(
             command: shown.clone(),
             source,
         })?;
+    // read from the beginning: a child whose pipe is full waits for its reader
+    let stdout = child.stdout.take().map(|mut stdout| {
+        std::thread::spawn(move || {
+            let mut printed = String::new();
+            stdout.read_to_string(&mut printed).map(|_| printed)
+        })
+    });
     let (status, tail) =
         follow(&mut child, progress).map_err(PartsError::file("follow", &program))?;
-    let mut printed = String::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        stdout
-            .read_to_string(&mut printed)
-            .map_err(PartsError::file("read what was printed by", &program))?;
-    }
+    let printed = stdout.map_or_else(|| Ok(String::new()), joined);
+    let printed = printed.map_err(PartsError::file("read what was printed by", &program))?;
     if status.is_some_and(|status| status.success()) {
         return Ok(printed);
     }
@@ -56,6 +60,11 @@ pub(super) fn run(
         remedy,
         output: tail.join("\n"),
     })
+}
+
+fn joined(reader: JoinHandle<io::Result<String>>) -> io::Result<String> {
+    let ended = reader.join();
+    ended.unwrap_or_else(|_| Err(io::Error::other("its reader panicked")))
 }
 
 /// Follows stderr to its end; gives the exit status, or none for a child that was stopped because
@@ -104,4 +113,25 @@ pub(crate) fn shown(command: &Command) -> String {
         .map(|word| word.to_string_lossy())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::progress::{Agenda, Job};
+    use super::*;
+
+    /// The list of Kubernetes' packages is such an output.
+    #[test]
+    fn more_than_a_pipe_holds_is_read() {
+        const PIPE: usize = 64 * 1024;
+        let mut agenda = Agenda::new(vec![Job {
+            title: "long".to_owned(),
+            seconds: 1.0,
+        }]);
+        let mut progress = Progress::start(&mut agenda, "printing");
+        let mut command = Command::new("head");
+        command.args(["-c", &(PIPE * 4).to_string(), "/dev/zero"]);
+        let printed = run("long", command, "", &mut progress);
+        assert_eq!(printed.map(|text| text.len()).ok(), Some(PIPE * 4));
+    }
 }
