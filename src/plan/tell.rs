@@ -29,11 +29,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Note> {
 /// The status that the facts of this hook amount to, and the notes that show it.
 pub(super) fn conclude(facts: &Facts) -> (Status, Vec<Note>) {
     let problems = problems(facts);
-    let shown = if problems.is_empty() {
-        words::active(rests(facts))
-    } else {
-        words::of_problems(&problems)
-    };
+    let shown = words::of_problems(&problems, rests(facts));
     let notes = status(facts, &shown, &problems);
     (shown, notes)
 }

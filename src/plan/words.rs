@@ -508,10 +508,11 @@ fn schema(
     }
 }
 
-/// The status for a list of problems: the most urgent one, and how many more there are.
-pub(super) fn of_problems(problems: &[Problem]) -> Status {
+/// The status for a list of problems: the most urgent one, and how many more there are. Without any, `rests` is the
+/// number of shards, if this unit's history has none of them.
+pub(super) fn of_problems(problems: &[Problem], rests: Option<u32>) -> Status {
     let Some(first) = problems.iter().min_by_key(|problem| problem.urgency()) else {
-        return active(None);
+        return active(rests);
     };
     let more = problems.len().saturating_sub(1);
     let message = if more == 0 {
@@ -525,8 +526,8 @@ pub(super) fn of_problems(problems: &[Problem]) -> Status {
     }
 }
 
-/// All roles serve. `rests` is the number of shards, if this unit's history has none of them.
-pub(super) fn active(rests: Option<u32>) -> Status {
+/// All roles serve.
+fn active(rests: Option<u32>) -> Status {
     let message = rests.map_or_else(String::new, |all| {
         format!("history rests: the other units own all {all} shards")
     });

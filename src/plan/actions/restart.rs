@@ -49,7 +49,7 @@ fn answer(facts: &Facts) -> Plan {
 
 /// The container, and the server that may be started there now; or why not.
 fn may_restart(facts: &Facts) -> Result<(&Workload, &Server), Status> {
-    let refused = || words::of_problems(&problems(facts));
+    let refused = || words::of_problems(&problems(facts), None);
     let workload = facts.workload.known().ok_or_else(refused)?;
     let server = facts.server.as_ref().ok_or_else(refused)?;
     if must_stop(facts, workload) {
@@ -58,7 +58,7 @@ fn may_restart(facts: &Facts) -> Result<(&Workload, &Server), Status> {
     if needs_start(workload, server) {
         let held = held(facts, server);
         if !held.is_empty() {
-            return Err(words::of_problems(&held));
+            return Err(words::of_problems(&held, None));
         }
     }
     Ok((workload, server))

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -202,7 +203,8 @@ impl Story<'_> {
             format!("{} servers run", servers.len())
         })?;
         for server in servers {
-            let path = format!("/proc/{}/root/etc/temporal/pgpass", server.id);
+            let process = Path::new("/proc").join(server.id.to_string());
+            let path = process.join("root").join("etc/temporal/pgpass");
             let text = std::fs::read_to_string(&path)?;
             let held = passwords
                 .iter()
