@@ -15,8 +15,6 @@ pub mod dispatch;
 pub mod error;
 pub mod facts;
 pub mod juju;
-#[cfg(feature = "stack")]
-pub mod kubernetes;
 pub mod memory;
 pub mod observe;
 pub mod pebble;
@@ -27,6 +25,4 @@ pub mod relations;
 pub mod secret;
 pub mod serves;
 pub mod snapshot;
-#[cfg(feature = "stack")]
-pub mod stack;
 pub mod temporal;

@@ -14,7 +14,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::objects::{self, Component};
+use crate::objects::{self, Component};
 use crate::secret::Secret;
 
 /// The values of one Secret.
@@ -113,6 +113,15 @@ pub enum Write {
         /// The keys, for people; those that go have a dash in front.
         keys: Vec<String>,
     },
+}
+
+impl Write {
+    /// The Secret's name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Create { name, .. } | Self::Update { name, .. } => name,
+        }
+    }
 }
 
 /// Why there is no value.

@@ -1,7 +1,7 @@
 //! What is installed changes: settings, parts, and what others have done to it.
 
 use serde_json::{Value, json};
-use temporal_k8s::kubernetes::{Apply, Kind};
+use temporal_stack::kubernetes::{Apply, Kind};
 
 use crate::world::{Place, World, document};
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rehearsal::kubernetes::Fate;
 use serde_json::json;
-use temporal_k8s::kubernetes::Kind;
+use temporal_stack::kubernetes::Kind;
 
 use crate::world::{Place, Said, World};
 

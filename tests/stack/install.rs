@@ -1,8 +1,9 @@
 //! From nothing to a whole stack, and back to nothing.
 
 use serde_json::{Value, json};
-use temporal_k8s::kubernetes::{Apply, Error, Kind};
-use temporal_k8s::stack::{MANAGER, secrets};
+use temporal_stack::kubernetes::{Apply, Error, Kind};
+use temporal_stack::names::MANAGER;
+use temporal_stack::secrets;
 
 use crate::world::{World, document};
 

@@ -16,11 +16,11 @@ use rehearsal::servers::rabbitmq::{RabbitMq, RabbitMqPorts, RabbitMqSetup};
 use rehearsal::servers::running::Running;
 use ring::rand::SystemRandom;
 use serde_json::Value;
-use temporal_k8s::kubernetes::Kind;
-use temporal_k8s::stack::input::{self, File};
-use temporal_k8s::stack::objects::{self, Context, Object};
-use temporal_k8s::stack::secrets::{self, Values, known};
-use temporal_k8s::stack::wanted::{Wanted, wanted};
+use temporal_stack::input::{self, File};
+use temporal_stack::kubernetes::Kind;
+use temporal_stack::objects::{Context, Object};
+use temporal_stack::secrets::{self, Values, known};
+use temporal_stack::stack::{self, Wanted, wanted};
 
 use crate::sandbox::{UP, USUAL, listens, sandboxed, variables};
 use crate::world::document;
@@ -46,7 +46,7 @@ impl Rendered {
     }
 
     fn object(&self, kind: Kind, name: &str) -> Object {
-        let objects = objects::all(Context {
+        let objects = stack::objects(Context {
             stack: &self.wanted.stack,
             namespace: &self.wanted.namespace,
             environment: &self.wanted.environment,

@@ -1,6 +1,6 @@
 //! What is wrong is told before anything is made.
 
-use temporal_k8s::kubernetes::Kind;
+use temporal_stack::kubernetes::Kind;
 
 use crate::world::World;
 

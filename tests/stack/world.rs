@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use rehearsal::kubernetes::{Cluster, Node, Provisioner, User};
 use rehearsal::parts::Parts;
 use serde_json::Value;
-use temporal_k8s::kubernetes::{Access, Kind, Kubernetes, name_of};
-use temporal_k8s::stack::{delete, objects};
+use temporal_stack::kubernetes::{Access, Kind, Kubernetes, name_of};
+use temporal_stack::objects;
+use temporal_stack::run::delete;
 use tokio::sync::OnceCell;
 
 /// How long a pretended Pod takes to become ready.
@@ -26,7 +27,7 @@ pub(crate) fn document() -> [PathBuf; 3] {
     ]
     .map(|name| {
         Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/stack/document")
+            .join("../../tests/stack/document")
             .join(name)
     })
 }

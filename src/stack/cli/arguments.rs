@@ -27,8 +27,15 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Print the manifests, without Secrets; needs no cluster
-    Render(Source),
+    /// Print the manifests; needs no cluster
+    Render {
+        #[command(flatten)]
+        source: Source,
+        /// Print the Secrets too, with their values. What is not in the files is made up, anew in every run: keep what
+        /// was printed.
+        #[arg(long)]
+        with_secrets: bool,
+    },
     /// Show what apply would do, object by object; changes nothing
     Plan(Planned),
     /// Install, or change what is installed; may be repeated at any time
@@ -83,6 +90,13 @@ pub(super) struct Planned {
     /// Take over fields that somebody else has changed since.
     #[arg(long)]
     pub(super) force_conflicts: bool,
+    /// Take the place of the document's ConfigMaps that somebody applied by hand: their settings count, unless the files
+    /// have others.
+    #[arg(long)]
+    pub(super) adopt: bool,
+    /// Remove parts that hold data and are not wanted any more. Their claims stay.
+    #[arg(long)]
+    pub(super) remove_stores: bool,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::stack::wait::Progress;
+use crate::run::wait::Progress;
 
 /// One living line on a terminal; in a log a line for what is new, and one now and then.
 pub(super) struct Teller {
@@ -51,6 +51,12 @@ impl Progress for Teller {
         match &self.bar {
             Some(bar) => bar.println(what),
             None => eprintln!("{what}"),
+        }
+    }
+
+    fn warns(&mut self, warnings: &[String]) {
+        for warning in warnings {
+            self.done(&format!("warning: the API server says: {warning}"));
         }
     }
 

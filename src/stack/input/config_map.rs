@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{File, Problem, Stack, texts, unreadable};
-use crate::stack::settings::{Given, Program};
+use crate::settings::{Given, Program};
 
 /// A ConfigMap of the document, by its name.
 pub(super) struct ConfigMap {

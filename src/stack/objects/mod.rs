@@ -1,29 +1,25 @@
-//! The objects of the stack, as the API takes them. Pure: the same input gives the same objects.
+//! What the objects of all parts have in common: labels, Services, policies, Pods. Pure: the same input gives the
+//! same objects.
 //!
 //! They are written as JSON, which reads like the manifests that people know; the server checks every field
-//! of them strictly. One file for each part of the stack; here is what they share.
+//! of them strictly.
 
 #![expect(
     clippy::indexing_slicing,
     reason = "writes into JSON objects that were made a few lines above"
 )]
 
-pub mod cluster;
-pub mod ipfs;
+pub mod context;
 pub mod pod;
-pub mod postgres;
-pub mod rabbitmq;
-pub mod temporal;
 
 use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::MANAGER;
-use super::input::{Stack, Worker};
-use super::secrets::{self, Values};
-use super::wanted::{Environment, SALT_KEY, STACK_SECRET};
+pub use self::context::{CertificatePaths, Context, Environment, Own};
+use crate::input::{ServiceType, Worker};
 use crate::kubernetes::{Kind, name_of};
+use crate::names::MANAGER;
 
 /// What belongs together: a program with its settings, Service and storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,39 +142,6 @@ impl fmt::Display for Object {
     }
 }
 
-/// What objects are made from.
-#[derive(Clone, Copy)]
-pub struct Context<'a> {
-    /// What the user wants.
-    pub stack: &'a Stack,
-    /// Where.
-    pub namespace: &'a str,
-    /// The settings of the programs.
-    pub environment: &'a Environment,
-    /// Passwords and keys.
-    pub values: &'a Values,
-}
-
-/// All objects but Namespace and Secrets, in the order in which they are made.
-pub fn all(context: Context<'_>) -> Vec<Object> {
-    let mut objects = vec![policy(context, Component::Stack, &json!([from_stack()]))];
-    if context.environment.own.postgres {
-        objects.extend(postgres::objects(context));
-    }
-    if context.environment.own.rabbitmq {
-        objects.extend(rabbitmq::objects(context));
-    }
-    if context.environment.own.ipfs {
-        objects.extend(ipfs::objects(context));
-    }
-    if context.environment.own.cluster {
-        objects.extend(cluster::objects(context));
-    }
-    objects.extend(temporal::objects(context));
-    objects.sort_by_key(|object| object.phase);
-    objects
-}
-
 /// The labels by which Pods of a component are found. They never change: the API lets no selector be changed.
 pub fn selector(component: Component) -> Value {
     json!({
@@ -241,7 +204,7 @@ pub fn secret(
 }
 
 /// A ConfigMap.
-fn config_map(
+pub(crate) fn config_map(
     context: Context<'_>,
     name: &str,
     component: Component,
@@ -259,17 +222,17 @@ fn config_map(
 
 /// How a Service gives out addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Face {
+pub(crate) enum Face {
     /// Those of the Pods, each under its own name, ready or not: they must find each other to become ready.
     Headless,
     /// One of its own.
     Inside,
     /// That, and from outside the cluster.
-    Typed(super::input::ServiceType),
+    Typed(ServiceType),
 }
 
 /// A Service; each port has the name, the number and the protocol of a port that a container really has.
-fn service(
+pub(crate) fn service(
     context: Context<'_>,
     name: &str,
     component: Component,
@@ -304,7 +267,7 @@ fn service(
 }
 
 /// Pods of this stack in this namespace.
-fn from_stack() -> Value {
+pub(crate) fn from_stack() -> Value {
     json!({
         "from": [{ "podSelector": { "matchLabels": { "app.kubernetes.io/part-of": MANAGER } } }],
     })
@@ -312,7 +275,7 @@ fn from_stack() -> Value {
 
 /// Who may connect to Pods of a component ([`Component::Stack`] means all). Rules only ever allow: without any,
 /// everybody may.
-fn policy(context: Context<'_>, component: Component, ingress: &Value) -> Object {
+pub(crate) fn policy(context: Context<'_>, component: Component, ingress: &Value) -> Object {
     let mut body = object(
         Kind::NetworkPolicy,
         &component.name(),
@@ -333,18 +296,5 @@ fn policy(context: Context<'_>, component: Component, ingress: &Value) -> Object
         phase: Phase::Settings,
         component,
         body,
-    }
-}
-
-impl Context<'_> {
-    /// Differs whenever one of these settings does; see [`secrets::fingerprint`].
-    fn fingerprints(
-        self,
-        config: &std::collections::BTreeMap<String, String>,
-        secrets: &[&str],
-    ) -> String {
-        let salt = secrets::known(self.values, STACK_SECRET, SALT_KEY);
-        let data = secrets.iter().filter_map(|name| self.values.get(name));
-        secrets::fingerprint(salt, config.iter(), data.flatten())
     }
 }

@@ -3,24 +3,24 @@
 use serde_json::{Value, json};
 
 use super::{Component, Context, Kind, Object, Phase, labels, object, selector};
-use crate::stack::input::{Mesh, Resources};
+use crate::input::{Mesh, Resources};
 
 /// The annotation that changes with a Pod's settings.
 const SETTINGS: &str = "temporal-stack/settings";
 
 /// What one workload differs in from others.
-pub(super) struct Pods {
-    pub(super) component: Component,
-    pub(super) phase: Phase,
+pub(crate) struct Pods {
+    pub(crate) component: Component,
+    pub(crate) phase: Phase,
     /// Differs whenever the Pods must be made anew.
-    pub(super) fingerprint: String,
+    pub(crate) fingerprint: String,
     /// User and group of the image's program; `None` for one that we do not know.
-    pub(super) user: Option<(u32, u32)>,
+    pub(crate) user: Option<(u32, u32)>,
     /// How long a Pod may take to end.
-    pub(super) grace: u32,
-    pub(super) containers: Vec<Value>,
-    pub(super) init_containers: Vec<Value>,
-    pub(super) volumes: Vec<Value>,
+    pub(crate) grace: u32,
+    pub(crate) containers: Vec<Value>,
+    pub(crate) init_containers: Vec<Value>,
+    pub(crate) volumes: Vec<Value>,
 }
 
 impl Pods {
@@ -68,7 +68,7 @@ impl Pods {
     }
 
     /// Pods with names and, for each claim (name and size), storage of their own.
-    pub(super) fn stateful_set(
+    pub(crate) fn stateful_set(
         self,
         context: Context<'_>,
         service: &str,
@@ -100,7 +100,7 @@ impl Pods {
     }
 
     /// Pods that are all the same.
-    pub(super) fn deployment(self, context: Context<'_>, replicas: u32) -> Object {
+    pub(crate) fn deployment(self, context: Context<'_>, replicas: u32) -> Object {
         let (component, phase) = (self.component, self.phase);
         let name = component.name();
         let mut body = object(Kind::Deployment, &name, component, context.namespace);
@@ -118,7 +118,7 @@ impl Pods {
     }
 
     /// A Pod that ends.
-    pub(super) fn job(self, context: Context<'_>, name: &str) -> Object {
+    pub(crate) fn job(self, context: Context<'_>, name: &str) -> Object {
         let (component, phase) = (self.component, self.phase);
         let mut body = object(Kind::Job, name, component, context.namespace);
         let mut template = self.template(context);
@@ -154,7 +154,7 @@ fn claim(context: Context<'_>, component: Component, name: &str, size: &str) -> 
 }
 
 /// A container that is allowed nothing special.
-pub(super) fn container(name: &str, image: &str, resources: &Resources) -> Value {
+pub(crate) fn container(name: &str, image: &str, resources: &Resources) -> Value {
     json!({
         "name": name,
         "image": image,
@@ -170,7 +170,7 @@ pub(super) fn container(name: &str, image: &str, resources: &Resources) -> Value
 }
 
 /// The ports of a container.
-pub(super) fn ports(ports: &[(&str, u16, &str)]) -> Value {
+pub(crate) fn ports(ports: &[(&str, u16, &str)]) -> Value {
     ports
         .iter()
         .map(|(name, port, protocol)| {
@@ -180,17 +180,17 @@ pub(super) fn ports(ports: &[(&str, u16, &str)]) -> Value {
 }
 
 /// Environment from a ConfigMap and, winning over it, from a Secret.
-pub(super) fn environment_from(config_map: &str, secret: &str) -> Value {
+pub(crate) fn environment_from(config_map: &str, secret: &str) -> Value {
     json!([{ "configMapRef": { "name": config_map } }, { "secretRef": { "name": secret } }])
 }
 
 /// The Pod's own name, as a variable.
-pub(super) fn pod_name() -> Value {
+pub(crate) fn pod_name() -> Value {
     json!({ "name": "POD_NAME", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } })
 }
 
 /// Asks often while the Pod starts, and seldom later.
-pub(super) fn probes(container: &mut Value, ready: &Value) {
+pub(crate) fn probes(container: &mut Value, ready: &Value) {
     let with = |period: u32, failures: u32| {
         let mut probe = ready.clone();
         probe["periodSeconds"] = period.into();
@@ -233,7 +233,7 @@ fn mesh(context: Context<'_>, component: Component) -> Value {
 
 /// Ports whose protocol the proxy must not guess: there the server speaks first, or both wait. The list takes
 /// the place of Linkerd's own, and stands on Pods and Services alike.
-pub(super) fn opaque_ports(context: Context<'_>, component: Component) -> Option<Value> {
+pub(crate) fn opaque_ports(context: Context<'_>, component: Component) -> Option<Value> {
     const OPAQUE: &str = "3999,4001,4369,5432,5672,9096,25672";
     let speaks = match component {
         Component::Stack => false,

@@ -24,7 +24,7 @@ fn is_own_host(host: &str) -> bool {
 }
 
 /// Is it `localhost` or an address that only the Pod itself reaches?
-pub(super) fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(|ip| ip.is_loopback())
 }
 
@@ -37,7 +37,7 @@ fn address(host: &str) -> Option<IpAddr> {
 }
 
 /// One host: a DNS name (RFC 1123) or an address.
-pub(super) fn check(text: &str) -> Result<(), String> {
+pub(crate) fn check(text: &str) -> Result<(), String> {
     if text.contains("://") {
         return Err("is a host name, not a URL; write the host alone".to_owned());
     }
@@ -51,21 +51,21 @@ pub(super) fn check(text: &str) -> Result<(), String> {
 }
 
 /// A host and a port, as gRPC takes its targets.
-pub(super) fn check_with_port(text: &str) -> Result<(), String> {
+pub(crate) fn check_with_port(text: &str) -> Result<(), String> {
     let (host, port) = split_port(text)?;
     check(host)?;
     check_port(port)
 }
 
 /// A TCP port. 0 would mean "any", which nothing here can listen on or dial.
-pub(super) fn check_port(text: &str) -> Result<(), String> {
+pub(crate) fn check_port(text: &str) -> Result<(), String> {
     port(text)
         .map(|_| ())
         .ok_or_else(|| "is not a port; write a number from 1 to 65535".to_owned())
 }
 
 /// Digits alone: Rust's own parser would take a sign as well.
-pub(super) fn port(text: &str) -> Option<u16> {
+pub(crate) fn port(text: &str) -> Option<u16> {
     text.bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| text.parse().ok())
@@ -74,7 +74,7 @@ pub(super) fn port(text: &str) -> Option<u16> {
 }
 
 /// `host:port` → both, unchecked. An address of version 6 must be in brackets.
-pub(super) fn split_port(text: &str) -> Result<(&str, &str), String> {
+pub(crate) fn split_port(text: &str) -> Result<(&str, &str), String> {
     text.rsplit_once(':')
         .filter(|(host, _)| !host.contains(':') || host.ends_with(']'))
         .ok_or_else(|| "is not a host and a port; write `host:port`".to_owned())

@@ -11,16 +11,12 @@ use std::fmt;
 use crate::secret::Secret;
 
 pub mod amqp;
-mod cluster;
-mod host;
+pub mod host;
 mod kind;
-mod multiaddress;
-mod postgres;
-mod temporal;
+pub mod multiaddress;
 
 pub use self::host::is_own;
 pub use self::kind::Kind;
-pub use self::postgres::agree;
 
 /// Who reads the variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,11 +134,11 @@ impl Variable {
 /// kind for what belongs into a Secret.
 macro_rules! rows {
     ($($name:ident $(| $also:ident)*: $kind:expr, $($secret:ident,)? $default:literal, $meaning:literal;)*) => {
-        &[$($crate::stack::settings::Variable {
+        &[$($crate::settings::Variable {
             name: stringify!($name),
             also: &[$(stringify!($also)),*],
             kind: $kind,
-            secret: rows!(@ $($secret)?),
+            secret: $crate::settings::rows!(@ $($secret)?),
             default: $default,
             meaning: $meaning,
         }),*]
@@ -150,76 +146,23 @@ macro_rules! rows {
     (@ secret) => { true };
     (@) => { false };
 }
-use rows;
-
-/// All variables that a program is known to read.
-pub fn variables(program: Program) -> &'static [Variable] {
-    match program {
-        Program::Temporal => temporal::VARIABLES,
-        Program::IpfsCluster => cluster::VARIABLES,
-        Program::Postgres => postgres::VARIABLES,
-    }
-}
-
-/// Checks one program's settings.
-pub fn check(program: Program, given: &Given) -> Checked {
-    let mut checked = match program {
-        Program::Temporal => temporal::check(given),
-        Program::IpfsCluster => cluster::check(given),
-        Program::Postgres => postgres::check(given),
-    };
-    checked.findings.sort();
-    checked
-}
-
-/// Does the value of this name belong into a Secret? A name that no table has may be one that holds a
-/// password, so the answer for it is yes.
-pub fn is_secret(program: Program, name: &str) -> bool {
-    let known = match program {
-        Program::Temporal | Program::Postgres => known(program, name),
-        Program::IpfsCluster => cluster::known(name),
-    };
-    known.is_none_or(|variable| variable.secret)
-}
-
-/// A Markdown table of a program's variables.
-pub fn reference(program: Program) -> String {
-    let rows = variables(program).iter().map(|variable| {
-        let names: Vec<_> = variable
-            .spellings()
-            .map(|name| format!("`{name}`"))
-            .collect();
-        let Variable {
-            default, meaning, ..
-        } = variable;
-        format!("| {} | {default} | {meaning} |\n", names.join(" or "))
-    });
-    let head = "| name | when it is not set | meaning |\n| --- | --- | --- |\n";
-    std::iter::once(head.to_owned()).chain(rows).collect()
-}
-
-/// The variable with this name in one of its spellings.
-fn known(program: Program, name: &str) -> Option<&'static Variable> {
-    variables(program)
-        .iter()
-        .find(|variable| variable.spellings().any(|spelling| spelling == name))
-}
+pub(crate) use rows;
 
 /// A program's settings while they are checked.
-struct Draft {
+pub(crate) struct Draft {
     program: Program,
-    checked: Checked,
+    pub(crate) checked: Checked,
 }
 
 impl Draft {
-    fn new(program: Program) -> Self {
+    pub(crate) fn new(program: Program) -> Self {
         Self {
             program,
             checked: Checked::default(),
         }
     }
 
-    fn say(&mut self, severity: Severity, name: &str, problem: impl Into<String>) {
+    pub(crate) fn say(&mut self, severity: Severity, name: &str, problem: impl Into<String>) {
         self.checked.findings.push(Finding {
             severity,
             program: self.program,
@@ -229,7 +172,7 @@ impl Draft {
     }
 
     /// Takes a value that is not empty, if it is what the variable holds.
-    fn take(&mut self, variable: &Variable, name: &str, value: &Secret<String>) {
+    pub(crate) fn take(&mut self, variable: &Variable, name: &str, value: &Secret<String>) {
         if let Err(problem) = variable.kind.check(value.expose()) {
             self.say(Severity::Error, name, problem);
             return;
@@ -239,7 +182,7 @@ impl Draft {
 
     /// Keeps a value under its canonical name. Which of two values a program would read depends on the
     /// order in which it tries the spellings, and that is nobody's intention.
-    fn put(&mut self, canonical: &str, name: &str, value: &Secret<String>) {
+    pub(crate) fn put(&mut self, canonical: &str, name: &str, value: &Secret<String>) {
         let values = &mut self.checked.values;
         let kept = values
             .entry(canonical.to_owned())
@@ -250,12 +193,12 @@ impl Draft {
         }
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.checked.value(name)
     }
 
     /// The document's password is on the internet, next to the names of the services.
-    fn warn_of_public_password(&mut self, name: &str) {
+    pub(crate) fn warn_of_public_password(&mut self, name: &str) {
         if self.value(name) == Some("password123") {
             let problem =
                 "is the public example of the documentation; write a password of your own";
@@ -263,49 +206,3 @@ impl Draft {
         }
     }
 }
-
-/// What to write instead of a name that the program is not known to read.
-fn unread(program: Program, name: &str) -> String {
-    let owner = Program::ALL
-        .into_iter()
-        .find(|other| known(*other, name).is_some());
-    let remedy = match (owner, nearest(program, name, name.len() / 3)) {
-        (Some(owner), _) => format!("write it in `{}`", owner.config_map()),
-        (None, Some(nearest)) => format!("the nearest known name is `{nearest}`"),
-        (None, None) => "leave it out".to_owned(),
-    };
-    format!("is not read by the program; {remedy}")
-}
-
-/// The known spelling that takes the fewest edits, if it takes no more than `most`.
-fn nearest(program: Program, name: &str, most: usize) -> Option<&'static str> {
-    let name = name.to_ascii_uppercase();
-    variables(program)
-        .iter()
-        .flat_map(Variable::spellings)
-        .filter(|known| known.len().abs_diff(name.len()) <= most)
-        .map(|known| (distance(known, &name), known))
-        .filter(|(edits, _)| *edits <= most)
-        .min()
-        .map(|(_, known)| known)
-}
-
-/// How many letters must be added, removed or replaced (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for ((b, above), diagonal) in to.bytes().zip(row.iter().skip(1)).zip(&row) {
-            left = (diagonal + usize::from(a != b))
-                .min(above + 1)
-                .min(left + 1);
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests;

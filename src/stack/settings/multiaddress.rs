@@ -42,24 +42,24 @@ const PROTOCOLS: [(&str, Value, &[&str]); 13] = [
 ];
 
 /// One multiaddress.
-pub(super) fn check(text: &str) -> Result<(), String> {
+pub(crate) fn check(text: &str) -> Result<(), String> {
     parts(text).map(|_| ())
 }
 
 /// Several, with commas between them.
-pub(super) fn check_list(text: &str) -> Result<(), String> {
+pub(crate) fn check_list(text: &str) -> Result<(), String> {
     text.split(',').try_for_each(check)
 }
 
 /// Does every address of the list name the peer that answers there?
-pub(super) fn names_peers(list: &str) -> bool {
+pub(crate) fn names_peers(list: &str) -> bool {
     list.split(',').all(|text| {
         parts(text).is_ok_and(|parts| parts.iter().any(|(protocol, _)| *protocol == "p2p"))
     })
 }
 
 /// Is every address of the list one that only the Pod itself reaches?
-pub(super) fn is_loopback(list: &str) -> bool {
+pub(crate) fn is_loopback(list: &str) -> bool {
     list.split(',').all(|text| {
         parts(text).is_ok_and(|parts| parts.first().is_some_and(|(_, at)| host::is_loopback(at)))
     })

@@ -181,8 +181,6 @@ fn build(workspace: &Path, platform: Platform, profile: Profile) -> Result<PathB
     }
     command
         .args(["--locked", "--package", "temporal-k8s", "--bin", "dispatch"])
-        // what `temporal-stack` needs is no part of the charm
-        .arg("--no-default-features")
         .args([
             "--profile",
             profile.name(),

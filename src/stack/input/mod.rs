@@ -1,0 +1,538 @@
+//! What the user wants: `stack.yaml`, and the ConfigMaps of the original document, as one [`Stack`]. Pure: texts
+//! in, values or every problem out.
+
+mod check;
+mod config_map;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use self::config_map::ConfigMap;
+use crate::secret::Secret;
+use crate::settings::Given;
+
+/// `stack.yaml`. Everything has a default: an empty file is a whole stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(title = "stack.yaml")]
+pub struct Stack {
+    /// Where everything is made. The flag `--namespace` comes before it; without both it is the namespace of the
+    /// ConfigMaps, or else that of the kubeconfig's context.
+    pub namespace: Option<String>,
+    /// The Linkerd service mesh.
+    pub mesh: Mesh,
+    /// The StorageClass of all claims, such as `rook-ceph-block`. Without it the cluster's default one.
+    pub storage_class: Option<String>,
+    /// Secrets with which images are pulled; they must be there already.
+    pub image_pull_secrets: Vec<String>,
+    /// The Temporal API, its key store and its workers.
+    pub temporal: Temporal,
+    /// The IPFS nodes.
+    pub ipfs: Ipfs,
+    /// The IPFS Cluster peers, one for each IPFS node.
+    pub ipfs_cluster: IpfsCluster,
+    /// The database.
+    pub postgres: Postgres,
+    /// The message broker.
+    pub rabbitmq: Rabbitmq,
+}
+
+/// Whether Pods ask for the mesh's proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mesh {
+    /// They do. Where no Linkerd is installed this has no effect, and a warning says so.
+    #[default]
+    Linkerd,
+    /// They do not, even where the namespace asks for it.
+    Off,
+}
+
+/// The Temporal API, its key store and its workers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Temporal {
+    /// Image of all of them.
+    pub image: String,
+    /// Settings by the names of the environment variables, as in the ConfigMap `temporal-config`.
+    #[serde(deserialize_with = "texts")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub settings: Given,
+    /// Pods of the API.
+    pub replicas: u32,
+    /// How the API's Service is reached.
+    pub service_type: ServiceType,
+    /// A Secret of type `kubernetes.io/tls` for the API, where the settings name a certificate. Without it a
+    /// self-signed one is made.
+    pub tls_secret: Option<String>,
+    /// The queue workers to run. Without it all whose settings are complete.
+    pub workers: Option<Vec<Worker>>,
+    /// Whether the database takes TLS connections, so that the migration uses one. The stack's own takes none.
+    pub database_tls: bool,
+    /// Size of the claim that holds the key store.
+    pub storage: String,
+    /// What each Pod asks for.
+    pub resources: Resources,
+}
+
+impl Default for Temporal {
+    fn default() -> Self {
+        Self {
+            image: "rtradetech/temporal:v2.6.3".to_owned(),
+            settings: Given::new(),
+            replicas: 1,
+            service_type: ServiceType::ClusterIp,
+            tls_secret: None,
+            workers: None,
+            database_tls: false,
+            storage: "1Gi".to_owned(),
+            resources: Resources::of("50m", "128Mi", "512Mi"),
+        }
+    }
+}
+
+/// A queue of Temporal's, each with a worker of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Worker {
+    /// Pins on the IPFS node.
+    Pin,
+    /// Pins on IPFS Cluster.
+    Cluster,
+    /// Makes keys in krab.
+    KeyCreation,
+    /// Publishes IPNS records; needs `SERVICES_RTNS_KEY_NAME`, a key that is in krab already.
+    IpnsEntry,
+    /// Sends mail; needs `SENDGRID_API_KEY`.
+    EmailSend,
+}
+
+impl Worker {
+    /// All workers.
+    pub const ALL: [Self; 5] = [
+        Self::Pin,
+        Self::Cluster,
+        Self::KeyCreation,
+        Self::IpnsEntry,
+        Self::EmailSend,
+    ];
+
+    /// The name in objects and in `stack.yaml`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pin => "pin",
+            Self::Cluster => "cluster",
+            Self::KeyCreation => "key-creation",
+            Self::IpnsEntry => "ipns-entry",
+            Self::EmailSend => "email-send",
+        }
+    }
+
+    /// The program's sub-command.
+    pub const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Pin => &["queue", "ipfs", "pin"],
+            Self::Cluster => &["queue", "ipfs", "cluster"],
+            Self::KeyCreation => &["queue", "ipfs", "key-creation"],
+            Self::IpnsEntry => &["queue", "ipfs", "ipns-entry"],
+            Self::EmailSend => &["queue", "email-send"],
+        }
+    }
+
+    /// The setting without which it has nothing to do.
+    pub const fn needs(self) -> Option<&'static str> {
+        match self {
+            Self::Pin | Self::Cluster | Self::KeyCreation => None,
+            Self::IpnsEntry => Some("SERVICES_RTNS_KEY_NAME"),
+            Self::EmailSend => Some("SENDGRID_API_KEY"),
+        }
+    }
+}
+
+/// How a Service is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum ServiceType {
+    /// From inside the cluster only.
+    #[default]
+    #[serde(rename = "ClusterIP")]
+    ClusterIp,
+    /// On a port of every machine too.
+    NodePort,
+    /// Through a load balancer of the cloud too.
+    LoadBalancer,
+}
+
+impl ServiceType {
+    /// Kubernetes' word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+        }
+    }
+}
+
+/// The IPFS nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Ipfs {
+    /// Image of the node.
+    pub image: String,
+    /// Nodes, and peers of IPFS Cluster.
+    pub replicas: u32,
+    /// How strangers reach the swarm port 4001, the only one that is for them. Without it not at all.
+    pub swarm_service_type: Option<ServiceType>,
+    /// Size of each node's claim.
+    pub storage: String,
+    /// What each Pod asks for.
+    pub resources: Resources,
+}
+
+impl Default for Ipfs {
+    fn default() -> Self {
+        Self {
+            image: "ipfs/kubo:v0.43.1".to_owned(),
+            replicas: 3,
+            swarm_service_type: None,
+            storage: "100Gi".to_owned(),
+            resources: Resources::of("250m", "512Mi", "2Gi"),
+        }
+    }
+}
+
+/// The IPFS Cluster peers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct IpfsCluster {
+    /// Image of the peer.
+    pub image: String,
+    /// Settings by the names of the environment variables, as in the ConfigMap `ipfs-cluster-config`.
+    #[serde(deserialize_with = "texts")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub settings: Given,
+    /// Size of each peer's claim.
+    pub storage: String,
+    /// What each Pod asks for.
+    pub resources: Resources,
+}
+
+impl Default for IpfsCluster {
+    fn default() -> Self {
+        Self {
+            image: "ipfs/ipfs-cluster:v1.1.6".to_owned(),
+            settings: Given::new(),
+            storage: "5Gi".to_owned(),
+            resources: Resources::of("100m", "256Mi", "1Gi"),
+        }
+    }
+}
+
+/// The database.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Postgres {
+    /// Image of the server: the official one on Debian, whose user is 999.
+    pub image: String,
+    /// Settings by the names of the environment variables, as in the ConfigMap `postgres-config`.
+    #[serde(deserialize_with = "texts")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub settings: Given,
+    /// Size of the claim.
+    pub storage: String,
+    /// What the Pod asks for.
+    pub resources: Resources,
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Self {
+            image: "postgres:17".to_owned(),
+            settings: Given::new(),
+            storage: "10Gi".to_owned(),
+            resources: Resources::of("100m", "256Mi", "1Gi"),
+        }
+    }
+}
+
+/// The message broker.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Rabbitmq {
+    /// Image of the server: the official one on Ubuntu, whose user is 999.
+    pub image: String,
+    /// Nodes: one for small sites, or an odd number, whose queues are replicated.
+    pub replicas: u32,
+    /// Size of each node's claim.
+    pub storage: String,
+    /// What each Pod asks for.
+    pub resources: Resources,
+}
+
+impl Default for Rabbitmq {
+    fn default() -> Self {
+        Self {
+            image: "rabbitmq:4.1-management".to_owned(),
+            replicas: 1,
+            storage: "5Gi".to_owned(),
+            resources: Resources::of("100m", "512Mi", "1Gi"),
+        }
+    }
+}
+
+/// What a Pod asks for, in Kubernetes' quantities.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Resources {
+    /// Processor time that it surely gets, such as `100m`.
+    pub cpu: String,
+    /// Memory that it surely gets, such as `256Mi`.
+    pub memory: String,
+    /// Memory beyond which it is ended.
+    pub memory_limit: String,
+}
+
+impl Resources {
+    fn of(cpu: &str, memory: &str, memory_limit: &str) -> Self {
+        Self {
+            cpu: cpu.to_owned(),
+            memory: memory.to_owned(),
+            memory_limit: memory_limit.to_owned(),
+        }
+    }
+}
+
+/// Something in the user's files that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which file.
+    pub file: String,
+    /// What is wrong, and what to write instead.
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.text)
+    }
+}
+
+/// A file, read.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its text, which may hold passwords.
+    pub text: Secret<String>,
+}
+
+/// Puts the files together; the error lists every problem.
+pub fn read(stack: Option<&File>, config_maps: &[File]) -> Result<Stack, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut result = match stack.map(parse) {
+        None => Stack::default(),
+        Some(Ok(stack)) => stack,
+        Some(Err(problem)) => {
+            problems.push(problem);
+            Stack::default()
+        }
+    };
+    if let Some(file) = stack {
+        problems.extend(result.problems().into_iter().map(|text| Problem {
+            file: file.name.clone(),
+            text,
+        }));
+    }
+    for file in config_maps {
+        match ConfigMap::read(file) {
+            Ok(map) => problems.extend(map.put_into(&mut result)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() {
+        Ok(result)
+    } else {
+        Err(problems)
+    }
+}
+
+fn parse(file: &File) -> Result<Stack, Problem> {
+    if file.text.expose().trim().is_empty() {
+        return Ok(Stack::default());
+    }
+    serde_saphyr::from_str(file.text.expose()).map_err(|error| unreadable(file, &error))
+}
+
+/// The parser's picture of the place would show what stands there, which may be a password.
+fn unreadable(file: &File, error: &serde_saphyr::Error) -> Problem {
+    let whole = error.without_snippet().to_string();
+    let text = whole.lines().next().unwrap_or_default().to_owned();
+    Problem {
+        file: file.name.clone(),
+        text,
+    }
+}
+
+/// A map of texts. Numbers and yes or no without quotes are taken for what is written.
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Given, D::Error> {
+    // a key with nothing behind it has no value
+    let raw: Option<BTreeMap<String, Option<String>>> = Deserialize::deserialize(deserializer)?;
+    Ok(raw
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(name, value)| (name, Secret::new(value.unwrap_or_default())))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> File {
+        File {
+            name: "f.yaml".to_owned(),
+            text: text.into(),
+        }
+    }
+
+    fn problems(text: &str) -> String {
+        let problems = read(Some(&file(text)), &[]).unwrap_err();
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    }
+
+    fn config_map(name: &str, data: &str) -> File {
+        file(&format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default}}\ndata: {data}\n"
+        ))
+    }
+
+    #[test]
+    fn nothing_is_a_whole_stack() {
+        assert_eq!(read(None, &[]), Ok(Stack::default()));
+        for text in ["", "\n", "{}", "temporal: {}\n"] {
+            assert_eq!(
+                read(Some(&file(text)), &[]),
+                Ok(Stack::default()),
+                "{text:?}"
+            );
+        }
+        assert_eq!(Stack::default().problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_example_of_the_readme_is_one() {
+        let readme = include_str!("../../../README.md");
+        let (_, rest) = readme.split_once("```yaml\nnamespace: pinning").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        let stack = read(Some(&file(&format!("namespace: pinning{example}"))), &[]).unwrap();
+        assert_eq!(stack.storage_class.as_deref(), Some("rook-ceph-block"));
+        assert_eq!(stack.temporal.settings.len(), 2);
+        assert_eq!(stack.rabbitmq.replicas, 3);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_told_by_field() {
+        for (text, said) in [
+            ("ipsf: {}", "ipsf"),
+            ("mesh: istio", "istio"),
+            ("temporal: {workers: [mail]}", "mail"),
+            ("temporal: {replicas: 0}", "`temporal.replicas`: is 0"),
+            (
+                "rabbitmq: {replicas: 4}",
+                "`rabbitmq.replicas`: is 4; write 1, or an odd number",
+            ),
+            (
+                "ipfs: {storage: lots}",
+                "`ipfs.storage`: \"lots\" is no quantity",
+            ),
+            ("ipfs: {storage: -1Gi}", "`ipfs.storage`"),
+            ("ipfs: {storage: 0Gi}", "`ipfs.storage`"),
+            ("ipfs: {storage: 10GiB}", "`ipfs.storage`"),
+            (
+                "postgres: {resources: {cpu: fast, memory: 1Gi, memoryLimit: 1Gi}}",
+                "`postgres.resources.cpu`",
+            ),
+            ("postgres: {image: ''}", "`postgres.image`"),
+            ("namespace: My_Space", "`namespace`: \"My_Space\""),
+            ("storageClass: -x", "`storageClass`"),
+        ] {
+            let problems = problems(text);
+            assert!(
+                problems.starts_with("f.yaml: ") && problems.contains(said),
+                "{text}: {problems}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_yaml_is_told_without_its_text() {
+        let problems = problems("temporal: {settings: {DATABASE_PASSWORD: hunter2}\n");
+        assert!(
+            problems.contains("f.yaml") && !problems.contains("hunter2"),
+            "{problems}"
+        );
+        let problems = self::problems("temporal: {settings: {DATABASE_PASSWORD: [hunter2]}}\n");
+        assert!(!problems.contains("hunter2"), "{problems}");
+    }
+
+    #[test]
+    fn config_maps_are_settings_by_their_names() {
+        let maps = [
+            config_map("temporal-config", "{DATABASE_URL: db.example.com}"),
+            config_map("ipfs-cluster-config", "{CLUSTER_LEAVEONSHUTDOWN: false}"),
+            config_map("postgres-config", "{POSTGRES_USER: }"),
+        ];
+        let stack = read(None, &maps).unwrap();
+        assert_eq!(stack.namespace.as_deref(), Some("default"));
+        assert_eq!(
+            stack.temporal.settings["DATABASE_URL"].expose(),
+            "db.example.com"
+        );
+        assert_eq!(
+            stack.ipfs_cluster.settings["CLUSTER_LEAVEONSHUTDOWN"].expose(),
+            "false"
+        );
+        assert_eq!(stack.postgres.settings["POSTGRES_USER"].expose(), "");
+    }
+
+    #[test]
+    fn a_space_in_front_of_the_first_line_does_no_harm() {
+        let map = config_map("temporal-config", "{A: b}");
+        let spaced = file(&format!(" {}", map.text.expose()));
+        assert_eq!(read(None, &[spaced]), read(None, &[map]));
+    }
+
+    #[test]
+    fn config_maps_that_do_not_fit_are_refused() {
+        for (map, said) in [
+            (config_map("other", "{}"), "`metadata.name` is \"other\""),
+            (
+                file("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n"),
+                "is a Secret of v1",
+            ),
+            (file("kind: ConfigMap\n"), "f.yaml"),
+            (file(": :\n - ["), "f.yaml"),
+        ] {
+            let problems = read(None, std::slice::from_ref(&map)).unwrap_err();
+            assert!(problems[0].to_string().contains(said), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_setting_in_two_places_must_be_the_same() {
+        let stack = file("namespace: here\ntemporal: {settings: {A: hunter2}}\n");
+        let map = config_map("temporal-config", "{A: hunter3, B: x}");
+        let problems = read(Some(&stack), &[map]).unwrap_err();
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(
+            said[0].contains("`metadata.namespace` is \"default\"") && said[0].contains("\"here\"")
+        );
+        assert!(said[1].contains("`A` has another value elsewhere"));
+        assert!(!said.join("").contains("hunter"));
+    }
+}

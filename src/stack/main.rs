@@ -1,0 +1,10 @@
+//! `temporal-stack`: installs the other Temporal.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use temporal_stack::cli::{Cli, main as run};
+
+fn main() -> ExitCode {
+    run(Cli::parse())
+}

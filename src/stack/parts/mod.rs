@@ -1,0 +1,238 @@
+//! The parts of the stack. Each has a directory with the table of its program's settings, what of them its Pods get,
+//! its Secrets, its objects and its address; here is what the parts have to know of each other. Pure.
+
+pub mod ipfs;
+pub mod postgres;
+pub mod rabbitmq;
+pub mod temporal;
+
+use std::collections::BTreeMap;
+
+use crate::input::Stack;
+use crate::objects::{Component, Own};
+use crate::secret::Secret;
+use crate::secrets::{self, Change, Source, Values};
+use crate::settings::amqp::AmqpUrl;
+use crate::settings::{Checked, Finding, Given, Program, Severity, Variable, is_own};
+
+/// All variables that a program is known to read.
+pub fn variables(program: Program) -> &'static [Variable] {
+    match program {
+        Program::Temporal => temporal::settings::VARIABLES,
+        Program::IpfsCluster => ipfs::settings::VARIABLES,
+        Program::Postgres => postgres::settings::VARIABLES,
+    }
+}
+
+/// Checks one program's settings.
+pub fn check(program: Program, given: &Given) -> Checked {
+    let mut checked = match program {
+        Program::Temporal => temporal::settings::check(given),
+        Program::IpfsCluster => ipfs::settings::check(given),
+        Program::Postgres => postgres::settings::check(given),
+    };
+    checked.findings.sort();
+    checked
+}
+
+/// Does the value of this name belong into a Secret? A name that no table has may be one that holds a
+/// password, so the answer for it is yes.
+pub fn is_secret(program: Program, name: &str) -> bool {
+    let known = match program {
+        Program::Temporal | Program::Postgres => known(program, name),
+        Program::IpfsCluster => ipfs::settings::known(name),
+    };
+    known.is_none_or(|variable| variable.secret)
+}
+
+/// A Markdown table of a program's variables.
+pub fn reference(program: Program) -> String {
+    let rows = variables(program).iter().map(|variable| {
+        let names: Vec<_> = variable
+            .spellings()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let Variable {
+            default, meaning, ..
+        } = variable;
+        format!("| {} | {default} | {meaning} |\n", names.join(" or "))
+    });
+    let head = "| name | when it is not set | meaning |\n| --- | --- | --- |\n";
+    std::iter::once(head.to_owned()).chain(rows).collect()
+}
+
+/// The variable with this name in one of its spellings.
+fn known(program: Program, name: &str) -> Option<&'static Variable> {
+    variables(program)
+        .iter()
+        .find(|variable| variable.spellings().any(|spelling| spelling == name))
+}
+
+/// What to write instead of a name that the program is not known to read.
+fn unread(program: Program, name: &str) -> String {
+    let owner = Program::ALL
+        .into_iter()
+        .find(|other| known(*other, name).is_some());
+    let remedy = match (owner, nearest(program, name, name.len() / 3)) {
+        (Some(owner), _) => format!("write it in `{}`", owner.config_map()),
+        (None, Some(nearest)) => format!("the nearest known name is `{nearest}`"),
+        (None, None) => "leave it out".to_owned(),
+    };
+    format!("is not read by the program; {remedy}")
+}
+
+/// The known spelling that takes the fewest edits, if it takes no more than `most`.
+fn nearest(program: Program, name: &str, most: usize) -> Option<&'static str> {
+    let name = name.to_ascii_uppercase();
+    variables(program)
+        .iter()
+        .flat_map(Variable::spellings)
+        .filter(|known| known.len().abs_diff(name.len()) <= most)
+        .map(|known| (distance(known, &name), known))
+        .filter(|(edits, _)| *edits <= most)
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// How many letters must be added, removed or replaced (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.bytes().enumerate() {
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for ((b, above), diagonal) in to.bytes().zip(row.iter().skip(1)).zip(&row) {
+            left = (diagonal + usize::from(a != b))
+                .min(above + 1)
+                .min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// Findings that come from completing.
+pub(crate) struct Notes(pub(crate) Vec<Finding>);
+
+impl Notes {
+    pub(crate) fn add(&mut self, severity: Severity, name: &str, problem: String) {
+        self.0.push(Finding {
+            severity,
+            program: Program::Temporal,
+            name: name.to_owned(),
+            problem,
+        });
+    }
+}
+
+/// The settings of all programs, checked.
+pub(crate) struct Settings {
+    pub(crate) temporal: Checked,
+    pub(crate) cluster: Checked,
+    pub(crate) postgres: Checked,
+}
+
+impl Settings {
+    pub(crate) fn check(stack: &Stack) -> Self {
+        Self {
+            temporal: check(Program::Temporal, &stack.temporal.settings),
+            cluster: check(Program::IpfsCluster, &stack.ipfs_cluster.settings),
+            postgres: check(Program::Postgres, &stack.postgres.settings),
+        }
+    }
+
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let each = [&self.temporal, &self.cluster, &self.postgres];
+        let mut all: Vec<Finding> = each
+            .iter()
+            .flat_map(|checked| checked.findings.iter().cloned())
+            .collect();
+        all.extend(postgres::settings::agree(&self.temporal, &self.postgres));
+        all
+    }
+
+    pub(crate) fn temporal(&self, name: &str) -> Option<&str> {
+        self.temporal.value(name)
+    }
+
+    /// A setting that is missing, or that names the machine itself as in the document's example, means ours.
+    pub(crate) fn own(&self) -> Own {
+        let is_own = |name| self.temporal(name).is_none_or(is_own);
+        Own {
+            postgres: is_own("DATABASE_URL"),
+            rabbitmq: is_own("RABBITMQ_URL"),
+            ipfs: is_own("IPFS_API_CONNECTION_HOST"),
+            cluster: is_own("IPFS_CLUSTER_API_CONNECTION_HOST"),
+        }
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        self.postgres
+            .value("POSTGRES_USER")
+            .or_else(|| self.temporal("DATABASE_USERNAME"))
+            .unwrap_or("postgres")
+    }
+
+    pub(crate) fn broker(&self) -> Option<AmqpUrl> {
+        AmqpUrl::parse(self.temporal("RABBITMQ_URL")?).ok()
+    }
+}
+
+/// The settings that anybody may read.
+pub(crate) fn plain(program: Program, checked: &Checked) -> BTreeMap<String, String> {
+    checked
+        .values
+        .iter()
+        .filter(|(name, _)| !is_secret(program, name))
+        .map(|(name, value)| (name.clone(), value.expose().clone()))
+        .collect()
+}
+
+pub(crate) fn set(
+    plain: &mut BTreeMap<String, String>,
+    name: &str,
+    value: &(impl ToString + ?Sized),
+) {
+    plain.insert(name.to_owned(), value.to_string());
+}
+
+/// The settings that are secrets, without those that are dealt with one by one.
+pub(crate) fn others(
+    program: Program,
+    checked: &Checked,
+    without: &[&str],
+) -> Vec<(String, Source)> {
+    checked
+        .values
+        .iter()
+        .filter(|(name, _)| is_secret(program, name) && !without.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), Source::Given(value.clone(), Change::Replace)))
+        .collect()
+}
+
+pub(crate) fn given_or_made(given: Option<&str>, change: Change) -> Source {
+    given.map_or_else(secrets::random_hex, |value| {
+        Source::Given(value.into(), change)
+    })
+}
+
+pub(crate) fn derived(derive: impl Fn(&Values) -> String + 'static) -> Source {
+    Source::Derived(Box::new(move |values| Secret::new(derive(values))))
+}
+
+/// A Secret with these keys.
+pub(crate) fn secret(
+    name: &'static str,
+    component: Component,
+    keys: Vec<(String, Source)>,
+) -> secrets::Wanted {
+    secrets::Wanted {
+        name,
+        component,
+        kind: None,
+        keys,
+    }
+}
+
+#[cfg(test)]
+mod tests;

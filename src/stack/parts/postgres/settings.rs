@@ -1,0 +1,251 @@
+//! PostgreSQL's image. Its variables matter at the first start only, when the data folder is empty.
+
+use crate::parts::{known, unread};
+use crate::settings::Kind::{Choice, Path, Text};
+use crate::settings::{Checked, Draft, Finding, Given, Program, Severity, Variable, is_own, rows};
+
+/// The variables of the image that the installer lets through.
+pub(crate) static VARIABLES: &[Variable] = rows! {
+    POSTGRES_DB: Choice(&["temporal"]),
+        "`temporal`", "name of the database; Temporal uses no other than `temporal`";
+    POSTGRES_USER: Text,
+        "`postgres`", "role that owns the database, a superuser";
+    POSTGRES_PASSWORD: Text, secret,
+        "made once, and kept",
+        "the role's password; another one later changes nothing in a database that is there";
+    PGDATA: Path,
+        "a folder inside the volume",
+        "folder of the data; one below the volume's own works for every version";
+    POSTGRES_INITDB_ARGS: Text,
+        "none", "arguments for `initdb`";
+    POSTGRES_HOST_AUTH_METHOD: Choice(&["scram-sha-256", "md5", "password"]),
+        "`scram-sha-256`",
+        "how clients prove who they are; `trust` would let in everyone without a password";
+};
+
+/// Checks the settings of PostgreSQL's image.
+pub(crate) fn check(given: &Given) -> Checked {
+    let mut draft = Draft::new(Program::Postgres);
+    for (name, value) in given {
+        match known(Program::Postgres, name) {
+            Some(variable) if value.expose().is_empty() => {
+                if variable.name == "POSTGRES_PASSWORD" {
+                    let problem = "is empty, and PostgreSQL does not start without a password; write one, or \
+                                   leave it out and one is made";
+                    draft.say(Severity::Error, name, problem);
+                }
+            }
+            Some(_) if name == "POSTGRES_HOST_AUTH_METHOD" && value.expose() == "trust" => {
+                let problem =
+                    "lets in everyone who reaches the port, without a password; leave it out";
+                draft.say(Severity::Error, name, problem);
+            }
+            Some(variable) => draft.take(variable, name, value),
+            None => not_known(&mut draft, name),
+        }
+    }
+    draft.warn_of_public_password("POSTGRES_PASSWORD");
+    draft.checked
+}
+
+fn not_known(draft: &mut Draft, name: &str) {
+    let value = name
+        .strip_suffix("_FILE")
+        .filter(|value| known(Program::Postgres, value).is_some());
+    match value {
+        Some(value) => {
+            let problem = format!(
+                "names a file in the container, where the installer puts none; write the value in `{value}`, \
+                 and it is kept in a Secret if it is one"
+            );
+            draft.say(Severity::Error, name, problem);
+        }
+        None => draft.say(Severity::Warning, name, unread(Program::Postgres, name)),
+    }
+}
+
+/// Does Temporal log in as the role that PostgreSQL's image makes? One that is given on one side only
+/// counts for both. With a PostgreSQL outside of the stack there is nothing to compare.
+pub(crate) fn agree(temporal: &Checked, postgres: &Checked) -> Vec<Finding> {
+    if temporal
+        .value("DATABASE_URL")
+        .is_some_and(|host| !is_own(host))
+    {
+        return Vec::new();
+    }
+    [
+        ("DATABASE_PASSWORD", "POSTGRES_PASSWORD"),
+        ("DATABASE_USERNAME", "POSTGRES_USER"),
+    ]
+    .into_iter()
+    .filter_map(|(theirs, ours)| {
+        let (severity, name, problem) = match (temporal.value(theirs), postgres.value(ours)) {
+            (Some(a), Some(b)) if a != b => (
+                Severity::Error,
+                theirs,
+                format!("is not what `{ours}` in `postgres-config` says; write the same in both"),
+            ),
+            (Some(_), None) => (
+                Severity::Note,
+                theirs,
+                format!("is not matched by `{ours}` in `postgres-config`; it counts for both"),
+            ),
+            (None, Some(_)) => (
+                Severity::Note,
+                theirs,
+                format!("is not set; `{ours}` in `postgres-config` counts for both"),
+            ),
+            (Some(_), Some(_)) | (None, None) => return None,
+        };
+        Some(Finding {
+            severity,
+            program: Program::Temporal,
+            name: name.to_owned(),
+            problem,
+        })
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::tests::{Case, each_gives_one_finding, findings, given};
+
+    const P: Program = Program::Postgres;
+
+    /// The document's `postgres-config`.
+    const DOCUMENT: [(&str, &str); 3] = [
+        ("POSTGRES_DB", "temporal"),
+        ("POSTGRES_USER", "postgres"),
+        ("POSTGRES_PASSWORD", "password123"),
+    ];
+
+    #[test]
+    fn the_documents_settings_work_but_for_the_password() {
+        let checked = crate::parts::check(P, &given(&DOCUMENT));
+        let shown: Vec<String> = checked.findings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "postgres-config: `POSTGRES_PASSWORD`: is the public example of the documentation; write a \
+              password of your own"
+            ]
+        );
+        assert!(!checked.is_refused());
+        assert_eq!(checked.values, given(&DOCUMENT));
+    }
+
+    /// One setting, one finding.
+    const CASES: &[Case] = &[
+        (
+            "POSTGRES_DB",
+            "temporal2",
+            Severity::Error,
+            "write `temporal`",
+        ),
+        (
+            "POSTGRES_PASSWORD",
+            "",
+            Severity::Error,
+            "without a password",
+        ),
+        (
+            "POSTGRES_PASSWORD_FILE",
+            "/run/x",
+            Severity::Error,
+            "in `POSTGRES_PASSWORD`",
+        ),
+        (
+            "POSTGRES_HOST_AUTH_METHOD",
+            "trust",
+            Severity::Error,
+            "leave it out",
+        ),
+        (
+            "POSTGRES_HOST_AUTH_METHOD",
+            "peer",
+            Severity::Error,
+            "`scram-sha-256`",
+        ),
+        ("PGDATA", "data", Severity::Error, "begins with `/`"),
+        (
+            "POSTGRES_PASWORD",
+            "hunter2",
+            Severity::Warning,
+            "`POSTGRES_PASSWORD`",
+        ),
+        (
+            "DATABASE_PASSWORD",
+            "hunter2",
+            Severity::Warning,
+            "`temporal-config`",
+        ),
+        ("OTHER", "hunter2", Severity::Warning, "leave it out"),
+    ];
+
+    #[test]
+    fn one_setting_one_finding() {
+        each_gives_one_finding(P, CASES);
+    }
+
+    #[test]
+    fn empty_values_are_as_good_as_none() {
+        assert_eq!(
+            findings(
+                P,
+                &[("POSTGRES_DB", ""), ("POSTGRES_USER", ""), ("PGDATA", "")]
+            ),
+            []
+        );
+    }
+
+    #[test]
+    fn both_sides_must_agree() {
+        let (user, password) = ("DATABASE_USERNAME", "DATABASE_PASSWORD");
+        let error = Severity::Error;
+        for (temporal, postgres, wanted) in [
+            (vec![], vec![], vec![]),
+            (
+                vec![(user, "al"), (password, "a")],
+                vec![("POSTGRES_USER", "al"), ("POSTGRES_PASSWORD", "a")],
+                vec![],
+            ),
+            (
+                vec![(user, "al"), (password, "a")],
+                vec![("POSTGRES_USER", "bo"), ("POSTGRES_PASSWORD", "b")],
+                vec![(error, password), (error, user)],
+            ),
+            (
+                vec![(password, "a")],
+                vec![],
+                vec![(Severity::Note, password)],
+            ),
+            (
+                vec![],
+                vec![("POSTGRES_PASSWORD", "b")],
+                vec![(Severity::Note, password)],
+            ),
+            (
+                vec![("DATABASE_URL", "127.0.0.1"), (user, "al")],
+                vec![("POSTGRES_USER", "bo")],
+                vec![(error, user)],
+            ),
+            (
+                vec![("DATABASE_URL", "db.example.com"), (user, "al")],
+                vec![("POSTGRES_USER", "bo")],
+                vec![],
+            ),
+        ] {
+            let found = agree(
+                &crate::parts::check(Program::Temporal, &given(&temporal)),
+                &crate::parts::check(P, &given(&postgres)),
+            );
+            let found: Vec<_> = found
+                .iter()
+                .map(|one| (one.severity, one.name.as_str()))
+                .collect();
+            assert_eq!(found, wanted, "{temporal:?} {postgres:?}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! RabbitMQ: one node, or an odd number of them whose queues are replicated.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::{Settings, given_or_made, secret};
+use crate::names::{COOKIE_KEY, RABBITMQ_CONFIG, RABBITMQ_SECRETS, RABBITMQ_SERVER};
+use crate::objects::pod::{Pods, container, pod_name, ports, probes};
+use crate::objects::{Component, Context, Face, Object, Phase, config_map, service};
+use crate::secrets::{self, Change, Source, Values, known};
+use crate::settings::amqp::AmqpUrl;
+
+const COMPONENT: Component = Component::Rabbitmq;
+const PORTS: [(&str, u16, &str); 5] = [
+    ("amqp", 5672, "TCP"),
+    ("epmd", 4369, "TCP"),
+    ("distribution", 25672, "TCP"),
+    ("management", 15672, "TCP"),
+    ("metrics", 15692, "TCP"),
+];
+/// The user of the official image on Debian or Ubuntu.
+const USER: (u32, u32) = (999, 999);
+/// From so many nodes on, a majority outlives the loss of one.
+const REPLICATED: u32 = 3;
+
+/// The name of the Service, and the port.
+pub const ADDRESS: (&str, u16) = ("rabbitmq", 5672);
+
+/// Where the server reads the cookie, which must be a file that only its user can read.
+pub const COOKIE_FILE: &str = "/var/lib/rabbitmq/.erlang.cookie";
+
+/// The name of a node, by which the others know it.
+pub fn node(namespace: &str, number: u32) -> String {
+    format!("rabbit@rabbitmq-{number}.rabbitmq.{namespace}.svc")
+}
+
+/// The server's configuration file.
+pub fn configuration(namespace: &str, replicas: u32) -> String {
+    let mut text = String::from(
+        "cluster_formation.peer_discovery_backend = classic_config\nloopback_users.guest = true\n",
+    );
+    for number in 0..replicas {
+        // writing to a string cannot fail
+        _ = writeln!(
+            text,
+            "cluster_formation.classic_config.nodes.{} = {}",
+            number + 1,
+            node(namespace, number)
+        );
+    }
+    if replicas >= REPLICATED {
+        // temporal names no type for its queues
+        text.push_str("default_queue_type = quorum\ncluster_partition_handling = pause_minority\n");
+    }
+    text
+}
+
+/// The plugins that run: the management pages, and metrics.
+pub const PLUGINS: &str = "[rabbitmq_management,rabbitmq_prometheus].\n";
+
+fn files(context: Context<'_>) -> BTreeMap<String, String> {
+    let replicas = context.stack.rabbitmq.replicas;
+    BTreeMap::from([
+        (
+            "20-stack.conf".to_owned(),
+            configuration(context.namespace, replicas),
+        ),
+        ("enabled_plugins".to_owned(), PLUGINS.to_owned()),
+    ])
+}
+
+const CHANGED_LOGIN: &str = "the broker keeps the user that it was made with; change it there first \
+    (`rabbitmqctl change_password …`), then in the Secret, then apply again";
+
+/// The Secrets of this part: the document's with the cookie, and ours with the login.
+pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {
+    let cookie = vec![(COOKIE_KEY.to_owned(), secrets::random_hex())];
+    vec![
+        secret(RABBITMQ_CONFIG, COMPONENT, cookie),
+        secret(RABBITMQ_SECRETS, COMPONENT, login(settings)),
+    ]
+}
+
+fn login(settings: &Settings) -> Vec<(String, Source)> {
+    let login = settings.broker().and_then(|url| url.credentials);
+    let user = login.as_ref().map_or("temporal", |(user, _)| user.as_str());
+    let password = login
+        .as_ref()
+        .map(|(_, password)| password.expose().as_str());
+    let refuse = Change::Refuse(CHANGED_LOGIN);
+    let vhost = settings.broker().map_or("/".to_owned(), |url| url.vhost);
+    vec![
+        (
+            "RABBITMQ_DEFAULT_VHOST".to_owned(),
+            Source::Given(vhost.into(), refuse),
+        ),
+        (
+            "RABBITMQ_DEFAULT_USER".to_owned(),
+            Source::Given(user.into(), refuse),
+        ),
+        (
+            "RABBITMQ_DEFAULT_PASS".to_owned(),
+            given_or_made(password, refuse),
+        ),
+    ]
+}
+
+/// The URL of our own broker, with the login in it.
+pub(crate) fn own_url(values: &Values) -> String {
+    let login = |key| known(values, RABBITMQ_SECRETS, key).to_owned();
+    let url = AmqpUrl {
+        tls: false,
+        credentials: Some((
+            login("RABBITMQ_DEFAULT_USER"),
+            login("RABBITMQ_DEFAULT_PASS").into(),
+        )),
+        host: ADDRESS.0.to_owned(),
+        port: ADDRESS.1,
+        vhost: login("RABBITMQ_DEFAULT_VHOST"),
+    };
+    url.to_url().expose().clone()
+}
+
+/// Its objects.
+pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
+    let management = &[("management", 15672, "TCP")];
+    vec![
+        config_map(context, RABBITMQ_SERVER, COMPONENT, &files(context)),
+        service(context, ADDRESS.0, COMPONENT, Face::Headless, &PORTS),
+        service(
+            context,
+            "rabbitmq-management",
+            COMPONENT,
+            Face::Inside,
+            management,
+        ),
+        stateful_set(context),
+    ]
+}
+
+fn stateful_set(context: Context<'_>) -> Object {
+    let part = &context.stack.rabbitmq;
+    let files = files(context);
+    let mut server = container("rabbitmq", &part.image, &part.resources);
+    server["envFrom"] = json!([{ "secretRef": { "name": RABBITMQ_SECRETS } }]);
+    server["env"] = json!([
+        pod_name(),
+        { "name": "RABBITMQ_USE_LONGNAME", "value": "true" },
+        {
+            "name": "RABBITMQ_NODENAME",
+            "value": format!("rabbit@$(POD_NAME).rabbitmq.{}.svc", context.namespace),
+        },
+    ]);
+    server["ports"] = ports(&PORTS);
+    server["volumeMounts"] = json!([
+        { "name": "data", "mountPath": "/var/lib/rabbitmq" },
+        {
+            "name": "config",
+            "mountPath": "/etc/rabbitmq/conf.d/20-stack.conf",
+            "subPath": "20-stack.conf",
+            "readOnly": true,
+        },
+        {
+            "name": "config",
+            "mountPath": "/etc/rabbitmq/enabled_plugins",
+            "subPath": "enabled_plugins",
+            "readOnly": true,
+        },
+    ]);
+    // the diagnostics start an Erlang of their own each time: too dear to ask every few seconds
+    probes(&mut server, &json!({ "tcpSocket": { "port": "amqp" } }));
+    server["livenessProbe"] = json!({
+        "exec": { "command": ["rabbitmq-diagnostics", "-q", "ping"] },
+        "periodSeconds": 60,
+        "timeoutSeconds": 20,
+        "failureThreshold": 3,
+    });
+    let mut cookie = container("cookie", &part.image, &part.resources);
+    cookie["command"] = json!(["sh", "-c", cookie_script()]);
+    cookie["volumeMounts"] = json!([
+        { "name": "data", "mountPath": "/var/lib/rabbitmq" },
+        { "name": "cookie", "mountPath": "/cookie", "readOnly": true },
+    ]);
+    let pods = Pods {
+        component: COMPONENT,
+        phase: Phase::Stores,
+        fingerprint: context.fingerprints(&files, &[RABBITMQ_SECRETS, RABBITMQ_CONFIG]),
+        user: Some(USER),
+        grace: 120,
+        containers: vec![server],
+        init_containers: vec![cookie],
+        volumes: vec![
+            json!({ "name": "config", "configMap": { "name": RABBITMQ_SERVER } }),
+            json!({ "name": "cookie", "secret": {
+                "secretName": RABBITMQ_CONFIG,
+                "items": [{ "key": COOKIE_KEY, "path": COOKIE_KEY }],
+            } }),
+        ],
+    };
+    pods.stateful_set(
+        context,
+        ADDRESS.0,
+        part.replicas,
+        &[("data", &part.storage)],
+    )
+}
+
+/// A mounted Secret has another owner or mode than Erlang asks for.
+fn cookie_script() -> String {
+    format!(
+        "umask 077 && cat /cookie/{COOKIE_KEY} > {COOKIE_FILE}.new && mv {COOKIE_FILE}.new {COOKIE_FILE}"
+    )
+}

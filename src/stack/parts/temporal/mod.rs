@@ -1,0 +1,389 @@
+//! Temporal itself: the migration, the key store krab, the API and the queue workers. One workload for each, so
+//! that a worker which lacks its settings cannot take the API with it.
+
+pub(crate) mod settings;
+mod variables;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::ipfs::{node, peer};
+use super::{
+    Notes, Settings, derived, given_or_made, others, plain, postgres, rabbitmq, secret, set,
+};
+use crate::input::{Stack, Worker};
+use crate::names::{API_TLS, POSTGRES_SECRETS, TEMPORAL_CONFIG, TEMPORAL_SECRETS};
+use crate::objects::pod::{Pods, container, environment_from, ports, probes};
+use crate::objects::{
+    CertificatePaths, Component, Context, Face, Object, Own, Phase, config_map, policy, service,
+};
+use crate::secrets::{self, Change, Source, known};
+use crate::settings::{Program, Severity, is_own};
+
+/// Where the API is: Service and port.
+pub const API: (&str, u16) = ("temporal-api-service", 6767);
+/// Where the key store is.
+pub const KRAB: (&str, u16) = ("temporal-krab", 10000);
+/// Where the publisher of IPNS records speaks with other nodes.
+const PUBLISHER: [(&str, u16, &str); 1] = [("libp2p", 3999, "TCP")];
+/// Where the API finds its certificate, where a Secret is named and the settings name no files.
+pub const CERTIFICATE_FILES: (&str, &str) = ("/temporal/api.cert", "/temporal/api.key");
+/// Where the programs write their logs, unless the settings say otherwise.
+pub const LOG_DIR: &str = "/var/log/temporal";
+
+pub(crate) const CERTIFICATE_PATH: &str = "API_CONNECTION_CERTIFICATES_CERTPATH";
+pub(crate) const KEY_PATH: &str = "API_CONNECTION_CERTIFICATES_KEYPATH";
+const CHANGED_KEYSTORE: &str = "the keys in the store are encrypted with the old password; write that one into the \
+    settings";
+
+/// Where the settings put the certificate; a Secret that is there for it is reason enough to have one.
+pub(crate) fn certificate(settings: &Settings, is_brought: bool) -> Option<CertificatePaths> {
+    let path = |name, usual: &str| {
+        let usual = is_brought.then_some(usual);
+        settings.temporal(name).or(usual).map(str::to_owned)
+    };
+    let (certificate, key) = CERTIFICATE_FILES;
+    Some(CertificatePaths {
+        certificate: path(CERTIFICATE_PATH, certificate)?,
+        key: path(KEY_PATH, key)?,
+    })
+}
+
+/// What the programs find in their environment, without secrets.
+pub(crate) fn environment(
+    settings: &Settings,
+    own: Own,
+    certificate: Option<&CertificatePaths>,
+    notes: &mut Notes,
+) -> BTreeMap<String, String> {
+    let mut plain = plain(Program::Temporal, &settings.temporal);
+    plain.remove("RABBITMQ_URL");
+    // it would name a file, and then no variable is read; the command line says so anyway
+    plain.remove("CONFIG_DAG");
+    if own.postgres {
+        set(&mut plain, "DATABASE_URL", postgres::ADDRESS.0);
+        set(&mut plain, "DATABASE_PORT", &postgres::ADDRESS.1);
+        set(&mut plain, "DATABASE_NAME", "temporal");
+        set(&mut plain, "DATABASE_USERNAME", settings.user());
+    } else if settings.temporal("DATABASE_PASSWORD").is_none() {
+        let problem = "is not set, but the database is not the stack's own; set it";
+        notes.add(Severity::Error, "DATABASE_PASSWORD", problem.to_owned());
+    }
+    for (ours, prefix, address) in [
+        (own.ipfs, "IPFS_API_CONNECTION", node::ADDRESS),
+        (own.cluster, "IPFS_CLUSTER_API_CONNECTION", peer::ADDRESS),
+    ] {
+        if ours {
+            set(&mut plain, &format!("{prefix}_HOST"), address.0);
+            set(&mut plain, &format!("{prefix}_PORT"), &address.1);
+        }
+    }
+    let krab = format!("{}:{}", KRAB.0, KRAB.1);
+    for name in ["SERVICES_KRAB_URL", "SERVICES_KRAB_FALLBACK_URL"] {
+        if settings.temporal(name).is_none_or(is_own) {
+            set(&mut plain, name, &krab);
+        }
+    }
+    if settings.temporal("IPFS_KEYSTORE_PATH").is_some() {
+        let problem =
+            "is not used: the key store is on a claim of its own, where it outlives its Pod";
+        notes.add(Severity::Note, "IPFS_KEYSTORE_PATH", problem.to_owned());
+    }
+    if let Some(paths) = certificate {
+        set(&mut plain, CERTIFICATE_PATH, &paths.certificate);
+        set(&mut plain, KEY_PATH, &paths.key);
+    }
+    let listen = "API_CONNECTION_LISTEN_ADDRESS";
+    if settings.temporal(listen).is_some_and(is_own) {
+        plain.remove(listen);
+    }
+    for (name, default) in [
+        ("LOG_DIR", LOG_DIR),
+        // read as a number with every upload, which fails without one
+        ("API_SIZE_LIMIT_IN_GIGA_BYTES", "10"),
+    ] {
+        plain
+            .entry(name.to_owned())
+            .or_insert_with(|| default.to_owned());
+    }
+    plain
+}
+
+/// The workers that were asked for, or all whose settings are there.
+pub(crate) fn workers(settings: &Settings, stack: &Stack, notes: &mut Notes) -> Vec<Worker> {
+    let lacks = |worker: &Worker| {
+        worker
+            .needs()
+            .filter(|name| settings.temporal(name).is_none())
+    };
+    if let Some(asked) = &stack.temporal.workers {
+        for worker in asked {
+            if let Some(name) = lacks(worker) {
+                let problem = format!(
+                    "is not set, and the worker `{}` ends without it; set it, or leave the worker out \
+                     of `temporal.workers`",
+                    worker.name()
+                );
+                notes.add(Severity::Error, name, problem);
+            }
+        }
+        let mut workers = asked.clone();
+        workers.sort();
+        workers.dedup();
+        return workers;
+    }
+    let (complete, rest): (Vec<_>, Vec<_>) = Worker::ALL
+        .into_iter()
+        .partition(|worker| lacks(worker).is_none());
+    for worker in rest {
+        let problem = format!(
+            "is not set, so the worker `{}` is not installed",
+            worker.name()
+        );
+        notes.add(Severity::Note, worker.needs().unwrap_or_default(), problem);
+    }
+    complete
+}
+
+/// The Secrets of this part, each key after those that it needs.
+pub(crate) fn secrets(
+    settings: &Settings,
+    stack: &Stack,
+    own: Own,
+    namespace: &str,
+) -> Vec<secrets::Wanted> {
+    let mut all = vec![secret(
+        TEMPORAL_SECRETS,
+        Component::Api,
+        keys(settings, own),
+    )];
+    let brought = stack.temporal.tls_secret.is_some();
+    if certificate(settings, brought).is_some() && !brought {
+        let service = API.0;
+        let names = vec![
+            service.to_owned(),
+            format!("{service}.{namespace}"),
+            format!("{service}.{namespace}.svc"),
+            format!("{service}.{namespace}.svc.cluster.local"),
+            "localhost".to_owned(),
+        ];
+        let certificate = secrets::certificate(API_TLS, "tls.key", names);
+        all.push(secrets::Wanted {
+            name: API_TLS,
+            component: Component::Api,
+            kind: Some("kubernetes.io/tls"),
+            keys: vec![
+                ("tls.key".to_owned(), secrets::tls_key()),
+                ("tls.crt".to_owned(), certificate),
+            ],
+        });
+    }
+    all
+}
+
+fn keys(settings: &Settings, own: Own) -> Vec<(String, Source)> {
+    let mut keys = Vec::new();
+    let mut add = |name: &str, source| keys.push((name.to_owned(), source));
+    if own.postgres {
+        add(
+            "DATABASE_PASSWORD",
+            derived(|values| known(values, POSTGRES_SECRETS, "POSTGRES_PASSWORD").to_owned()),
+        );
+    } else if let Some(password) = settings.temporal("DATABASE_PASSWORD") {
+        add(
+            "DATABASE_PASSWORD",
+            Source::Given(password.into(), Change::Replace),
+        );
+    }
+    if own.rabbitmq {
+        add("RABBITMQ_URL", derived(rabbitmq::own_url));
+    } else if let Some(url) = settings.temporal("RABBITMQ_URL") {
+        add("RABBITMQ_URL", Source::Given(url.into(), Change::Replace));
+    }
+    let made = [
+        ("API_JWT_KEY", Change::Replace),
+        ("SERVICES_KRAB_AUTH_KEY", Change::Replace),
+        (
+            "SERVICES_KRAB_KEYSTORE_PASSWORD",
+            Change::Refuse(CHANGED_KEYSTORE),
+        ),
+    ];
+    for (name, change) in made {
+        add(name, given_or_made(settings.temporal(name), change));
+    }
+    for (name, of) in [
+        ("SERVICES_KRAB_FALLBACK_AUTH_KEY", "SERVICES_KRAB_AUTH_KEY"),
+        (
+            "SERVICES_KRAB_FALLBACK_KEYSTORE_PASSWORD",
+            "SERVICES_KRAB_KEYSTORE_PASSWORD",
+        ),
+    ] {
+        match settings.temporal(name) {
+            Some(given) => add(name, Source::Given(given.into(), Change::Replace)),
+            None => add(
+                name,
+                derived(move |values| known(values, TEMPORAL_SECRETS, of).to_owned()),
+            ),
+        }
+    }
+    let known: Vec<String> = keys.iter().map(|(name, _)| name.clone()).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    keys.extend(others(Program::Temporal, &settings.temporal, &known));
+    keys
+}
+
+/// Its objects.
+pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
+    let settings = &context.environment.temporal;
+    let api = [("api", API.1, "TCP")];
+    let krab = [("krab", KRAB.1, "TCP")];
+    let face = Face::Typed(context.stack.temporal.service_type);
+    let everybody = json!([{ "ports": [{ "port": API.1, "protocol": "TCP" }] }]);
+    let mut objects = vec![
+        config_map(context, TEMPORAL_CONFIG, Component::Api, settings),
+        service(context, API.0, Component::Api, face, &api),
+        service(context, KRAB.0, Component::Krab, Face::Inside, &krab),
+        policy(context, Component::Api, &everybody),
+        migration(context),
+        key_store(context),
+        api_deployment(context),
+    ];
+    for worker in &context.environment.workers {
+        objects.extend(worker_objects(context, *worker));
+    }
+    objects
+}
+
+/// A container of Temporal's program, with the settings of all of them.
+fn program(context: Context<'_>, name: &str, arguments: &[&str]) -> Value {
+    let part = &context.stack.temporal;
+    let mut program = container(name, &part.image, &part.resources);
+    // the image's own entry point names a file, and with a file the environment is not read
+    let words = ["temporal", "-config", ""].iter().chain(arguments);
+    program["command"] = words.copied().collect();
+    program["envFrom"] = environment_from(TEMPORAL_CONFIG, TEMPORAL_SECRETS);
+    let log = context.environment.temporal.get("LOG_DIR");
+    let log = log.map_or(LOG_DIR, String::as_str);
+    program["volumeMounts"] = json!([{ "name": "log", "mountPath": log }]);
+    program
+}
+
+fn pods(context: Context<'_>, component: Component, phase: Phase, program: Value) -> Pods {
+    Pods {
+        component,
+        phase,
+        fingerprint: context.fingerprints(&context.environment.temporal, &[TEMPORAL_SECRETS]),
+        // the image's user is not known to us
+        user: None,
+        grace: 30,
+        containers: vec![program],
+        init_containers: Vec::new(),
+        volumes: vec![json!({ "name": "log", "emptyDir": {} })],
+    }
+}
+
+/// Makes the tables. Its name follows from all of it, since a Job cannot be changed: other settings are another
+/// Job.
+fn migration(context: Context<'_>) -> Object {
+    let tls: &[&str] = if context.stack.temporal.database_tls {
+        &["migrate"]
+    } else {
+        // without TLS it must be told so; the other programs find out by themselves
+        &["-db.no_ssl", "migrate"]
+    };
+    let program = program(context, "migrate", tls);
+    let pods = pods(context, Component::Migrate, Phase::Migration, program);
+    let mut job = pods.job(context, "");
+    let name = format!("temporal-migrate-{}", short_hash(&job.body));
+    job.body["metadata"]["name"] = name.into();
+    job
+}
+
+fn short_hash(body: &Value) -> String {
+    let hash = Sha256::digest(body.to_string());
+    secrets::to_hex(hash.get(..5).unwrap_or_default())
+}
+
+fn key_store(context: Context<'_>) -> Object {
+    let mut program = program(context, "krab", &["krab"]);
+    program["env"] = json!([
+        // here the setting says where to listen, for the others where to call
+        { "name": "SERVICES_KRAB_URL", "value": format!("0.0.0.0:{}", KRAB.1) },
+        { "name": "IPFS_KEYSTORE_PATH", "value": "/krab/keystore" },
+    ]);
+    program["ports"] = ports(&[("krab", KRAB.1, "TCP")]);
+    mount(
+        &mut program,
+        &json!({ "name": "keys", "mountPath": "/krab" }),
+    );
+    probes(&mut program, &json!({ "tcpSocket": { "port": "krab" } }));
+    let pods = pods(context, Component::Krab, Phase::KeyStore, program);
+    let storage = &context.stack.temporal.storage;
+    pods.stateful_set(context, KRAB.0, 1, &[("keys", storage)])
+}
+
+fn api_deployment(context: Context<'_>) -> Object {
+    let mut program = program(context, "api", &["api"]);
+    program["ports"] = ports(&[("api", API.1, "TCP")]);
+    // every route counts against the limit of requests of an address, and a probe over HTTP would use it up
+    probes(&mut program, &json!({ "tcpSocket": { "port": "api" } }));
+    let tls = context.environment.certificate.as_ref();
+    if let Some(paths) = tls {
+        for (path, key) in [(&paths.certificate, "tls.crt"), (&paths.key, "tls.key")] {
+            let file = json!({
+                "name": "tls",
+                "mountPath": path,
+                "subPath": key,
+                "readOnly": true,
+            });
+            mount(&mut program, &file);
+        }
+    }
+    let mut pods = pods(context, Component::Api, Phase::Temporal, program);
+    if tls.is_some() {
+        let secret = context.stack.temporal.tls_secret.as_deref();
+        pods.volumes.push(json!({
+            "name": "tls",
+            "secret": { "secretName": secret.unwrap_or(API_TLS) },
+        }));
+        pods.fingerprint =
+            context.fingerprints(&context.environment.temporal, &[TEMPORAL_SECRETS, API_TLS]);
+    }
+    pods.deployment(context, context.stack.temporal.replicas)
+}
+
+fn worker_objects(context: Context<'_>, worker: Worker) -> Vec<Object> {
+    let component = Component::Worker(worker);
+    let mut program = program(context, worker.name(), worker.arguments());
+    match worker {
+        Worker::Pin | Worker::Cluster | Worker::KeyCreation | Worker::EmailSend => {
+            let pods = pods(context, component, Phase::Temporal, program);
+            vec![pods.deployment(context, 1)]
+        }
+        // it publishes its records again and again, and keeps them for that
+        Worker::IpnsEntry => {
+            let path = "/records/datastore";
+            program["env"] = json!([{ "name": "SERVICES_RTNS_DATASTORE_PATH", "value": path }]);
+            program["ports"] = ports(&PUBLISHER);
+            mount(
+                &mut program,
+                &json!({ "name": "records", "mountPath": "/records" }),
+            );
+            let name = component.name();
+            let pods = pods(context, component, Phase::Temporal, program);
+            let claims = [("records", context.stack.temporal.storage.as_str())];
+            vec![
+                service(context, &name, component, Face::Headless, &PUBLISHER),
+                pods.stateful_set(context, &name, 1, &claims),
+            ]
+        }
+    }
+}
+
+fn mount(program: &mut Value, volume: &Value) {
+    if let Some(mounts) = program["volumeMounts"].as_array_mut() {
+        mounts.push(volume.clone());
+    }
+}

@@ -1,0 +1,168 @@
+//! Temporal: the pinning API, krab and the queue workers read the same variables.
+//!
+//! A setting is a path of parts, and a part of several words has two spellings: `CERT_PATH` and
+//! `CERTPATH`. A whole name keeps to one of the two, in capitals or in small letters.
+
+pub(crate) use super::variables::VARIABLES;
+use crate::parts::{known, unread};
+use crate::settings::{Checked, Draft, Given, Program, Severity, Variable, host, is_own};
+
+/// Addresses of the stack's own services, with the service's name.
+const OWN: [(&str, &str); 6] = [
+    ("DATABASE_URL", "PostgreSQL"),
+    ("IPFS_API_CONNECTION_HOST", "IPFS node"),
+    ("IPFS_CLUSTER_API_CONNECTION_HOST", "IPFS Cluster"),
+    ("RABBITMQ_URL", "RabbitMQ"),
+    ("SERVICES_KRAB_URL", "krab"),
+    ("SERVICES_KRAB_FALLBACK_URL", "krab"),
+];
+
+/// Where an empty value may have been meant as one: the program takes it as not set.
+const EMPTY_MATTERS: [&str; 10] = [
+    "API_CONNECTION_CERTIFICATES_CERTPATH",
+    "API_CONNECTION_CERTIFICATES_KEYPATH",
+    "API_CONNECTION_LIMIT",
+    "API_JWT_KEY",
+    "DATABASE_PASSWORD",
+    "DATABASE_URL",
+    "DATABASE_USERNAME",
+    "RABBITMQ_URL",
+    "SERVICES_KRAB_AUTH_KEY",
+    "SERVICES_KRAB_KEYSTORE_PASSWORD",
+];
+
+/// Variables that have a meaning only together.
+const TOGETHER: [&[&str]; 2] = [
+    &[
+        "API_CONNECTION_CERTIFICATES_CERTPATH",
+        "API_CONNECTION_CERTIFICATES_KEYPATH",
+    ],
+    &[
+        "RABBIT_MQ_TLS_CONFIG_CERT_FILE",
+        "RABBIT_MQ_TLS_CONFIG_KEY_FILE",
+        "RABBIT_MQ_TLS_CONFIG_CA_CERT_FILE",
+    ],
+];
+
+/// Names of old examples that were never read, with the ones that are.
+const RENAMED: [(&str, &str); 3] = [
+    ("API_PROMETHEUS_IP", "API_CONNECTION_PROMETHEUS_IP"),
+    ("API_PROMETHEUS_PORT", "API_CONNECTION_PROMETHEUS_PORT"),
+    (
+        "SERVICES_RTNS_MULTI_ADDRESS",
+        "SERVICES_RTNS_MULTI_ADDRESSES",
+    ),
+];
+
+/// Checks Temporal's settings.
+pub(crate) fn check(given: &Given) -> Checked {
+    let mut draft = Draft::new(Program::Temporal);
+    for (name, value) in given {
+        match read(name) {
+            Ok(variable) if value.expose().is_empty() => {
+                if EMPTY_MATTERS.contains(&variable.name) {
+                    let problem =
+                        "is empty, which counts as not set; write a value, or leave it out";
+                    draft.say(Severity::Note, name, problem);
+                }
+            }
+            Ok(variable) if stands_for_own(variable, value.expose()) => {
+                draft.put(variable.name, name, value);
+            }
+            Ok(variable) => draft.take(variable, name, value),
+            Err((severity, problem)) => draft.say(severity, name, problem),
+        }
+    }
+    fixed(&mut draft);
+    together(&mut draft);
+    addresses(&mut draft);
+    draft.warn_of_public_password("DATABASE_PASSWORD");
+    draft.checked
+}
+
+/// The variable that the program reads under this name, or why it reads none.
+fn read(name: &str) -> Result<&'static Variable, (Severity, String)> {
+    let is_upper = !name.bytes().any(|byte| byte.is_ascii_lowercase());
+    let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    let upper = name.to_ascii_uppercase();
+    if let Some(variable) = known(Program::Temporal, &upper)
+        && (is_upper || is_lower)
+    {
+        return Ok(variable);
+    }
+    let squashed = upper.replace('_', "");
+    let meant = VARIABLES
+        .iter()
+        .find(|variable| variable.name.replace('_', "") == squashed);
+    if let Some(meant) = meant {
+        let problem = format!(
+            "mixes spellings, so it is not read by the program; write `{}`",
+            meant.name
+        );
+        return Err((Severity::Error, problem));
+    }
+    let renamed = RENAMED
+        .iter()
+        .find(|(old, _)| *old == upper)
+        .map(|(_, new)| *new);
+    let service = known(Program::Temporal, &format!("SERVICES_{upper}"));
+    let problem = match renamed.or(service.map(|variable| variable.name)) {
+        Some(right) => format!("is not read by the program; write `{right}`"),
+        None => unread(Program::Temporal, name),
+    };
+    Err((Severity::Warning, problem))
+}
+
+/// Such a value need not be a right one, since another is written in its place.
+fn stands_for_own(variable: &Variable, value: &str) -> bool {
+    OWN.iter().any(|(name, _)| *name == variable.name) && is_own(value)
+}
+
+/// The two settings that allow one value each.
+fn fixed(draft: &mut Draft) {
+    if draft.value("CONFIG_DAG").is_some() {
+        let problem = "names a configuration file, and with one all other variables are ignored; leave it empty";
+        draft.say(Severity::Error, "CONFIG_DAG", problem);
+    }
+    if draft
+        .value("DATABASE_NAME")
+        .is_some_and(|name| name != "temporal")
+    {
+        let problem = "is ignored by the program, which always uses the database `temporal`; write `temporal`";
+        draft.say(Severity::Error, "DATABASE_NAME", problem);
+    }
+}
+
+fn together(draft: &mut Draft) {
+    for group in TOGETHER {
+        let (set, missing): (Vec<&str>, Vec<&str>) =
+            group.iter().partition(|name| draft.value(name).is_some());
+        if let (Some(first), false) = (set.first(), missing.is_empty()) {
+            let problem = format!(
+                "needs `{}` as well; write all of them, or leave all of them out",
+                missing.join("` and `")
+            );
+            draft.say(Severity::Error, first, problem);
+        }
+    }
+}
+
+fn addresses(draft: &mut Draft) {
+    for (name, service) in OWN {
+        if draft.value(name).is_some_and(is_own) {
+            let problem =
+                format!("means the stack's own {service}; the installer writes that one's address");
+            draft.say(Severity::Note, name, problem);
+        }
+    }
+    let listen = "API_CONNECTION_LISTEN_ADDRESS";
+    if draft.value(listen).is_some_and(host::is_loopback) {
+        let problem =
+            "lets nothing but its own Pod reach the API, not even its Service; leave it out";
+        draft.say(Severity::Warning, listen, problem);
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

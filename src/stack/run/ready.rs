@@ -1,0 +1,370 @@
+//! Is an object of the API ready, and if not, what is in the way? Pure.
+
+use serde_json::Value;
+
+use crate::error::shorten;
+use crate::kubernetes::{Kind, name_of};
+
+/// How far an object has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It does what it is for.
+    Ready,
+    /// Not yet. The text says what is missing.
+    Waiting(String),
+    /// It will not come right by itself. The text says why.
+    Failed(String),
+}
+
+/// Looks at a workload; other kinds are ready as soon as they are there. Ready means all Pods, of the newest
+/// template, and not merely running.
+pub fn readiness(kind: Kind, object: &Value) -> Readiness {
+    match kind {
+        Kind::StatefulSet => stateful_set(object),
+        Kind::Deployment => deployment(object),
+        Kind::Job => job(object),
+        Kind::Namespace
+        | Kind::Secret
+        | Kind::ConfigMap
+        | Kind::Service
+        | Kind::NetworkPolicy
+        | Kind::Pod
+        | Kind::PersistentVolumeClaim
+        | Kind::StorageClass
+        | Kind::Node
+        | Kind::Event => Readiness::Ready,
+    }
+}
+
+/// Pods that are wanted and Pods that are ready.
+pub fn counts(kind: Kind, object: &Value) -> (u64, u64) {
+    match kind {
+        Kind::Job => (1, number(object, "/status/succeeded")),
+        _ => (wanted(object), lasting(object)),
+    }
+}
+
+pub(super) fn number(object: &Value, pointer: &str) -> u64 {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_u64)
+        .unwrap_or_default()
+}
+
+pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// Pods that are ready, and for as long as the workload asks for: one that crashes again and again is ready in between.
+fn lasting(object: &Value) -> u64 {
+    if number(object, "/spec/minReadySeconds") == 0 {
+        number(object, "/status/readyReplicas")
+    } else {
+        number(object, "/status/availableReplicas")
+    }
+}
+
+fn wanted(object: &Value) -> u64 {
+    object
+        .pointer("/spec/replicas")
+        .and_then(Value::as_u64)
+        .unwrap_or(1)
+}
+
+fn is_observed(object: &Value) -> bool {
+    number(object, "/status/observedGeneration") >= number(object, "/metadata/generation")
+}
+
+fn pods(object: &Value, updated: u64) -> Readiness {
+    let (wanted, ready) = (wanted(object), lasting(object));
+    if !is_observed(object) {
+        Readiness::Waiting("its controller has not seen it yet".to_owned())
+    } else if updated < wanted {
+        Readiness::Waiting(format!("{updated} of {wanted} Pods are made anew"))
+    } else if ready < wanted {
+        Readiness::Waiting(format!("{ready} of {wanted} Pods are ready"))
+    } else {
+        Readiness::Ready
+    }
+}
+
+fn stateful_set(object: &Value) -> Readiness {
+    // while nothing is rolled out, the count of updated Pods may be missing
+    let same = text(object, "/status/currentRevision") == text(object, "/status/updateRevision");
+    let updated = if same {
+        number(object, "/status/replicas")
+    } else {
+        number(object, "/status/updatedReplicas")
+    };
+    pods(object, updated)
+}
+
+fn deployment(object: &Value) -> Readiness {
+    let updated = number(object, "/status/updatedReplicas");
+    let rest = number(object, "/status/replicas").saturating_sub(updated);
+    match pods(object, updated) {
+        Readiness::Ready if rest > 0 => Readiness::Waiting(format!("{rest} old Pods have to go")),
+        other => other,
+    }
+}
+
+fn job(object: &Value) -> Readiness {
+    let conditions = object
+        .pointer("/status/conditions")
+        .and_then(Value::as_array);
+    let holds = |kind: &str| {
+        conditions
+            .into_iter()
+            .flatten()
+            .find(|it| text(it, "/type") == kind && text(it, "/status") == "True")
+    };
+    if holds("Complete").is_some() {
+        return Readiness::Ready;
+    }
+    if let Some(failed) = holds("Failed") {
+        return Readiness::Failed(format!(
+            "it has failed: {}",
+            text(failed, "/message").trim_end_matches('.')
+        ));
+    }
+    Readiness::Waiting("it has not completed yet".to_owned())
+}
+
+/// What is in the way of a Pod, if it is something that a person may have to change. `says` is allowed to show a
+/// container's last line, without what is secret in it.
+pub fn trouble(pod: &Value, says: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let name = name_of(pod);
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let unscheduled = conditions.into_iter().flatten().find(|it| {
+        text(it, "/type") == "PodScheduled"
+            && text(it, "/status") == "False"
+            && !text(it, "/message").is_empty()
+    });
+    if let Some(condition) = unscheduled {
+        return Some(format!("Pod `{name}`: {}", text(condition, "/message")));
+    }
+    let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"]
+        .into_iter()
+        .filter_map(|pointer| pod.pointer(pointer)?.as_array())
+        .flatten();
+    statuses
+        .filter_map(|status| in_container(status, says))
+        .map(|(container, what)| format!("Pod `{name}`, container `{container}`: {what}"))
+        .next()
+}
+
+fn in_container<'a>(
+    status: &'a Value,
+    says: &dyn Fn(&str) -> Option<String>,
+) -> Option<(&'a str, String)> {
+    let what = match text(status, "/state/waiting/reason") {
+        "" if number(status, "/restartCount") == 0 => return None,
+        "" if status.pointer("/ready").and_then(Value::as_bool) == Some(true) => return None,
+        // between two crashes it runs for a moment
+        "" => last_words(status, says)?,
+        "ContainerCreating" | "PodInitializing" => return None,
+        // the two take turns
+        "ErrImagePull" | "ImagePullBackOff" => {
+            format!("the image `{}` cannot be pulled", text(status, "/image"))
+        }
+        reason => {
+            let message = text(status, "/state/waiting/message");
+            match last_words(status, says) {
+                Some(last) => format!("{reason}: {last}"),
+                None if message.is_empty() => reason.to_owned(),
+                None => format!("{reason}: {message}"),
+            }
+        }
+    };
+    Some((text(status, "/name"), what))
+}
+
+/// How a container that starts over and over has ended.
+fn last_words(status: &Value, says: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let ended = status.pointer("/lastState/terminated")?;
+    let reason = match text(ended, "/reason") {
+        "OOMKilled" => " (out of memory)",
+        _ => "",
+    };
+    let code = number(ended, "/exitCode");
+    let line = text(ended, "/message")
+        .lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty())
+        .and_then(says)
+        .map(|line| format!(": {}", shorten(&line)));
+    Some(format!(
+        "it ended with {code}{reason}{}",
+        line.unwrap_or_default()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn set() -> Value {
+        json!({
+            "metadata": { "generation": 2 },
+            "spec": { "replicas": 3 },
+            "status": {
+                "observedGeneration": 2, "replicas": 3, "readyReplicas": 3, "updatedReplicas": 3,
+                "currentRevision": "b", "updateRevision": "b",
+            },
+        })
+    }
+
+    fn after(kind: Kind, pointer: &str, value: Value) -> Readiness {
+        let mut object = set();
+        *object.pointer_mut(pointer).unwrap() = value;
+        readiness(kind, &object)
+    }
+
+    #[test]
+    fn ready_is_all_pods_of_the_newest_template() {
+        for kind in [Kind::StatefulSet, Kind::Deployment] {
+            assert_eq!(readiness(kind, &set()), Readiness::Ready);
+            for (pointer, value, said) in [
+                ("/metadata/generation", json!(3), "has not seen"),
+                ("/status/readyReplicas", json!(2), "2 of 3 Pods are ready"),
+                ("/status/readyReplicas", json!(null), "0 of 3"),
+            ] {
+                let Readiness::Waiting(why) = after(kind, pointer, value) else {
+                    panic!("{pointer}");
+                };
+                assert!(why.contains(said), "{why}");
+            }
+        }
+        let mut rolling = set();
+        rolling["status"]["updateRevision"] = json!("c");
+        rolling["status"]["updatedReplicas"] = json!(1);
+        assert_eq!(
+            readiness(Kind::StatefulSet, &rolling),
+            Readiness::Waiting("1 of 3 Pods are made anew".to_owned())
+        );
+        assert_eq!(
+            after(Kind::Deployment, "/status/replicas", json!(4)),
+            Readiness::Waiting("1 old Pods have to go".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_job_is_ready_when_it_is_complete() {
+        let with = |kind: &str| {
+            json!({ "status": { "conditions": [
+                { "type": kind, "status": "True", "message": "Job has reached the limit." },
+            ] } })
+        };
+        assert_eq!(readiness(Kind::Job, &with("Complete")), Readiness::Ready);
+        assert_eq!(
+            readiness(Kind::Job, &with("Failed")),
+            Readiness::Failed("it has failed: Job has reached the limit".to_owned())
+        );
+        assert!(matches!(
+            readiness(Kind::Job, &with("Suspended")),
+            Readiness::Waiting(_)
+        ));
+        assert!(matches!(
+            readiness(Kind::Job, &json!({})),
+            Readiness::Waiting(_)
+        ));
+    }
+
+    #[test]
+    fn with_a_time_to_last_only_pods_that_have_lasted_count() {
+        let mut crashing = set();
+        crashing["spec"]["minReadySeconds"] = json!(30);
+        for kind in [Kind::StatefulSet, Kind::Deployment] {
+            assert_eq!(
+                readiness(kind, &crashing),
+                Readiness::Waiting("0 of 3 Pods are ready".to_owned())
+            );
+        }
+        crashing["status"]["availableReplicas"] = json!(3);
+        assert_eq!(readiness(Kind::Deployment, &crashing), Readiness::Ready);
+    }
+
+    #[test]
+    fn a_pod_tells_what_is_in_its_way() {
+        let says = |line: &str| Some(line.replace("hunter2", "(secret)"));
+        let trouble = |pod: &Value| trouble(pod, &says);
+        let waiting = |reason: &str, last: Value| {
+            json!({
+                "metadata": { "name": "postgres-0" },
+                "status": { "containerStatuses": [{
+                    "name": "postgres",
+                    "image": "postgres:17",
+                    "restartCount": 2,
+                    "ready": false,
+                    "state": { "waiting": { "reason": reason, "message": "back-off" } },
+                    "lastState": last,
+                }] },
+            })
+        };
+        let ended = json!({ "terminated": { "exitCode": 1 } });
+        let with_words = json!({ "terminated": {
+            "exitCode": 1, "message": "starting\nFATAL: no role for hunter2\n\n",
+        } });
+        for (reason, last, said) in [
+            (
+                "CrashLoopBackOff",
+                ended.clone(),
+                "CrashLoopBackOff: it ended with 1",
+            ),
+            (
+                "CrashLoopBackOff",
+                with_words.clone(),
+                "CrashLoopBackOff: it ended with 1: FATAL: no role for (secret)",
+            ),
+            (
+                "",
+                with_words,
+                "it ended with 1: FATAL: no role for (secret)",
+            ),
+            (
+                "CrashLoopBackOff",
+                json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } }),
+                "CrashLoopBackOff: it ended with 137 (out of memory)",
+            ),
+            (
+                "ErrImagePull",
+                json!({}),
+                "the image `postgres:17` cannot be pulled",
+            ),
+            (
+                "ImagePullBackOff",
+                json!({}),
+                "the image `postgres:17` cannot be pulled",
+            ),
+            (
+                "CreateContainerConfigError",
+                json!({}),
+                "CreateContainerConfigError: back-off",
+            ),
+        ] {
+            assert_eq!(
+                trouble(&waiting(reason, last)).unwrap(),
+                format!("Pod `postgres-0`, container `postgres`: {said}")
+            );
+        }
+        assert_eq!(trouble(&waiting("ContainerCreating", json!({}))), None);
+        let mut well = waiting("", ended);
+        well["status"]["containerStatuses"][0]["ready"] = json!(true);
+        assert_eq!(trouble(&well), None);
+        let unscheduled = json!({
+            "metadata": { "name": "ipfs-0" },
+            "status": { "conditions": [{
+                "type": "PodScheduled", "status": "False", "message": "0/1 nodes are available",
+            }] },
+        });
+        assert_eq!(
+            trouble(&unscheduled).unwrap(),
+            "Pod `ipfs-0`: 0/1 nodes are available"
+        );
+    }
+}

@@ -1,0 +1,416 @@
+//! The parts joined: the user's settings, checked and completed; which parts are installed at all, what each program
+//! finds in its environment, which Secrets there must be, and all objects. Pure.
+
+use serde_json::json;
+
+use crate::input::Stack;
+use crate::names::{SALT_KEY, STACK_SECRET};
+use crate::objects::{Component, Context, Environment, Object, Own, from_stack, policy};
+use crate::parts::ipfs::{node, peer};
+use crate::parts::{Notes, Settings, postgres, rabbitmq, secret, temporal};
+use crate::secrets;
+use crate::settings::{Finding, Severity};
+
+/// Everything that can be known without a cluster.
+#[derive(Debug)]
+pub struct Wanted {
+    /// What the user wrote.
+    pub stack: Stack,
+    /// Where it is installed.
+    pub namespace: String,
+    /// The settings of the programs.
+    pub environment: Environment,
+    /// The Secrets that must be there.
+    pub secrets: Vec<secrets::Wanted>,
+    /// What the user should know of the settings; none of it is an error.
+    pub findings: Vec<Finding>,
+}
+
+impl Wanted {
+    /// What objects are made from.
+    pub const fn context<'a>(&'a self, values: &'a secrets::Values) -> Context<'a> {
+        Context {
+            stack: &self.stack,
+            namespace: self.namespace.as_str(),
+            environment: &self.environment,
+            values,
+        }
+    }
+}
+
+/// Checks and completes; the error holds all findings, at least one of which is an error.
+pub fn wanted(stack: Stack, namespace: &str) -> Result<Wanted, Vec<Finding>> {
+    let given = Settings::check(&stack);
+    let mut findings = given.findings();
+    let own = given.own();
+    let mut notes = Notes(Vec::new());
+    let certificate = temporal::certificate(&given, stack.temporal.tls_secret.is_some());
+    let environment = Environment {
+        temporal: temporal::environment(&given, own, certificate.as_ref(), &mut notes),
+        cluster: peer::environment(&given),
+        postgres: postgres::environment(&given),
+        own,
+        workers: temporal::workers(&given, &stack, &mut notes),
+        certificate,
+    };
+    findings.extend(notes.0);
+    if findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
+    {
+        return Err(findings);
+    }
+    let secrets = secrets(&given, &stack, own, namespace);
+    Ok(Wanted {
+        stack,
+        namespace: namespace.to_owned(),
+        environment,
+        secrets,
+        findings,
+    })
+}
+
+/// All Secrets, each in an order in which values need only earlier ones.
+fn secrets(settings: &Settings, stack: &Stack, own: Own, namespace: &str) -> Vec<secrets::Wanted> {
+    let salt = vec![(SALT_KEY.to_owned(), secrets::random_hex())];
+    let mut all = vec![secret(STACK_SECRET, Component::Stack, salt)];
+    if own.postgres {
+        all.extend(postgres::secrets(settings));
+    }
+    if own.rabbitmq {
+        all.extend(rabbitmq::secrets(settings));
+    }
+    if own.cluster {
+        all.extend(peer::secrets(settings));
+    }
+    all.extend(temporal::secrets(settings, stack, own, namespace));
+    all
+}
+
+/// All objects but Namespace and Secrets, in the order in which they are made.
+pub fn objects(context: Context<'_>) -> Vec<Object> {
+    let mut objects = vec![policy(context, Component::Stack, &json!([from_stack()]))];
+    if context.environment.own.postgres {
+        objects.extend(postgres::objects(context));
+    }
+    if context.environment.own.rabbitmq {
+        objects.extend(rabbitmq::objects(context));
+    }
+    if context.environment.own.ipfs {
+        objects.extend(node::objects(context));
+    }
+    if context.environment.own.cluster {
+        objects.extend(peer::objects(context));
+    }
+    objects.extend(temporal::objects(context));
+    objects.sort_by_key(|object| object.phase);
+    objects
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ring::rand::SystemRandom;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::input::Worker;
+    use crate::kubernetes::Kind;
+    use crate::names::{API_TLS, POSTGRES_SECRETS, RABBITMQ_SECRETS, TEMPORAL_SECRETS};
+    use crate::objects::Object;
+    use crate::parts::temporal::{CERTIFICATE_PATH, KEY_PATH};
+    use crate::secrets::{self, Values, known};
+
+    fn of(settings: &[(&str, &str)]) -> Result<Wanted, Vec<Finding>> {
+        with(settings, |_| {})
+    }
+
+    fn with(
+        settings: &[(&str, &str)],
+        change: impl FnOnce(&mut Stack),
+    ) -> Result<Wanted, Vec<Finding>> {
+        let mut stack = Stack::default();
+        stack.temporal.settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+            .collect();
+        change(&mut stack);
+        wanted(stack, "n")
+    }
+
+    fn values(wanted: &Wanted) -> Values {
+        let none = BTreeMap::new();
+        let resolved = secrets::resolve(&wanted.secrets, &none, "n", &SystemRandom::new());
+        resolved.unwrap().0
+    }
+
+    fn objects(wanted: &Wanted) -> Vec<Object> {
+        super::objects(wanted.context(&values(wanted)))
+    }
+
+    #[test]
+    fn without_settings_everything_is_the_stacks_own() {
+        let wanted = of(&[]).unwrap();
+        let temporal = &wanted.environment.temporal;
+        for (name, value) in [
+            ("DATABASE_URL", "postgres"),
+            ("DATABASE_NAME", "temporal"),
+            ("IPFS_API_CONNECTION_HOST", "ipfs-api"),
+            ("IPFS_CLUSTER_API_CONNECTION_HOST", "ipfs-cluster-service"),
+            ("SERVICES_KRAB_URL", "temporal-krab:10000"),
+        ] {
+            assert_eq!(temporal[name], value);
+        }
+        assert_eq!(wanted.environment.certificate, None);
+        let values = values(&wanted);
+        let password = known(&values, POSTGRES_SECRETS, "POSTGRES_PASSWORD");
+        assert_eq!(
+            known(&values, TEMPORAL_SECRETS, "DATABASE_PASSWORD"),
+            password
+        );
+        assert!(password.len() >= 32);
+        // an empty key would let anyone make tokens
+        assert!(known(&values, TEMPORAL_SECRETS, "API_JWT_KEY").len() >= 32);
+    }
+
+    #[test]
+    fn what_is_elsewhere_is_not_installed() {
+        let wanted = of(&[
+            ("DATABASE_URL", "db.example.com"),
+            ("DATABASE_PASSWORD", "hunter2"),
+            ("RABBITMQ_URL", "amqps://u:p@mq.example.com/"),
+            ("IPFS_API_CONNECTION_HOST", "ipfs.example.com"),
+            ("IPFS_CLUSTER_API_CONNECTION_HOST", "cluster.example.com"),
+        ])
+        .unwrap();
+        let objects = objects(&wanted);
+        let sets: Vec<&str> = objects
+            .iter()
+            .filter(|object| object.kind == Kind::StatefulSet)
+            .map(Object::name)
+            .collect();
+        assert_eq!(sets, ["temporal-krab"]);
+        let values = values(&wanted);
+        assert_eq!(
+            known(&values, TEMPORAL_SECRETS, "RABBITMQ_URL"),
+            "amqps://u:p@mq.example.com/"
+        );
+        let lacking = of(&[("DATABASE_URL", "db.example.com")]).unwrap_err();
+        assert!(
+            lacking.iter().any(|it| it.name == "DATABASE_PASSWORD"),
+            "{lacking:?}"
+        );
+    }
+
+    #[test]
+    fn a_login_in_the_brokers_url_becomes_the_brokers() {
+        let wanted = of(&[("RABBITMQ_URL", "amqp://us%40er:p%2Fw@127.0.0.1:5672/vh")]).unwrap();
+        let values = values(&wanted);
+        for (key, value) in [
+            ("RABBITMQ_DEFAULT_USER", "us@er"),
+            ("RABBITMQ_DEFAULT_PASS", "p/w"),
+            ("RABBITMQ_DEFAULT_VHOST", "vh"),
+        ] {
+            assert_eq!(known(&values, RABBITMQ_SECRETS, key), value);
+        }
+        assert_eq!(
+            known(&values, TEMPORAL_SECRETS, "RABBITMQ_URL"),
+            "amqp://us%40er:p%2Fw@rabbitmq:5672/vh"
+        );
+    }
+
+    #[test]
+    fn a_certificate_is_brought_or_made_or_not_there() {
+        let of = |settings, secret: Option<&str>| {
+            with(settings, |stack| {
+                stack.temporal.tls_secret = secret.map(str::to_owned);
+            })
+            .unwrap()
+        };
+        let named = [
+            (CERTIFICATE_PATH, "/temporal/api.cert"),
+            (KEY_PATH, "/temporal/api.key"),
+        ];
+        for (settings, secret, serves, makes) in [
+            (&[][..], None, false, false),
+            (&named, None, true, true),
+            (&named, Some("mine"), true, false),
+            (&[], Some("mine"), true, false),
+        ] {
+            let wanted = of(settings, secret);
+            assert_eq!(wanted.environment.certificate.is_some(), serves);
+            assert_eq!(
+                wanted.environment.temporal.contains_key(CERTIFICATE_PATH),
+                serves
+            );
+            let made = wanted.secrets.iter().any(|secret| secret.name == API_TLS);
+            assert_eq!(made, makes);
+        }
+    }
+
+    #[test]
+    fn workers_run_when_their_settings_are_there() {
+        let names = |wanted: Wanted| -> Vec<&str> {
+            wanted
+                .environment
+                .workers
+                .iter()
+                .map(|it| it.name())
+                .collect()
+        };
+        assert_eq!(names(of(&[]).unwrap()), ["pin", "cluster", "key-creation"]);
+        let mail = of(&[("SENDGRID_API_KEY", "k")]).unwrap();
+        assert_eq!(
+            names(mail),
+            ["pin", "cluster", "key-creation", "email-send"]
+        );
+        let asked = |worker: Worker| {
+            with(&[], |stack| {
+                stack.temporal.workers = Some(vec![worker, worker]);
+            })
+        };
+        assert_eq!(names(asked(Worker::Pin).unwrap()), ["pin"]);
+        assert!(asked(Worker::EmailSend).is_err());
+    }
+
+    #[test]
+    fn all_pods_are_confined_and_all_services_lead_to_ports_that_exist() {
+        let everything = [
+            ("SENDGRID_API_KEY", "k"),
+            ("SERVICES_RTNS_KEY_NAME", "k"),
+            ("API_CONNECTION_CERTIFICATES_CERTPATH", "/temporal/api.cert"),
+            ("API_CONNECTION_CERTIFICATES_KEYPATH", "/temporal/api.key"),
+        ];
+        let wanted = with(&everything, |stack| {
+            stack.rabbitmq.replicas = 3;
+            stack.ipfs.swarm_service_type = Some(crate::input::ServiceType::NodePort);
+        })
+        .unwrap();
+        let objects = objects(&wanted);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut ports: BTreeMap<String, Vec<(String, Value)>> = BTreeMap::new();
+        for object in &objects {
+            let Some(spec) = object.body.pointer("/spec/template/spec") else {
+                continue;
+            };
+            let name = object.name();
+            assert_eq!(spec["enableServiceLinks"], false, "{name}");
+            assert_eq!(spec["automountServiceAccountToken"], false, "{name}");
+            let all = ["initContainers", "containers"]
+                .iter()
+                .filter_map(|key| spec[key].as_array())
+                .flatten();
+            for container in all {
+                let security = &container["securityContext"];
+                assert_eq!(security["allowPrivilegeEscalation"], false, "{name}");
+                assert_eq!(
+                    security["capabilities"],
+                    json!({ "drop": ["ALL"] }),
+                    "{name}"
+                );
+                assert!(
+                    container["resources"]["limits"]["memory"].is_string(),
+                    "{name}"
+                );
+                for port in container["ports"].as_array().into_iter().flatten() {
+                    let of_pod = ports.entry(object.component.name()).or_default();
+                    of_pod.push((text(&port["name"]), port["protocol"].clone()));
+                }
+            }
+        }
+        for object in objects.iter().filter(|object| object.kind == Kind::Service) {
+            for port in object.body["spec"]["ports"].as_array().unwrap() {
+                let target = (text(&port["targetPort"]), port["protocol"].clone());
+                assert!(
+                    ports[&object.component.name()].contains(&target),
+                    "{} leads to {target:?}",
+                    object.name()
+                );
+            }
+            // only these two are for others
+            let open = object.body["spec"]["type"] != "ClusterIP"
+                && object.body["spec"]["clusterIP"] != "None";
+            assert_eq!(open, object.name() == "ipfs-swarm", "{}", object.name());
+        }
+    }
+
+    #[test]
+    fn no_object_but_a_secret_holds_a_secret() {
+        let wanted = of(&[
+            ("DATABASE_PASSWORD", "hunter2hunter2"),
+            ("STRIPE_SECRET_KEY", "hunter3hunter3"),
+        ])
+        .unwrap();
+        let values = values(&wanted);
+        let secret: Vec<&str> = values
+            .values()
+            .flatten()
+            .filter(|(key, _)| *key != "CLUSTER_ID" && !key.contains("DEFAULT_USER"))
+            .map(|(_, value)| value.expose().as_str())
+            .filter(|value| value.len() > 8)
+            .collect();
+        assert!(secret.contains(&"hunter3hunter3"), "nothing to look for");
+        for object in objects(&wanted) {
+            let text = object.body.to_string();
+            for value in &secret {
+                assert!(!text.contains(value), "{object}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_objects() {
+        let wanted = of(&[]).unwrap();
+        let values = values(&wanted);
+        let context = wanted.context(&values);
+        assert_eq!(super::objects(context), super::objects(context));
+    }
+
+    #[test]
+    fn claims_are_mounted_where_the_settings_put_the_data() {
+        let mounts = |data: &[(&str, &str)], folder: &[(&str, &str)]| {
+            let given = |settings: &[(&str, &str)]| {
+                let of = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).into());
+                settings.iter().map(of).collect()
+            };
+            let wanted = with(&[], |stack| {
+                stack.postgres.settings = given(data);
+                stack.ipfs_cluster.settings = given(folder);
+            })
+            .unwrap();
+            let objects = objects(&wanted);
+            ["postgres", "ipfs-cluster"].map(|name| {
+                let mut sets = objects.iter().filter(|it| it.kind == Kind::StatefulSet);
+                let set = sets.find(|it| it.name() == name).unwrap();
+                let mounts = &set.body["spec"]["template"]["spec"]["containers"][0]["volumeMounts"];
+                mounts[0]["mountPath"].as_str().unwrap().to_owned()
+            })
+        };
+        assert_eq!(
+            mounts(&[], &[]),
+            ["/var/lib/postgresql/data", "/data/ipfs-cluster"]
+        );
+        let elsewhere = mounts(
+            &[("PGDATA", "/pg/17/data/")],
+            &[("IPFS_CLUSTER_PATH", "/peer")],
+        );
+        assert_eq!(elsewhere, ["/pg/17", "/peer"]);
+        assert_eq!(mounts(&[("PGDATA", "/pgdata")], &[])[0], "/pgdata");
+    }
+
+    #[test]
+    fn other_settings_are_another_migration() {
+        let job = |settings: &[(&str, &str)]| {
+            let objects = objects(&of(settings).unwrap());
+            let job = objects.iter().find(|object| object.kind == Kind::Job);
+            job.unwrap().name().to_owned()
+        };
+        let (one, other) = (job(&[]), job(&[("DATABASE_USERNAME", "temporal")]));
+        assert!(
+            one.starts_with("temporal-migrate-") && one.len() == 27,
+            "{one}"
+        );
+        assert_ne!(one, other);
+    }
+}
