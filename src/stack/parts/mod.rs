@@ -1,6 +1,11 @@
 //! The parts of the stack. Each has a directory with the table of its program's settings, what of them its Pods get,
 //! its Secrets, its objects and its address; here is what the parts have to know of each other. Pure.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "writes into JSON objects that were made a few lines above"
+)]
+
 pub mod ipfs;
 pub mod postgres;
 pub mod rabbitmq;

@@ -49,7 +49,7 @@ pub(super) fn newest(events: &[Value], workload: &str, before: &Before) -> Optio
     ))
 }
 
-/// A workload's Pods and ReplicaSets begin with its name and a dash, its claims have them in the middle.
+/// A workload's Pods and `ReplicaSet`s begin with its name and a dash, its claims have them in the middle.
 fn concerns(event: &Value, workload: &str) -> bool {
     let name = text(event, "/involvedObject/name");
     let made_of = |name: &str| {
