@@ -153,6 +153,7 @@ impl Settings {
             .flat_map(|checked| checked.findings.iter().cloned())
             .collect();
         all.extend(postgres::settings::agree(&self.temporal, &self.postgres));
+        all.extend(temporal::settings::agree(&self.temporal, &self.cluster));
         all
     }
 
@@ -168,6 +169,7 @@ impl Settings {
             rabbitmq: is_own("RABBITMQ_URL"),
             ipfs: is_own("IPFS_API_CONNECTION_HOST"),
             cluster: is_own("IPFS_CLUSTER_API_CONNECTION_HOST"),
+            krab: is_own("SERVICES_KRAB_URL"),
         }
     }
 
