@@ -90,19 +90,20 @@ pub fn main(options: &Options) -> ExitCode {
 
 fn outside(options: &Options) -> Result<u8, Box<dyn Error>> {
     cloud::allowed()?;
-    programme::prepare(&[&options.temporal_version], &[&options.pebble_version])?;
+    let (temporal, pebble) = ([&*options.temporal_version], [&*options.pebble_version]);
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if let Some(charm) = &options.charm {
         charm
             .metadata()
             .map_err(|error| format!("{}: {error}", charm.display()))?;
+        programme::prepare(&temporal, &pebble)?;
     } else {
         let profile = if options.release {
             Profile::Release
         } else {
             Profile::Ci
         };
-        let charm = programme::packed(profile)?;
+        let charm = programme::prepare_and_pack(&temporal, &pebble, profile)?;
         arguments.retain(|argument| argument != "--release");
         arguments.extend(["--charm".into(), charm.into()]);
     }
