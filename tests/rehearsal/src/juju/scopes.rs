@@ -170,3 +170,15 @@ impl Model {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::subnet;
+
+    #[test]
+    fn an_address_alone_is_a_subnet_of_its_family() {
+        for (address, expected) in [("10.1.0.7", "10.1.0.7/32"), ("fd98::7", "fd98::7/128")] {
+            assert_eq!(subnet(address.parse().unwrap()), expected);
+        }
+    }
+}
