@@ -92,7 +92,8 @@ impl Nginx {
 
     /// Writes the configuration for these Ingresses; a running nginx takes it up on SIGHUP.
     pub fn configure(&self, ingresses: &[Ingress]) -> Result<(), NginxError> {
-        let text = configuration(ingresses, &addresses(self.port), &self.root)?;
+        let has_ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+        let text = configuration(ingresses, self.port, has_ipv6, &self.root)?;
         let path = self.root.join("nginx.conf");
         fs::write(&path, text).map_err(|source| NginxError::Write { path, source })
     }
@@ -112,27 +113,25 @@ impl Nginx {
     }
 }
 
-/// Where to listen: as the controller, with IPv6 where there is such a thing.
-fn addresses(port: u16) -> Vec<String> {
-    let has_ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
-    let ipv6 = has_ipv6.then(|| format!("[::]:{port}"));
-    [port.to_string()].into_iter().chain(ipv6).collect()
-}
-
 /// The text of `nginx.conf`.
 ///
 /// The worker stays root, the one user that every user namespace has (there nginx complains that it
 /// cannot set its groups, and goes on). A single process would do without, but it stops answering
-/// after a SIGHUP. Unknown hosts get the controller's default backend, 404.
+/// after a SIGHUP. Unknown hosts get the controller's default backend, 404. As the controller it listens with IPv6
+/// where the machine has that.
 fn configuration(
     ingresses: &[Ingress],
-    addresses: &[String],
+    port: u16,
+    has_ipv6: bool,
     root: &Path,
 ) -> Result<String, NginxError> {
-    let listen = |also: &str| -> String {
-        let each = addresses.iter();
-        each.map(|address| format!("listen {address}{also}; "))
-            .collect()
+    let listen = |also: &str| {
+        let ipv4 = format!("listen {port}{also};");
+        if has_ipv6 {
+            format!("{ipv4} listen [::]:{port}{also};")
+        } else {
+            ipv4
+        }
     };
     let root = root.display();
     let mut text = format!(
@@ -257,7 +256,7 @@ mod tests {
     }
 
     fn rendered(ingress: Ingress) -> String {
-        configuration(&[ingress], &["80".to_owned()], Path::new("/n")).unwrap()
+        configuration(&[ingress], 80, true, Path::new("/n")).unwrap()
     }
 
     #[test]
@@ -303,8 +302,7 @@ mod tests {
                 host: host.to_owned(),
                 ..ingress()
             };
-            let refused =
-                configuration(&[ingress], &["80".to_owned()], Path::new("/n")).unwrap_err();
+            let refused = configuration(&[ingress], 80, true, Path::new("/n")).unwrap_err();
             assert!(matches!(refused, NginxError::Invalid { .. }), "{host:?}");
         }
     }
