@@ -16,7 +16,7 @@ use std::time::Instant;
 use clap::Parser;
 
 use crate::chain;
-use crate::cloud::{self, Entered};
+use crate::cloud::{self, Entered, Family};
 use crate::pack::Profile;
 use crate::stage::{self, Setup, Stage, programme};
 use report::{Document, Figures, Step, Teller};
@@ -38,6 +38,9 @@ pub struct Options {
     /// After the deployment works, leave it alone for so many seconds and tell what that costs.
     #[arg(long, value_name = "SECONDS")]
     idle: Option<u32>,
+    /// Play on a cluster that has IPv6 only.
+    #[arg(long)]
+    ipv6: bool,
     /// Version of Temporal Server.
     #[arg(long, default_value = "1.32.2")]
     temporal_version: String,
@@ -149,6 +152,7 @@ impl<'a> Story<'a> {
                 seed: Some(seed),
                 temporal: options.temporal_version.clone(),
                 pebble: options.pebble_version.clone(),
+                family: if options.ipv6 { Family::V6 } else { Family::V4 },
                 ..stage::Options::default()
             },
         )?;
