@@ -251,7 +251,6 @@ fn ipfs_cluster_takes_its_settings_and_a_second_peer_finds_the_first() {
             swarm: 19_096,
             rest: 19_094,
             proxy: 19_095,
-            pinning: 19_097,
             ipfs: 5001,
         };
         let mut second = peer(parts, work, &rendered, 1, ports);
