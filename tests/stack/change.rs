@@ -14,14 +14,14 @@ async fn fingerprint(place: &Place<'_>, kind: Kind, name: &str) -> Value {
 
 const POSTGRES: (Kind, &str) = (Kind::StatefulSet, "postgres");
 const API: (Kind, &str) = (Kind::Deployment, "temporal-api");
-const CLUSTER: (Kind, &str) = (Kind::StatefulSet, "ipfs-cluster");
+const IPFS: (Kind, &str) = (Kind::StatefulSet, "ipfs");
 
 #[tokio::test]
 async fn changed_settings_roll_the_pods_that_read_them_and_no_others() {
     let place = World::shared().await.place("changed").await;
     place.apply(&[]).done();
     let of = async |(kind, name)| fingerprint(&place, kind, name).await;
-    let before = (of(POSTGRES).await, of(API).await, of(CLUSTER).await);
+    let before = (of(POSTGRES).await, of(API).await, of(IPFS).await);
     let file = place.file("temporal: {settings: {API_CONNECTION_LIMIT: \"100\"}}\n");
     let planned = place.run_with_document(&["plan", "-f", &file]);
     assert!(
@@ -46,7 +46,7 @@ async fn changed_settings_roll_the_pods_that_read_them_and_no_others() {
     );
     assert_eq!(of(POSTGRES).await, before.0);
     assert_ne!(of(API).await, before.1);
-    assert_eq!(of(CLUSTER).await, before.2);
+    assert_eq!(of(IPFS).await, before.2);
     // a secret is a setting too
     let file = place.file(
         "temporal: {settings: {API_CONNECTION_LIMIT: \"100\", STRIPE_SECRET_KEY: a-secret-of-stripe}}\n",
