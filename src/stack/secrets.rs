@@ -9,8 +9,11 @@ use std::fmt::{self, Write as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use libp2p_identity::Keypair;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData as _};
 use ring::rand::SecureRandom;
+use rsa::PrivateKey;
+use rsa::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding};
+use rsa::rand_core::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -42,12 +45,16 @@ pub enum Source {
     Given(Secret<String>, Change),
     /// It is made once, with the values before it at hand, and then kept.
     Made(Box<Make>),
+    /// Likewise, but one of ours that does not serve (any more) is made anew.
+    Renewed(Box<Make>, Box<Serves>),
     /// It follows from the values before it.
     Derived(Box<Derive>),
 }
 
 /// Makes a value that is kept.
 pub type Make = dyn Fn(&Values, &dyn SecureRandom) -> Result<Secret<String>, Error>;
+/// Does a value of before still serve, with those before it?
+pub type Serves = dyn Fn(&Values, &str) -> bool;
 /// Computes a value from others.
 pub type Derive = dyn Fn(&Values) -> Secret<String>;
 
@@ -232,7 +239,12 @@ fn value(
         }
         (Source::Given(given, _), _) => given.clone(),
         (Source::Made(_), Some(has)) => has.clone(),
-        (Source::Made(make), None) => make(values, random)?,
+        (Source::Renewed(_, serves), Some(has))
+            if serves(values, has.expose()) || found.is_some_and(|found| !found.ours) =>
+        {
+            has.clone()
+        }
+        (Source::Made(make), None) | (Source::Renewed(make, _), _) => make(values, random)?,
         (Source::Derived(derive), _) => derive(values),
     };
     let differs = has != Some(&wants);
@@ -342,20 +354,54 @@ pub fn peer_id(private_key: &str) -> String {
         .unwrap_or_default()
 }
 
-/// A private key for the API's certificate.
+/// A private key for the API's certificate: RSA, since below TLS 1.3 the API offers nothing else. One of another kind,
+/// as we made them once, gives way.
 pub fn tls_key() -> Source {
-    Source::Made(Box::new(|_, _| {
-        let pair = KeyPair::generate().map_err(|error| Error::Certificate(error.to_string()))?;
-        Ok(Secret::new(pair.serialize_pem()))
-    }))
+    let make: Box<Make> = Box::new(|_, random| {
+        let key = PrivateKey::new(&mut Numbers(random), 2048)
+            .map_err(|error| Error::Certificate(error.to_string()))?;
+        let pem = key.to_pkcs8_pem(LineEnding::LF);
+        let pem = pem.map_err(|error| Error::Certificate(error.to_string()))?;
+        Ok(Secret::new(pem.as_str().to_owned()))
+    });
+    let serves = |_: &Values, key: &str| PrivateKey::from_pkcs8_pem(key).is_ok();
+    Source::Renewed(make, Box::new(serves))
 }
 
+/// Random bytes as the maker of RSA keys asks for them.
+struct Numbers<'a>(&'a dyn SecureRandom);
+
+impl TryRng for Numbers<'_> {
+    type Error = Error;
+
+    fn try_next_u32(&mut self) -> Result<u32, Error> {
+        Ok(u32::from_ne_bytes(bytes(self.0)?))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Error> {
+        Ok(u64::from_ne_bytes(bytes(self.0)?))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
+        self.0.fill(bytes).map_err(|_| Error::NoRandom)
+    }
+}
+
+impl TryCryptoRng for Numbers<'_> {}
+
 /// A certificate for the [`tls_key`] in another key of `secret`, signed by itself, for these names. It is kept
-/// for ever, so it does not end within the life of a cluster.
+/// for as long as the key is, so it does not end within the life of a cluster.
 pub fn certificate(secret: &'static str, key: &'static str, names: Vec<String>) -> Source {
-    Source::Made(Box::new(move |values, _| {
+    let pair = move |values: &Values| KeyPair::from_pem(known(values, secret, key));
+    let is_for = |pair: &KeyPair, certificate: &str| {
+        let key = pair.subject_public_key_info();
+        pem_bytes(certificate)
+            .windows(key.len())
+            .any(|part| part == key)
+    };
+    let make: Box<Make> = Box::new(move |values, _| {
         let failed = |error: rcgen::Error| Error::Certificate(error.to_string());
-        let pair = KeyPair::from_pem(known(values, secret, key)).map_err(failed)?;
+        let pair = pair(values).map_err(failed)?;
         let mut params = CertificateParams::new(names.clone()).map_err(failed)?;
         let mut subject = DistinguishedName::new();
         subject.push(
@@ -367,7 +413,17 @@ pub fn certificate(secret: &'static str, key: &'static str, names: Vec<String>) 
         params.not_after = rcgen::date_time_ymd(2099, 12, 31);
         let certificate = params.self_signed(&pair).map_err(failed)?;
         Ok(Secret::new(certificate.pem()))
-    }))
+    });
+    let serves = move |values: &Values, certificate: &str| {
+        pair(values).is_ok_and(|pair| is_for(&pair, certificate))
+    };
+    Source::Renewed(make, Box::new(serves))
+}
+
+/// What stands between the two lines of a PEM text.
+fn pem_bytes(pem: &str) -> Vec<u8> {
+    let lines = pem.lines().filter(|line| !line.starts_with("-----"));
+    BASE64.decode(lines.collect::<String>()).unwrap_or_default()
 }
 
 /// Differs whenever settings do, so that Pods are made anew: they read their environment only once. The salt,
@@ -398,7 +454,7 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Given(..) => "given",
-            Self::Made(_) => "made",
+            Self::Made(_) | Self::Renewed(..) => "made",
             Self::Derived(_) => "derived",
         })
     }
@@ -577,8 +633,34 @@ mod tests {
             known(&values, "s", "tls.key"),
             known(&values, "s", "tls.crt"),
         );
-        assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"));
+        assert!(PrivateKey::from_pkcs8_pem(key).is_ok());
         assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
+    }
+
+    /// Such a pair is what an earlier release made.
+    #[test]
+    fn a_key_that_the_api_cannot_serve_gives_way_with_its_certificate_if_it_is_ours() {
+        let elliptic = KeyPair::generate().unwrap().serialize_pem();
+        let keys = || {
+            vec![
+                ("tls.key", tls_key()),
+                (
+                    "tls.crt",
+                    certificate("s", "tls.key", vec!["api".to_owned()]),
+                ),
+            ]
+        };
+        let pair = [("tls.key", elliptic.as_str()), ("tls.crt", "theirs")];
+        let (values, writes) = resolved(keys(), &existing(true, &pair)).unwrap();
+        assert_eq!(writes.len(), 1);
+        let value = |key| known(&values, "s", key);
+        assert!(PrivateKey::from_pkcs8_pem(value("tls.key")).is_ok());
+        let now = [("tls.key", value("tls.key")), ("tls.crt", value("tls.crt"))];
+        let (_, writes) = resolved(keys(), &existing(true, &now)).unwrap();
+        assert!(writes.is_empty(), "{writes:?}");
+        let (values, writes) = resolved(keys(), &existing(false, &pair)).unwrap();
+        assert_eq!(known(&values, "s", "tls.key"), elliptic);
+        assert!(writes.is_empty());
     }
 
     #[test]

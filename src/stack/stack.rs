@@ -316,6 +316,103 @@ mod tests {
     }
 
     #[test]
+    fn a_krab_elsewhere_is_not_installed_and_its_words_are_not_made_up() {
+        let url = ("SERVICES_KRAB_URL", "krab.example.com:443");
+        let lacking = of(&[url]).unwrap_err();
+        assert!(
+            lacking.iter().any(|it| it.name == "SERVICES_KRAB_AUTH_KEY"),
+            "{lacking:?}"
+        );
+        let path = ("SERVICES_KRAB_TLS_CERT_PATH", "/etc/ssl/krab.pem");
+        let wanted = of(&[url, path, ("SERVICES_KRAB_AUTH_KEY", "its-word")]).unwrap();
+        let objects = objects(&wanted);
+        assert!(!objects.iter().any(|it| it.name() == "temporal-krab"));
+        // with one krab, the second is the first
+        let temporal = &wanted.environment.temporal;
+        assert_eq!(temporal["SERVICES_KRAB_FALLBACK_URL"], url.1);
+        assert_eq!(temporal["SERVICES_KRAB_FALLBACK_TLS_CERT_PATH"], path.1);
+        let values = values(&wanted);
+        let value = |key| known(&values, TEMPORAL_SECRETS, key);
+        assert_eq!(value("SERVICES_KRAB_AUTH_KEY"), "its-word");
+        assert_eq!(value("SERVICES_KRAB_FALLBACK_AUTH_KEY"), "its-word");
+        assert_eq!(value("SERVICES_KRAB_KEYSTORE_PASSWORD"), "");
+        let second = ("SERVICES_KRAB_FALLBACK_URL", "krab.example.com:443");
+        let lacking = of(&[second]).unwrap_err();
+        assert!(
+            lacking
+                .iter()
+                .any(|it| it.name == "SERVICES_KRAB_FALLBACK_AUTH_KEY"),
+            "{lacking:?}"
+        );
+    }
+
+    #[test]
+    fn credentials_that_temporal_cannot_send_are_refused_where_both_are_ours() {
+        let with_password = |settings: &[(&str, &str)]| {
+            with(settings, |stack| {
+                let name = "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS".to_owned();
+                let settings = &mut stack.ipfs_cluster.settings;
+                settings.insert(name, "al:hunter2".into());
+            })
+        };
+        let refused = with_password(&[]).unwrap_err();
+        assert!(refused[0].problem.contains("leave it out"), "{refused:?}");
+        with_password(&[("IPFS_CLUSTER_API_CONNECTION_HOST", "cluster.example.com")]).unwrap();
+    }
+
+    #[test]
+    fn what_the_program_cannot_do_without_is_always_there() {
+        for settings in [
+            &[][..],
+            &[
+                ("LOG_DIR", "/var/log/temporal"),
+                ("DATABASE_URL", "db.example.com"),
+                ("DATABASE_PASSWORD", "hunter2"),
+                ("IPFS_API_CONNECTION_HOST", "ipfs.example.com"),
+                ("IPFS_CLUSTER_API_CONNECTION_HOST", "cluster.example.com"),
+            ],
+        ] {
+            let wanted = of(settings).unwrap();
+            for (name, value) in [
+                ("API_JWT_REALM", "temporal"),
+                ("LOG_DIR", "/var/log/temporal/"),
+                ("API_CONNECTION_LIMIT", "50"),
+                ("API_SIZE_LIMIT_IN_GIGA_BYTES", "10"),
+                ("DATABASE_PORT", "5432"),
+                ("DATABASE_USERNAME", "postgres"),
+                ("IPFS_API_CONNECTION_PORT", "5001"),
+                ("IPFS_CLUSTER_API_CONNECTION_PORT", "9094"),
+            ] {
+                assert_eq!(wanted.environment.temporal[name], value, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_api_is_asked_within_its_own_limit_and_workers_have_to_last() {
+        let wanted = of(&[("SERVICES_RTNS_KEY_NAME", "k")]).unwrap();
+        let limit: u64 = wanted.environment.temporal["API_CONNECTION_LIMIT"]
+            .parse()
+            .unwrap();
+        let objects = objects(&wanted);
+        for object in &objects {
+            let spec = &object.body["spec"];
+            let probe = &spec["template"]["spec"]["containers"][0]["startupProbe"];
+            match object.component {
+                Component::Api if object.kind == Kind::Deployment => {
+                    assert_eq!(probe["httpGet"]["path"], "/v2/systems/check");
+                    let asked = probe["failureThreshold"].as_u64().unwrap();
+                    assert!(asked < limit, "{asked}");
+                }
+                Component::Worker(_) if object.kind != Kind::Service => {
+                    assert_eq!(spec["minReadySeconds"], 30, "{object}");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
     fn a_login_in_the_brokers_url_becomes_the_brokers() {
         let wanted = of(&[("RABBITMQ_URL", "amqp://us%40er:p%2Fw@127.0.0.1:5672/vh")]).unwrap();
         let values = values(&wanted);
@@ -409,6 +506,13 @@ mod tests {
             let name = object.name();
             assert_eq!(spec["enableServiceLinks"], false, "{name}");
             assert_eq!(spec["automountServiceAccountToken"], false, "{name}");
+            // the PodSecurity level `restricted` wants this, and what follows for each container
+            let security = &spec["securityContext"];
+            assert_eq!(security["runAsNonRoot"], true, "{name}");
+            assert_eq!(
+                security["seccompProfile"]["type"], "RuntimeDefault",
+                "{name}"
+            );
             let all = ["initContainers", "containers"]
                 .iter()
                 .filter_map(|key| spec[key].as_array())
@@ -416,6 +520,8 @@ mod tests {
             for container in all {
                 let security = &container["securityContext"];
                 assert_eq!(security["allowPrivilegeEscalation"], false, "{name}");
+                let words = &container["terminationMessagePolicy"];
+                assert_eq!(words, "FallbackToLogsOnError", "{name}");
                 assert_eq!(
                     security["capabilities"],
                     json!({ "drop": ["ALL"] }),

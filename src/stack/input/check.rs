@@ -88,7 +88,11 @@ impl Stack {
                 (format!("{part}.resources.memoryLimit"), &it.memory_limit),
             ]
         });
-        storage.into_iter().chain(resources).collect()
+        let log = [(
+            "temporal.logLimit".to_owned(),
+            self.temporal.log_limit.as_str(),
+        )];
+        storage.into_iter().chain(log).chain(resources).collect()
     }
 }
 

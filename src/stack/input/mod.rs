@@ -76,6 +76,8 @@ pub struct Temporal {
     pub database_tls: bool,
     /// Size of the claim that holds the key store.
     pub storage: String,
+    /// How much a Pod may log into files before it is replaced: the program never takes a log away.
+    pub log_limit: String,
     /// What each Pod asks for.
     pub resources: Resources,
 }
@@ -91,6 +93,7 @@ impl Default for Temporal {
             workers: None,
             database_tls: false,
             storage: "1Gi".to_owned(),
+            log_limit: "1Gi".to_owned(),
             resources: Resources::of("50m", "128Mi", "512Mi"),
         }
     }

@@ -18,6 +18,8 @@ pub struct Own {
     pub ipfs: bool,
     /// IPFS Cluster.
     pub cluster: bool,
+    /// krab, the key store.
+    pub krab: bool,
 }
 
 /// Where the API finds its certificate.

@@ -122,9 +122,10 @@ impl Pods {
         let (component, phase) = (self.component, self.phase);
         let mut body = object(Kind::Job, name, component, context.namespace);
         let mut template = self.template(context);
-        template["spec"]["restartPolicy"] = "OnFailure".into();
+        // each try is a Pod of its own: all of its steps again, and its words stay to be read
+        template["spec"]["restartPolicy"] = "Never".into();
         body["spec"] = json!({
-            "backoffLimit": 10,
+            "backoffLimit": 5,
             "activeDeadlineSeconds": 1800,
             "template": template,
         });
@@ -153,7 +154,7 @@ fn claim(context: Context<'_>, component: Component, name: &str, size: &str) -> 
     claim
 }
 
-/// A container that is allowed nothing special.
+/// A container that is allowed nothing special, and whose last words are kept when it fails.
 pub(crate) fn container(name: &str, image: &str, resources: &Resources) -> Value {
     json!({
         "name": name,
@@ -162,6 +163,7 @@ pub(crate) fn container(name: &str, image: &str, resources: &Resources) -> Value
             "requests": { "cpu": resources.cpu, "memory": resources.memory },
             "limits": { "memory": resources.memory_limit },
         },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": false,
             "capabilities": { "drop": ["ALL"] },
@@ -191,15 +193,17 @@ pub(crate) fn pod_name() -> Value {
 
 /// Asks often while the Pod starts, and seldom later.
 pub(crate) fn probes(container: &mut Value, ready: &Value) {
-    let with = |period: u32, failures: u32| {
-        let mut probe = ready.clone();
-        probe["periodSeconds"] = period.into();
-        probe["timeoutSeconds"] = 5.into();
-        probe["failureThreshold"] = failures.into();
-        probe
-    };
-    container["startupProbe"] = with(3, 100);
-    container["readinessProbe"] = with(10, 3);
+    container["startupProbe"] = probe(ready, 3, 100);
+    container["readinessProbe"] = probe(ready, 10, 3);
+}
+
+/// A probe that asks every so many seconds, and believes so many bad answers in a row.
+pub(crate) fn probe(question: &Value, period: u32, failures: u32) -> Value {
+    let mut probe = question.clone();
+    probe["periodSeconds"] = period.into();
+    probe["timeoutSeconds"] = 5.into();
+    probe["failureThreshold"] = failures.into();
+    probe
 }
 
 /// The annotations by which Linkerd's injector decides.

@@ -1,6 +1,11 @@
 //! The parts of the stack. Each has a directory with the table of its program's settings, what of them its Pods get,
 //! its Secrets, its objects and its address; here is what the parts have to know of each other. Pure.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "writes into JSON objects that were made a few lines above"
+)]
+
 pub mod ipfs;
 pub mod postgres;
 pub mod rabbitmq;
@@ -148,6 +153,7 @@ impl Settings {
             .flat_map(|checked| checked.findings.iter().cloned())
             .collect();
         all.extend(postgres::settings::agree(&self.temporal, &self.postgres));
+        all.extend(temporal::settings::agree(&self.temporal, &self.cluster));
         all
     }
 
@@ -163,6 +169,7 @@ impl Settings {
             rabbitmq: is_own("RABBITMQ_URL"),
             ipfs: is_own("IPFS_API_CONNECTION_HOST"),
             cluster: is_own("IPFS_CLUSTER_API_CONNECTION_HOST"),
+            krab: is_own("SERVICES_KRAB_URL"),
         }
     }
 

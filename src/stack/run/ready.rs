@@ -161,10 +161,14 @@ fn in_container<'a>(
     says: &dyn Fn(&str) -> Option<String>,
 ) -> Option<(&'a str, String)> {
     let what = match text(status, "/state/waiting/reason") {
+        // it is not started again, as in the Pods of Jobs
+        "" if number(status, "/state/terminated/exitCode") > 0 => {
+            last_words(status.pointer("/state/terminated")?, says)
+        }
         "" if number(status, "/restartCount") == 0 => return None,
         "" if status.pointer("/ready").and_then(Value::as_bool) == Some(true) => return None,
         // between two crashes it runs for a moment
-        "" => last_words(status, says)?,
+        "" => last_words(status.pointer("/lastState/terminated")?, says),
         "ContainerCreating" | "PodInitializing" => return None,
         // the two take turns
         "ErrImagePull" | "ImagePullBackOff" => {
@@ -172,8 +176,8 @@ fn in_container<'a>(
         }
         reason => {
             let message = text(status, "/state/waiting/message");
-            match last_words(status, says) {
-                Some(last) => format!("{reason}: {last}"),
+            match status.pointer("/lastState/terminated") {
+                Some(ended) => format!("{reason}: {}", last_words(ended, says)),
                 None if message.is_empty() => reason.to_owned(),
                 None => format!("{reason}: {message}"),
             }
@@ -182,9 +186,8 @@ fn in_container<'a>(
     Some((text(status, "/name"), what))
 }
 
-/// How a container that starts over and over has ended.
-fn last_words(status: &Value, says: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    let ended = status.pointer("/lastState/terminated")?;
+/// How a container has ended.
+fn last_words(ended: &Value, says: &dyn Fn(&str) -> Option<String>) -> String {
     let reason = match text(ended, "/reason") {
         "OOMKilled" => " (out of memory)",
         _ => "",
@@ -196,10 +199,7 @@ fn last_words(status: &Value, says: &dyn Fn(&str) -> Option<String>) -> Option<S
         .rfind(|line| !line.is_empty())
         .and_then(says)
         .map(|line| format!(": {}", shorten(&line)));
-    Some(format!(
-        "it ended with {code}{reason}{}",
-        line.unwrap_or_default()
-    ))
+    format!("it ended with {code}{reason}{}", line.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -353,6 +353,19 @@ mod tests {
             );
         }
         assert_eq!(trouble(&waiting("ContainerCreating", json!({}))), None);
+        let of_job = json!({
+            "metadata": { "name": "migrate" },
+            "status": { "containerStatuses": [
+                { "name": "migrate", "state": { "terminated": { "exitCode": 0 } } },
+                { "name": "tables", "state": { "terminated": {
+                    "exitCode": 1, "message": "ERROR:  tables are missing\n",
+                } } },
+            ] },
+        });
+        assert_eq!(
+            trouble(&of_job).unwrap(),
+            "Pod `migrate`, container `tables`: it ended with 1: ERROR:  tables are missing"
+        );
         let mut well = waiting("", ended);
         well["status"]["containerStatuses"][0]["ready"] = json!(true);
         assert_eq!(trouble(&well), None);

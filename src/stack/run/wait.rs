@@ -133,7 +133,10 @@ impl<'a> Watch<'a> {
                 Readiness::Ready => continue,
                 Readiness::Waiting(why) => why,
                 Readiness::Failed(why) => {
-                    look.failed = Some(format!("{label}: {why}"));
+                    look.failed = Some(match self.troubles(&object).await?.first() {
+                        Some(words) => format!("{label}: {why} ({words})"),
+                        None => format!("{label}: {why}"),
+                    });
                     continue;
                 }
             };

@@ -1,13 +1,13 @@
 //! Temporal itself: the migration, the key store krab, the API and the queue workers. One workload for each, so
 //! that a worker which lacks its settings cannot take the API with it.
 
+mod migration;
 pub(crate) mod settings;
 mod variables;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::ipfs::{node, peer};
 use super::{
@@ -15,12 +15,14 @@ use super::{
 };
 use crate::input::{Stack, Worker};
 use crate::names::{API_TLS, POSTGRES_SECRETS, TEMPORAL_CONFIG, TEMPORAL_SECRETS};
-use crate::objects::pod::{Pods, container, environment_from, ports, probes};
+use crate::objects::pod::{Pods, container, environment_from, ports, probe, probes};
 use crate::objects::{
     CertificatePaths, Component, Context, Face, Object, Own, Phase, config_map, policy, service,
 };
 use crate::secrets::{self, Change, Source, known};
-use crate::settings::{Program, Severity, is_own};
+use crate::settings::{Checked, Program, Severity, is_own};
+
+pub use self::migration::TABLES;
 
 /// Where the API is: Service and port.
 pub const API: (&str, u16) = ("temporal-api-service", 6767);
@@ -31,7 +33,31 @@ const PUBLISHER: [(&str, u16, &str); 1] = [("libp2p", 3999, "TCP")];
 /// Where the API finds its certificate, where a Secret is named and the settings name no files.
 pub const CERTIFICATE_FILES: (&str, &str) = ("/temporal/api.cert", "/temporal/api.key");
 /// Where the programs write their logs, unless the settings say otherwise.
-pub const LOG_DIR: &str = "/var/log/temporal";
+const LOG_DIR: &str = "/var/log/temporal/";
+/// What the API is asked for, to know that it answers.
+pub const HEALTH: &str = "/v2/systems/check";
+/// Any user but root: the image names none, and its program needs none. The group owns the volumes.
+const USER: (u32, u32) = (1000, 1000);
+/// A worker has no port that could be asked. One that cannot work ends within seconds, over and over, and would be ready
+/// in between.
+const WORKER_LASTS: u32 = 30;
+/// What the program does not work without, or would use without a word.
+const DEFAULTS: [(&str, &str); 9] = [
+    // part of a name without a slash, so that some logs would go beside the folder
+    ("LOG_DIR", LOG_DIR),
+    // without one each request of somebody who has logged in fails
+    ("API_JWT_REALM", "temporal"),
+    // read as a number with every upload, which fails without one
+    ("API_SIZE_LIMIT_IN_GIGA_BYTES", "10"),
+    // the program's own, in plain sight
+    ("API_CONNECTION_LIMIT", "50"),
+    ("DATABASE_NAME", "temporal"),
+    ("DATABASE_USERNAME", "postgres"),
+    // the program has no ports of its own for these: it would dial none, or this machine
+    ("DATABASE_PORT", "5432"),
+    ("IPFS_API_CONNECTION_PORT", "5001"),
+    ("IPFS_CLUSTER_API_CONNECTION_PORT", "9094"),
+];
 
 pub(crate) const CERTIFICATE_PATH: &str = "API_CONNECTION_CERTIFICATES_CERTPATH";
 pub(crate) const KEY_PATH: &str = "API_CONNECTION_CERTIFICATES_KEYPATH";
@@ -65,7 +91,6 @@ pub(crate) fn environment(
     if own.postgres {
         set(&mut plain, "DATABASE_URL", postgres::ADDRESS.0);
         set(&mut plain, "DATABASE_PORT", &postgres::ADDRESS.1);
-        set(&mut plain, "DATABASE_NAME", "temporal");
         set(&mut plain, "DATABASE_USERNAME", settings.user());
     } else if settings.temporal("DATABASE_PASSWORD").is_none() {
         let problem = "is not set, but the database is not the stack's own; set it";
@@ -80,13 +105,24 @@ pub(crate) fn environment(
             set(&mut plain, &format!("{prefix}_PORT"), &address.1);
         }
     }
-    let krab = format!("{}:{}", KRAB.0, KRAB.1);
-    for name in ["SERVICES_KRAB_URL", "SERVICES_KRAB_FALLBACK_URL"] {
-        if settings.temporal(name).is_none_or(is_own) {
-            set(&mut plain, name, &krab);
+    if own.krab {
+        set(
+            &mut plain,
+            "SERVICES_KRAB_URL",
+            &format!("{}:{}", KRAB.0, KRAB.1),
+        );
+    }
+    if !has_second_krab(&settings.temporal) {
+        for what in ["URL", "TLS_CERT_PATH"] {
+            let first = plain.get(&format!("SERVICES_KRAB_{what}")).cloned();
+            let second = format!("SERVICES_KRAB_FALLBACK_{what}");
+            match first {
+                Some(first) => set(&mut plain, &second, &first),
+                None => _ = plain.remove(&second),
+            }
         }
     }
-    if settings.temporal("IPFS_KEYSTORE_PATH").is_some() {
+    if own.krab && settings.temporal("IPFS_KEYSTORE_PATH").is_some() {
         let problem =
             "is not used: the key store is on a claim of its own, where it outlives its Pod";
         notes.add(Severity::Note, "IPFS_KEYSTORE_PATH", problem.to_owned());
@@ -99,16 +135,22 @@ pub(crate) fn environment(
     if settings.temporal(listen).is_some_and(is_own) {
         plain.remove(listen);
     }
-    for (name, default) in [
-        ("LOG_DIR", LOG_DIR),
-        // read as a number with every upload, which fails without one
-        ("API_SIZE_LIMIT_IN_GIGA_BYTES", "10"),
-    ] {
+    for (name, default) in DEFAULTS {
         plain
             .entry(name.to_owned())
             .or_insert_with(|| default.to_owned());
     }
+    if let Some(log) = plain.get_mut("LOG_DIR").filter(|log| !log.ends_with('/')) {
+        log.push('/');
+    }
     plain
+}
+
+/// Is there a second krab? With one krab, the settings of both are the first one's.
+fn has_second_krab(settings: &Checked) -> bool {
+    settings
+        .value("SERVICES_KRAB_FALLBACK_URL")
+        .is_some_and(|url| !is_own(url))
 }
 
 /// The workers that were asked for, or all whose settings are there.
@@ -202,31 +244,26 @@ fn keys(settings: &Settings, own: Own) -> Vec<(String, Source)> {
     } else if let Some(url) = settings.temporal("RABBITMQ_URL") {
         add("RABBITMQ_URL", Source::Given(url.into(), Change::Replace));
     }
-    let made = [
-        ("API_JWT_KEY", Change::Replace),
-        ("SERVICES_KRAB_AUTH_KEY", Change::Replace),
-        (
-            "SERVICES_KRAB_KEYSTORE_PASSWORD",
-            Change::Refuse(CHANGED_KEYSTORE),
-        ),
-    ];
-    for (name, change) in made {
-        add(name, given_or_made(settings.temporal(name), change));
+    add(
+        "API_JWT_KEY",
+        given_or_made(settings.temporal("API_JWT_KEY"), Change::Replace),
+    );
+    let auth = "SERVICES_KRAB_AUTH_KEY";
+    let given = settings.temporal(auth);
+    // the word that a krab elsewhere wants to hear is not ours to make up, nor is what it encrypts with
+    if own.krab {
+        add(auth, given_or_made(given, Change::Replace));
+        let keystore = "SERVICES_KRAB_KEYSTORE_PASSWORD";
+        let refuse = Change::Refuse(CHANGED_KEYSTORE);
+        add(keystore, given_or_made(settings.temporal(keystore), refuse));
+    } else if let Some(given) = given {
+        add(auth, Source::Given(given.into(), Change::Replace));
     }
-    for (name, of) in [
-        ("SERVICES_KRAB_FALLBACK_AUTH_KEY", "SERVICES_KRAB_AUTH_KEY"),
-        (
-            "SERVICES_KRAB_FALLBACK_KEYSTORE_PASSWORD",
-            "SERVICES_KRAB_KEYSTORE_PASSWORD",
-        ),
-    ] {
-        match settings.temporal(name) {
-            Some(given) => add(name, Source::Given(given.into(), Change::Replace)),
-            None => add(
-                name,
-                derived(move |values| known(values, TEMPORAL_SECRETS, of).to_owned()),
-            ),
-        }
+    if !has_second_krab(&settings.temporal) {
+        add(
+            "SERVICES_KRAB_FALLBACK_AUTH_KEY",
+            derived(|values| known(values, TEMPORAL_SECRETS, "SERVICES_KRAB_AUTH_KEY").to_owned()),
+        );
     }
     let known: Vec<String> = keys.iter().map(|(name, _)| name.clone()).collect();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -244,12 +281,20 @@ pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
     let mut objects = vec![
         config_map(context, TEMPORAL_CONFIG, Component::Api, settings),
         service(context, API.0, Component::Api, face, &api),
-        service(context, KRAB.0, Component::Krab, Face::Inside, &krab),
         policy(context, Component::Api, &everybody),
-        migration(context),
-        key_store(context),
+        migration::job(context),
         api_deployment(context),
     ];
+    if context.environment.own.krab {
+        objects.push(service(
+            context,
+            KRAB.0,
+            Component::Krab,
+            Face::Inside,
+            &krab,
+        ));
+        objects.push(key_store(context));
+    }
     for worker in &context.environment.workers {
         objects.extend(worker_objects(context, *worker));
     }
@@ -265,7 +310,7 @@ fn program(context: Context<'_>, name: &str, arguments: &[&str]) -> Value {
     program["command"] = words.copied().collect();
     program["envFrom"] = environment_from(TEMPORAL_CONFIG, TEMPORAL_SECRETS);
     let log = context.environment.temporal.get("LOG_DIR");
-    let log = log.map_or(LOG_DIR, String::as_str);
+    let log = log.map_or(LOG_DIR, String::as_str).trim_end_matches('/');
     program["volumeMounts"] = json!([{ "name": "log", "mountPath": log }]);
     program
 }
@@ -275,35 +320,16 @@ fn pods(context: Context<'_>, component: Component, phase: Phase, program: Value
         component,
         phase,
         fingerprint: context.fingerprints(&context.environment.temporal, &[TEMPORAL_SECRETS]),
-        // the image's user is not known to us
-        user: None,
+        user: Some(USER),
         grace: 30,
         containers: vec![program],
         init_containers: Vec::new(),
-        volumes: vec![json!({ "name": "log", "emptyDir": {} })],
+        // the program never takes a log away; a Pod whose logs outgrow this is replaced
+        volumes: vec![json!({
+            "name": "log",
+            "emptyDir": { "sizeLimit": context.stack.temporal.log_limit },
+        })],
     }
-}
-
-/// Makes the tables. Its name follows from all of it, since a Job cannot be changed: other settings are another
-/// Job.
-fn migration(context: Context<'_>) -> Object {
-    let tls: &[&str] = if context.stack.temporal.database_tls {
-        &["migrate"]
-    } else {
-        // without TLS it must be told so; the other programs find out by themselves
-        &["-db.no_ssl", "migrate"]
-    };
-    let program = program(context, "migrate", tls);
-    let pods = pods(context, Component::Migrate, Phase::Migration, program);
-    let mut job = pods.job(context, "");
-    let name = format!("temporal-migrate-{}", short_hash(&job.body));
-    job.body["metadata"]["name"] = name.into();
-    job
-}
-
-fn short_hash(body: &Value) -> String {
-    let hash = Sha256::digest(body.to_string());
-    secrets::to_hex(hash.get(..5).unwrap_or_default())
 }
 
 fn key_store(context: Context<'_>) -> Object {
@@ -327,9 +353,13 @@ fn key_store(context: Context<'_>) -> Object {
 fn api_deployment(context: Context<'_>) -> Object {
     let mut program = program(context, "api", &["api"]);
     program["ports"] = ports(&[("api", API.1, "TCP")]);
-    // every route counts against the limit of requests of an address, and a probe over HTTP would use it up
-    probes(&mut program, &json!({ "tcpSocket": { "port": "api" } }));
     let tls = context.environment.certificate.as_ref();
+    let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
+    let answers = json!({ "httpGet": { "path": HEALTH, "port": "api", "scheme": scheme } });
+    // each request counts against the limit of its address, which is 50 an hour and is forgotten when the program ends: 30
+    // bad answers at the most, then it is started anew, and after a good one no more of them
+    program["startupProbe"] = probe(&answers, 10, 30);
+    program["readinessProbe"] = probe(&json!({ "tcpSocket": { "port": "api" } }), 10, 3);
     if let Some(paths) = tls {
         for (path, key) in [(&paths.certificate, "tls.crt"), (&paths.key, "tls.key")] {
             let file = json!({
@@ -357,7 +387,7 @@ fn api_deployment(context: Context<'_>) -> Object {
 fn worker_objects(context: Context<'_>, worker: Worker) -> Vec<Object> {
     let component = Component::Worker(worker);
     let mut program = program(context, worker.name(), worker.arguments());
-    match worker {
+    let mut objects = match worker {
         Worker::Pin | Worker::Cluster | Worker::KeyCreation | Worker::EmailSend => {
             let pods = pods(context, component, Phase::Temporal, program);
             vec![pods.deployment(context, 1)]
@@ -379,7 +409,11 @@ fn worker_objects(context: Context<'_>, worker: Worker) -> Vec<Object> {
                 pods.stateful_set(context, &name, 1, &claims),
             ]
         }
+    };
+    if let Some(workload) = objects.last_mut() {
+        workload.body["spec"]["minReadySeconds"] = WORKER_LASTS.into();
     }
+    objects
 }
 
 fn mount(program: &mut Value, volume: &Value) {

@@ -5,7 +5,7 @@
 
 pub(crate) use super::variables::VARIABLES;
 use crate::parts::{known, unread};
-use crate::settings::{Checked, Draft, Given, Program, Severity, Variable, host, is_own};
+use crate::settings::{Checked, Draft, Finding, Given, Program, Severity, Variable, host, is_own};
 
 /// Addresses of the stack's own services, with the service's name.
 const OWN: [(&str, &str); 6] = [
@@ -111,6 +111,43 @@ fn read(name: &str) -> Result<&'static Variable, (Severity, String)> {
         None => unread(Program::Temporal, name),
     };
     Err((Severity::Warning, problem))
+}
+
+/// What of Temporal's settings and IPFS Cluster's does not go together.
+pub(crate) fn agree(temporal: &Checked, cluster: &Checked) -> Vec<Finding> {
+    let is_elsewhere = |name| temporal.value(name).is_some_and(|url| !is_own(url));
+    let mut found = Vec::new();
+    let credentials = "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS";
+    if cluster.value(credentials).is_some() && !is_elsewhere("IPFS_CLUSTER_API_CONNECTION_HOST") {
+        found.push(Finding {
+            severity: Severity::Error,
+            program: Program::IpfsCluster,
+            name: credentials.to_owned(),
+            problem: "would lock Temporal out, whose client has no name or password to send; leave it out: no \
+                      Service leads to this port from outside, and a NetworkPolicy lets only the stack in"
+                .to_owned(),
+        });
+    }
+    for (url, word) in [
+        ("SERVICES_KRAB_URL", "SERVICES_KRAB_AUTH_KEY"),
+        (
+            "SERVICES_KRAB_FALLBACK_URL",
+            "SERVICES_KRAB_FALLBACK_AUTH_KEY",
+        ),
+    ] {
+        if is_elsewhere(url) && temporal.value(word).is_none() {
+            found.push(Finding {
+                severity: Severity::Error,
+                program: Program::Temporal,
+                name: word.to_owned(),
+                problem: format!(
+                    "is not set, but `{url}` names a krab that is not the stack's own; write the word that it wants \
+                     to hear"
+                ),
+            });
+        }
+    }
+    found
 }
 
 /// Such a value need not be a right one, since another is written in its place.

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{
     ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt;
 
 use super::HOST;
@@ -120,16 +121,30 @@ fn conditions(course: Course, shown: &PodStatus, now: &Time) -> Vec<PodCondition
         if conditions.iter().any(is_as_wanted) {
             continue;
         }
+        let since = if name == "Ready" && is_true {
+            long_ago(now)
+        } else {
+            now.clone()
+        };
         conditions.retain(|it| it.type_ != name);
         conditions.push(PodCondition {
             type_: name.to_owned(),
             status: status.to_owned(),
             reason: reason.map(str::to_owned),
-            last_transition_time: Some(now.clone()),
+            last_transition_time: Some(since),
             ..PodCondition::default()
         });
     }
     conditions
+}
+
+/// So that nobody waits for Pods which must have been ready for a while before they count.
+fn long_ago(now: &Time) -> Time {
+    Time(
+        now.0
+            .checked_sub(SignedDuration::from_hours(1))
+            .unwrap_or(now.0),
+    )
 }
 
 /// They are done in every course, but those that stay beside the containers.
@@ -335,6 +350,10 @@ mod tests {
         );
         assert_eq!(condition(&crashed, "PodScheduled").status, "True");
         let healed = shown(crashed, Fate::Ready, 3);
+        assert_eq!(
+            condition(&healed, "Ready").last_transition_time,
+            Some(at(3 - 3600))
+        );
         assert_eq!(condition(&healed, "Ready").reason, None);
         let status = healed.status.unwrap();
         let main = &status.container_statuses.unwrap()[0];
