@@ -73,12 +73,22 @@ async fn changed_settings_roll_the_pods_that_read_them_and_no_others() {
 async fn parts_that_are_not_wanted_any_more_go_and_data_stay() {
     let place = World::shared().await.place("fewer").await;
     place.apply(&[]).done();
-    let file = place.file(
-        "temporal:\n\
-         \x20 workers: [pin]\n\
-         \x20 settings: {IPFS_API_CONNECTION_HOST: ipfs.example.com, IPFS_API_CONNECTION_PORT: \"5001\"}\n",
-    );
+    let elsewhere = |settings: &str| {
+        place.file(&format!(
+            "temporal: {{workers: [pin], settings: {{{settings}}}}}\n"
+        ))
+    };
     let before = place.versions().await;
+    // its Pods would lose a claim
+    let file = elsewhere("IPFS_API_CONNECTION_HOST: ipfs.example.com");
+    place.run(&["apply", "-f", &file]).refused(&[
+        "nothing was changed",
+        "`ipfs`",
+        "--cascade=orphan",
+    ]);
+    let file = elsewhere(
+        "IPFS_API_CONNECTION_HOST: ipfs.example.com, IPFS_CLUSTER_API_CONNECTION_HOST: cluster.example.com",
+    );
     place.run(&["apply", "-f", &file]).refused(&[
         "nothing was changed",
         "StatefulSet `ipfs`",

@@ -58,7 +58,12 @@ impl<'a> Site<'a> {
             fs::write(&file, text).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        Self { work, node, rendered, path }
+        Self {
+            work,
+            node,
+            rendered,
+            path,
+        }
     }
 
     fn spec(&self) -> Value {
@@ -68,7 +73,10 @@ impl<'a> Site<'a> {
 
     /// Where a claim of a Pod is here.
     fn claim(&self, claim: &str, number: u16) -> PathBuf {
-        let place = self.work.join("claims").join(format!("{claim}-ipfs-{number}"));
+        let place = self
+            .work
+            .join("claims")
+            .join(format!("{claim}-ipfs-{number}"));
         fs::create_dir_all(&place).unwrap();
         place
     }
@@ -91,7 +99,13 @@ impl<'a> Site<'a> {
         node.name(&host, ip);
         let spec = self.spec();
         let containers = spec["template"]["spec"]["containers"].as_array().unwrap();
-        let pod = Pod { site: self, number, unit, host, ip };
+        let pod = Pod {
+            site: self,
+            number,
+            unit,
+            host,
+            ip,
+        };
         for container in containers {
             pod.run(container);
         }
@@ -126,7 +140,11 @@ impl Pod<'_> {
             let Some(volume) = volumes.iter().find(|it| it["name"] == name.as_str()) else {
                 return self.site.claim(&name, self.number);
             };
-            let place = self.site.work.join(format!("files-{}", self.number)).join(&name);
+            let place = self
+                .site
+                .work
+                .join(format!("files-{}", self.number))
+                .join(&name);
             fs::create_dir_all(&place).unwrap();
             if let Some(map) = volume["configMap"]["name"].as_str() {
                 let map = rendered.object(Kind::ConfigMap, map);
@@ -139,10 +157,14 @@ impl Pod<'_> {
                     fs::write(place.join(key), value.expose()).unwrap();
                 }
             }
-            mount["subPath"].as_str().map_or(place.clone(), |file| place.join(file))
+            mount["subPath"]
+                .as_str()
+                .map_or(place.clone(), |file| place.join(file))
         };
         let mounts = container["volumeMounts"].as_array().unwrap().iter();
-        mounts.map(|mount| (text(&mount["mountPath"]), place(mount))).collect()
+        mounts
+            .map(|mount| (text(&mount["mountPath"]), place(mount)))
+            .collect()
     }
 
     /// Starts a container as its image does, or as its command says.
@@ -155,27 +177,54 @@ impl Pod<'_> {
                 text = text.replace(from, &to.display().to_string());
             }
             for (name, entry) in ENTRIES {
-                text = text.replace(entry, &self.site.work.join(format!("entry-{name}")).display().to_string());
+                text = text.replace(
+                    entry,
+                    &self
+                        .site
+                        .work
+                        .join(format!("entry-{name}"))
+                        .display()
+                        .to_string(),
+                );
             }
             text
         };
-        let mut environment = self.site.rendered.environment_of(container, &format!("ipfs-{}", self.number));
+        let mut environment = self
+            .site
+            .rendered
+            .environment_of(container, &format!("ipfs-{}", self.number));
         let command: Vec<String> = match container["command"].as_array() {
-            Some(words) => words.iter().map(|word| here(word.as_str().unwrap())).collect(),
-            None => ["/usr/local/bin/start_ipfs", "daemon", "--migrate=true"].map(here).into(),
+            Some(words) => words
+                .iter()
+                .map(|word| here(word.as_str().unwrap()))
+                .collect(),
+            None => ["/usr/local/bin/start_ipfs", "daemon", "--migrate=true"]
+                .map(here)
+                .into(),
         };
         // what the images set
         environment.insert("IPFS_PATH".to_owned(), here("/data/ipfs"));
         environment.insert("IPFS_CLUSTER_PATH".to_owned(), here("/data/ipfs-cluster"));
         let hook = PathBuf::from(here("/container-init.d/50-stack.sh"));
-        environment.insert("INIT".to_owned(), hook.parent().unwrap().display().to_string());
+        environment.insert(
+            "INIT".to_owned(),
+            hook.parent().unwrap().display().to_string(),
+        );
         let (program, arguments) = command.split_first().unwrap();
         self.spawn(name, program, arguments, &environment)
     }
 
-    fn spawn(&self, name: &str, program: &str, arguments: &[String], environment: &BTreeMap<String, String>) -> Running {
+    fn spawn(
+        &self,
+        name: &str,
+        program: &str,
+        arguments: &[String],
+        environment: &BTreeMap<String, String>,
+    ) -> Running {
         let place = self.site.work.join(format!("run-{}-{name}", self.number));
-        let mut process = Process::new(program, place).args(arguments.iter().cloned()).name(name);
+        let mut process = Process::new(program, place)
+            .args(arguments.iter().cloned())
+            .name(name);
         for (name, value) in environment {
             process = process.env(name, value);
         }
@@ -190,7 +239,11 @@ impl Pod<'_> {
         let words = ["-c".to_owned(), command.to_owned()];
         let running = self.spawn("command", "/bin/sh", &words, &environment);
         let ended = running.wait(UP).unwrap();
-        if ended.status.success() { Ok(ended.stdout) } else { Err(ended.stderr) }
+        if ended.status.success() {
+            Ok(ended.stdout)
+        } else {
+            Err(ended.stderr)
+        }
     }
 
     fn ask(&self, method: &str, path: &str) -> std::io::Result<Answer> {
@@ -202,9 +255,15 @@ impl Pod<'_> {
         for (name, _) in ENTRIES {
             for kind in ["stdout", "stderr"] {
                 let place = self.site.work.join(format!("run-{}-{name}", self.number));
-                let text = fs::read_to_string(place.join(format!("{name}.{kind}"))).unwrap_or_default();
+                let text =
+                    fs::read_to_string(place.join(format!("{name}.{kind}"))).unwrap_or_default();
                 let lines: Vec<&str> = text.lines().rev().take(30).collect();
-                all.extend(lines.into_iter().rev().map(|line| format!("ipfs-{} {name}: {line}\n", self.number)));
+                all.extend(
+                    lines
+                        .into_iter()
+                        .rev()
+                        .map(|line| format!("ipfs-{} {name}: {line}\n", self.number)),
+                );
             }
         }
         all
@@ -222,7 +281,9 @@ impl Pod<'_> {
             }
             let port = &probe["httpGet"]["port"];
             let mut ports = container["ports"].as_array().unwrap().iter();
-            let port = ports.find(|it| it["name"] == *port).unwrap()["containerPort"].as_u64().unwrap();
+            let port = ports.find(|it| it["name"] == *port).unwrap()["containerPort"]
+                .as_u64()
+                .unwrap();
             let address = SocketAddr::new(self.ip, port.try_into().unwrap());
             let path = probe["httpGet"]["path"].as_str().unwrap();
             ask_at(address, "GET", path, None).is_ok_and(|answer| answer.status == 200)
@@ -251,7 +312,11 @@ fn until(what: &str, pods: &[&Pod<'_>], mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
         let logs: String = pods.iter().map(|pod| pod.log()).collect();
-        assert!(begin.elapsed() < UP, "{what} not within {} s\n{logs}", UP.as_secs());
+        assert!(
+            begin.elapsed() < UP,
+            "{what} not within {} s\n{logs}",
+            UP.as_secs()
+        );
         std::thread::sleep(Duration::from_millis(500));
     }
     eprintln!("{what}: {:.0?}", begin.elapsed());
@@ -263,7 +328,9 @@ fn replicates(one: &Pod<'_>, other: &Pod<'_>) {
     until("both peers to know each other", &[one, other], || {
         [one, other].iter().all(|pod| pod.peers() == both)
     });
-    let cid = one.ipfs("date +%N | ipfs --api=/ip4/127.0.0.1/tcp/5001 add -q --pin=false").unwrap();
+    let cid = one
+        .ipfs("date +%N | ipfs --api=/ip4/127.0.0.1/tcp/5001 add -q --pin=false")
+        .unwrap();
     let path = format!("/pins/{}", cid.trim());
     let pinned = other.ask("POST", &path).unwrap();
     assert!(pinned.status < 300, "{pinned:?}");
@@ -283,25 +350,38 @@ fn replicates(one: &Pod<'_>, other: &Pod<'_>) {
 
 /// Nothing that a node tells of itself is an address of a private network.
 fn tells_its_name_only(pod: &Pod<'_>) {
-    let said = pod.ipfs("ipfs --api=/ip4/127.0.0.1/tcp/5001 id -f '<addrs>'").unwrap();
+    let said = pod
+        .ipfs("ipfs --api=/ip4/127.0.0.1/tcp/5001 id -f '<addrs>'")
+        .unwrap();
     let name = format!("/dns4/ipfs-{}.ipfs.pinning.svc/tcp/4001/p2p/", pod.number);
-    assert!(said.starts_with(&name) && said.trim().lines().count() == 1, "{said}");
+    assert!(
+        said.starts_with(&name) && said.trim().lines().count() == 1,
+        "{said}"
+    );
 }
 
 fn in_order(name: &str, first: u16, second: u16) {
-    on_node(name, &[Part::Kubo, Part::IpfsCluster], |parts, work, node| {
-        let rendered = Rendered::new();
-        let site = Site::new(parts, work, node, &rendered);
-        let one = site.start(first).ready();
-        tells_its_name_only(&one);
-        let other = site.start(second).ready();
-        replicates(&one, &other);
-        // the first Pod comes back at another address
-        let (zero, stays) = if first == 0 { (one, other) } else { (other, one) };
-        drop(zero);
-        let zero = site.start(0).ready();
-        replicates(&stays, &zero);
-    });
+    on_node(
+        name,
+        &[Part::Kubo, Part::IpfsCluster],
+        |parts, work, node| {
+            let rendered = Rendered::new();
+            let site = Site::new(parts, work, node, &rendered);
+            let one = site.start(first).ready();
+            tells_its_name_only(&one);
+            let other = site.start(second).ready();
+            replicates(&one, &other);
+            // the first Pod comes back at another address
+            let (zero, stays) = if first == 0 {
+                (one, other)
+            } else {
+                (other, one)
+            };
+            drop(zero);
+            let zero = site.start(0).ready();
+            replicates(&stays, &zero);
+        },
+    );
 }
 
 #[test]
@@ -317,36 +397,43 @@ fn the_first_pod_comes_last() {
 #[test]
 fn a_volume_with_the_old_filters_is_mended_and_the_users_own_stay() {
     let name = "programs::ipfs::a_volume_with_the_old_filters_is_mended_and_the_users_own_stay";
-    on_node(name, &[Part::Kubo, Part::IpfsCluster], |parts, work, node| {
-        let rendered = Rendered::new();
-        let site = Site::new(parts, work, node, &rendered);
-        let old = Process::new(parts.kubo().unwrap(), work.join("old"))
-            .args(["init", "--profile=server"])
-            .env("IPFS_PATH", site.claim("data", 0));
-        // any Pod will do to run it in
-        let pod = site.start(1);
-        let init = node.spawn_in_pod(&pod.unit, &old).unwrap();
-        assert!(init.wait(UP).unwrap().status.success());
-        drop(pod);
-        let config = || -> Value {
-            let text = fs::read(site.claim("data", 0).join("config")).unwrap();
-            serde_json::from_slice(&text).unwrap()
-        };
-        let mut before = config();
-        let filters = before["Swarm"]["AddrFilters"].as_array_mut().unwrap();
-        assert!(filters.len() > 10, "the profile brings none: {filters:?}");
-        filters.insert(0, "/ip4/8.8.8.0/ipcidr/24".into());
-        fs::write(site.claim("data", 0).join("config"), before.to_string()).unwrap();
-        let pod = site.start(0).ready();
-        let mended = config();
-        assert_eq!(mended["Swarm"]["AddrFilters"], serde_json::json!(["/ip4/8.8.8.0/ipcidr/24"]));
-        assert_eq!(mended["Identity"], before["Identity"]);
-        tells_its_name_only(&pod);
-        drop(pod);
-        let files = || fs::read_dir(site.claim("data", 0)).unwrap().count();
-        let kept = files();
-        let _pod = site.start(0).ready();
-        assert_eq!(config(), mended);
-        assert_eq!(files(), kept, "it is mended again");
-    });
+    on_node(
+        name,
+        &[Part::Kubo, Part::IpfsCluster],
+        |parts, work, node| {
+            let rendered = Rendered::new();
+            let site = Site::new(parts, work, node, &rendered);
+            let old = Process::new(parts.kubo().unwrap(), work.join("old"))
+                .args(["init", "--profile=server"])
+                .env("IPFS_PATH", site.claim("data", 0));
+            // any Pod will do to run it in
+            let pod = site.start(1);
+            let init = node.spawn_in_pod(&pod.unit, &old).unwrap();
+            assert!(init.wait(UP).unwrap().status.success());
+            drop(pod);
+            let config = || -> Value {
+                let text = fs::read(site.claim("data", 0).join("config")).unwrap();
+                serde_json::from_slice(&text).unwrap()
+            };
+            let mut before = config();
+            let filters = before["Swarm"]["AddrFilters"].as_array_mut().unwrap();
+            assert!(filters.len() > 10, "the profile brings none: {filters:?}");
+            filters.insert(0, "/ip4/8.8.8.0/ipcidr/24".into());
+            fs::write(site.claim("data", 0).join("config"), before.to_string()).unwrap();
+            let pod = site.start(0).ready();
+            let mended = config();
+            assert_eq!(
+                mended["Swarm"]["AddrFilters"],
+                serde_json::json!(["/ip4/8.8.8.0/ipcidr/24"])
+            );
+            assert_eq!(mended["Identity"], before["Identity"]);
+            tells_its_name_only(&pod);
+            drop(pod);
+            let files = || fs::read_dir(site.claim("data", 0)).unwrap().count();
+            let kept = files();
+            let _pod = site.start(0).ready();
+            assert_eq!(config(), mended);
+            assert_eq!(files(), kept, "it is mended again");
+        },
+    );
 }

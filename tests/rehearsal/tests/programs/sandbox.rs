@@ -57,7 +57,6 @@ pub(crate) const USUAL: IpfsClusterPorts = IpfsClusterPorts {
     swarm: 9096,
     rest: 9094,
     proxy: 9095,
-    pinning: 9097,
     ipfs: 5001,
 };
 
