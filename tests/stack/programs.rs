@@ -64,7 +64,7 @@ impl Rendered {
 
     fn shared(&self, container: &Value) -> BTreeMap<String, String> {
         let mut environment = BTreeMap::new();
-        for source in container["envFrom"].as_array().unwrap() {
+        for source in container["envFrom"].as_array().into_iter().flatten() {
             if let Some(name) = source["configMapRef"]["name"].as_str() {
                 let map = self.object(Kind::ConfigMap, name);
                 for (key, value) in map.body["data"].as_object().unwrap() {
