@@ -276,20 +276,6 @@ mod tests {
     }
 
     #[test]
-    fn credentials_that_temporal_does_not_send_are_refused() {
-        let name = "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS";
-        let with = |host: &str| {
-            with(&[("IPFS_CLUSTER_API_CONNECTION_HOST", host)], |stack| {
-                let settings = &mut stack.ipfs_cluster.settings;
-                settings.insert(name.to_owned(), "user:hunter2".into());
-            })
-        };
-        let refused = with("127.0.0.1").unwrap_err();
-        assert!(refused.iter().any(|it| it.name == name), "{refused:?}");
-        assert!(with("cluster.example.com").is_ok());
-    }
-
-    #[test]
     fn kubo_is_told_what_the_user_says_and_its_pods_name() {
         let wanted = with(&[], |stack| {
             stack.ipfs.config = [

@@ -28,7 +28,6 @@ const NODE: [&str; 2] = [
     "CLUSTER_IPFSPROXY_NODEMULTIADDRESS",
 ];
 const PEERS: &str = "CLUSTER_PEERADDRESSES";
-const CREDENTIALS: &str = "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS";
 
 const CHANGED_SECRET: &str = "another secret would cut the peers off from each other while they restart; write the \
     old one into the settings, or delete the key from the Secret to change it on all peers";
@@ -63,27 +62,19 @@ pub(crate) fn environment(
     if !own.cluster {
         return plain;
     }
-    let mut refuse = |name: &str, problem: &str| {
-        findings.push(Finding {
-            severity: Severity::Error,
-            program: Program::IpfsCluster,
-            name: name.to_owned(),
-            problem: problem.to_owned(),
-        });
-    };
-    if settings.cluster.value(CREDENTIALS).is_some() {
-        let problem = "locks Temporal out, which sends no credentials; leave it out: only programs of the stack reach \
-                       the API";
-        refuse(CREDENTIALS, problem);
-    }
     let node = node(settings, own);
     for name in NODE {
         match plain.get(name) {
             Some(given) if !multiaddress::is_loopback(given) => {
                 if own.ipfs {
-                    let problem = "is another node than the stack's own; leave it out, or name that node in \
-                                   `IPFS_API_CONNECTION_HOST` as well";
-                    refuse(name, problem);
+                    findings.push(Finding {
+                        severity: Severity::Error,
+                        program: Program::IpfsCluster,
+                        name: name.to_owned(),
+                        problem: "is another node than the stack's own; leave it out, or name that node in \
+                                  `IPFS_API_CONNECTION_HOST` as well"
+                            .to_owned(),
+                    });
                 }
             }
             _ => set(&mut plain, name, &node),

@@ -14,14 +14,19 @@ pub(crate) const UP: Duration = Duration::from_mins(2);
 
 /// Runs `test` in a process of its own inside a sandbox, where the loopback is the whole network.
 pub(crate) fn sandboxed(name: &str, needed: &[Part], test: impl FnOnce(&Parts, &Path)) {
+    on_node(name, needed, |parts, work, _| test(parts, work));
+}
+
+/// The same for a test that makes pods on the sandbox's node.
+pub(crate) fn on_node(name: &str, needed: &[Part], test: impl FnOnce(&Parts, &Path, &Node)) {
     let parts = Parts::locate().unwrap();
     if cloud::inside().unwrap() {
         let work = PathBuf::from(std::env::var_os(WORK).unwrap());
         let entered = cloud::enter(std::slice::from_ref(&work)).unwrap();
         assert_eq!(entered, cloud::Entered::Inside);
         // It brings the loopback up and answers for names.
-        let _node = Node::new(work.join("node"), BTreeMap::new(), Family::default()).unwrap();
-        test(&parts, &work);
+        let node = Node::new(work.join("node"), BTreeMap::new(), Family::default()).unwrap();
+        test(&parts, &work, &node);
         std::fs::write(work.join("ran"), "").unwrap();
         return;
     }
