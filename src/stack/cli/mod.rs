@@ -169,6 +169,9 @@ fn tell(findings: &[Finding]) {
 
 /// Checks the settings and tells of them.
 fn completed(stack: Stack, namespace: &str) -> Result<Wanted, Box<dyn Error>> {
+    for remark in &stack.remarks {
+        eprintln!("warning: {remark}");
+    }
     match wanted(stack, namespace) {
         Ok(wanted) => {
             tell(&wanted.findings);

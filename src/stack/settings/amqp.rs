@@ -111,7 +111,8 @@ impl AmqpUrl {
 
 const NO_URL: &str = "is not an AMQP URL; write `amqp://user:password@host:5672/`";
 const NO_HOST: &str = "has something else than one host; write a DNS name or an address";
-const NO_PORT: &str = "has a port that is not a number from 1 to 65535";
+const NO_PORT: &str = "has a port that is not a number from 1 to 65535; write one, and an address that has colons itself in \
+    brackets";
 const ENCODED: &str =
     "characters in its user, password or vhost that must be percent-encoded, like `%40` for `@`";
 
@@ -201,7 +202,7 @@ mod tests {
             ("amqp://hunter2@mq/", "`user:password@`"),
             ("amqp://a:@mq/", "write both"),
             ("amqp://a:hunter2@/", "one host"),
-            ("amqp://fd00::1/", "one host"),
+            ("amqp://fd00::1/", "in brackets"),
             ("amqp://[mq]/", "one host"),
             ("amqp://mq:0/", "from 1 to 65535"),
             ("amqp://mq:http/", "from 1 to 65535"),
