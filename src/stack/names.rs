@@ -20,6 +20,8 @@ pub const TEMPORAL_SECRETS: &str = "temporal-secrets";
 pub const CLUSTER_SECRETS: &str = "ipfs-cluster-secrets";
 /// The key and the name of the first IPFS Cluster peer.
 pub const FIRST_PEER: &str = "ipfs-cluster-first-peer";
+/// The ConfigMap with what the IPFS nodes run before they start.
+pub const IPFS_NODE: &str = "ipfs-node";
 /// The password of PostgreSQL.
 pub const POSTGRES_SECRETS: &str = "postgres-secrets";
 /// The user of RabbitMQ and its password.

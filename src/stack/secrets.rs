@@ -8,9 +8,9 @@ use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use libp2p_identity::Keypair;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData as _};
 use ring::rand::SecureRandom;
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rsa::PrivateKey;
 use rsa::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding};
 use rsa::rand_core::{TryCryptoRng, TryRng};
@@ -336,33 +336,22 @@ pub(super) fn to_hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A libp2p private key as IPFS Cluster takes it in `CLUSTER_PRIVATEKEY`: base64 of a protobuf message with
-/// the type (ed25519) and the key, which is the seed and the public key.
+/// A libp2p private key as IPFS Cluster takes it in `CLUSTER_PRIVATEKEY`.
 pub fn peer_key() -> Source {
     Source::Made(Box::new(|_, random| {
         let seed = bytes::<32>(random)?;
-        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| Error::NoRandom)?;
-        let message = [
-            &[0x08, 0x01, 0x12, 0x40],
-            &seed[..],
-            pair.public_key().as_ref(),
-        ]
-        .concat();
+        let pair = Keypair::ed25519_from_bytes(seed).map_err(|_| Error::NoRandom)?;
+        let message = pair.to_protobuf_encoding().map_err(|_| Error::NoRandom)?;
         Ok(Secret::new(BASE64.encode(message)))
     }))
 }
 
-/// The peer's name that goes with a [`peer_key`]: base58 of a multihash that holds the public key itself.
-/// Empty for a key of another form.
+/// The peer's name that goes with a [`peer_key`]. Empty for what is no key.
 pub fn peer_id(private_key: &str) -> String {
     let message = BASE64.decode(private_key).unwrap_or_default();
-    match message.get(36..68) {
-        Some(public) if message.len() == 68 => {
-            let name = [&[0x00, 0x24, 0x08, 0x01, 0x12, 0x20], public].concat();
-            bs58::encode(name).into_string()
-        }
-        _ => String::new(),
-    }
+    let pair = Keypair::from_protobuf_encoding(&message);
+    pair.map(|pair| pair.public().to_peer_id().to_string())
+        .unwrap_or_default()
 }
 
 /// A private key for the API's certificate: RSA, since below TLS 1.3 the API offers nothing else. One of another kind,

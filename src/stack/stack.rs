@@ -6,8 +6,8 @@ use serde_json::json;
 use crate::input::Stack;
 use crate::names::{SALT_KEY, STACK_SECRET};
 use crate::objects::{Component, Context, Environment, Object, Own, from_stack, policy};
-use crate::parts::ipfs::{node, peer};
-use crate::parts::{Notes, Settings, postgres, rabbitmq, secret, temporal};
+use crate::parts::ipfs::peer;
+use crate::parts::{Notes, Settings, ipfs, postgres, rabbitmq, secret, temporal};
 use crate::secrets;
 use crate::settings::{Finding, Severity};
 
@@ -47,7 +47,7 @@ pub fn wanted(stack: Stack, namespace: &str) -> Result<Wanted, Vec<Finding>> {
     let certificate = temporal::certificate(&given, stack.temporal.tls_secret.is_some());
     let environment = Environment {
         temporal: temporal::environment(&given, own, certificate.as_ref(), &mut notes),
-        cluster: peer::environment(&given),
+        cluster: peer::environment(&given, own, &mut findings),
         postgres: postgres::environment(&given),
         own,
         workers: temporal::workers(&given, &stack, &mut notes),
@@ -96,12 +96,7 @@ pub fn objects(context: Context<'_>) -> Vec<Object> {
     if context.environment.own.rabbitmq {
         objects.extend(rabbitmq::objects(context));
     }
-    if context.environment.own.ipfs {
-        objects.extend(node::objects(context));
-    }
-    if context.environment.own.cluster {
-        objects.extend(peer::objects(context));
-    }
+    objects.extend(ipfs::objects(context));
     objects.extend(temporal::objects(context));
     objects.sort_by_key(|object| object.phase);
     objects
@@ -201,6 +196,123 @@ mod tests {
             lacking.iter().any(|it| it.name == "DATABASE_PASSWORD"),
             "{lacking:?}"
         );
+    }
+
+    /// The containers of the Pods with IPFS, and what they keep.
+    fn ipfs(wanted: &Wanted) -> (Vec<String>, Vec<String>, Value) {
+        let objects = objects(wanted);
+        let mut sets = objects.iter().filter(|it| it.kind == Kind::StatefulSet);
+        let spec = &sets.find(|it| it.name() == "ipfs").unwrap().body["spec"];
+        let names = |list: &Value, pointer: &str| {
+            let name = |it: &Value| it.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+            list.as_array().unwrap().iter().map(name).collect()
+        };
+        (
+            names(&spec["template"]["spec"]["containers"], "/name"),
+            names(&spec["volumeClaimTemplates"], "/metadata/name"),
+            spec["replicas"].clone(),
+        )
+    }
+
+    #[test]
+    fn a_node_and_its_peer_are_in_one_pod_and_one_that_is_elsewhere_is_not() {
+        let ipfs_is = ("IPFS_API_CONNECTION_HOST", "ipfs.example.com");
+        let cluster_is = ("IPFS_CLUSTER_API_CONNECTION_HOST", "cluster.example.com");
+        for (elsewhere, containers, claims, pods) in [
+            (
+                &[][..],
+                &["ipfs", "ipfs-cluster"][..],
+                &["data", "peer"][..],
+                3,
+            ),
+            (&[cluster_is], &["ipfs"], &["data"], 3),
+            (&[ipfs_is], &["ipfs-cluster"], &["peer"], 1),
+        ] {
+            let wanted = of(elsewhere).unwrap();
+            let (names, kept, replicas) = ipfs(&wanted);
+            assert_eq!(
+                (names, kept),
+                (
+                    containers.iter().map(ToString::to_string).collect(),
+                    claims.iter().map(ToString::to_string).collect(),
+                )
+            );
+            assert_eq!(replicas, pods);
+        }
+    }
+
+    #[test]
+    fn a_peer_looks_after_the_node_that_temporal_asks() {
+        const NODE: &str = "CLUSTER_IPFSHTTP_NODEMULTIADDRESS";
+        let node = |host: Option<&str>, given: Option<&str>| {
+            let host = host.map(|host| ("IPFS_API_CONNECTION_HOST", host));
+            let wanted = with(host.as_slice(), |stack| {
+                let given = given.map(|value| (NODE.to_owned(), value.into()));
+                stack.ipfs_cluster.settings = given.into_iter().collect();
+            });
+            wanted.map(|wanted| wanted.environment.cluster[NODE].clone())
+        };
+        let own = "/ip4/127.0.0.1/tcp/5001";
+        let other = "/dns4/other/tcp/5001";
+        for (host, given, found) in [
+            (None, None, own),
+            (None, Some(own), own),
+            (
+                Some("ipfs.example.com"),
+                None,
+                "/dns/ipfs.example.com/tcp/5001",
+            ),
+            (Some("10.0.0.1"), Some(own), "/ip4/10.0.0.1/tcp/5001"),
+            (Some("fd00::1"), None, "/ip6/fd00::1/tcp/5001"),
+            (Some("ipfs.example.com"), Some(other), other),
+        ] {
+            assert_eq!(node(host, given).unwrap(), found);
+        }
+        let refused = node(None, Some(other)).unwrap_err();
+        assert!(
+            refused.iter().any(|it| it.problem.contains("another node")),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn credentials_that_temporal_does_not_send_are_refused() {
+        let name = "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS";
+        let with = |host: &str| {
+            with(&[("IPFS_CLUSTER_API_CONNECTION_HOST", host)], |stack| {
+                let settings = &mut stack.ipfs_cluster.settings;
+                settings.insert(name.to_owned(), "user:hunter2".into());
+            })
+        };
+        let refused = with("127.0.0.1").unwrap_err();
+        assert!(refused.iter().any(|it| it.name == name), "{refused:?}");
+        assert!(with("cluster.example.com").is_ok());
+    }
+
+    #[test]
+    fn kubo_is_told_what_the_user_says_and_its_pods_name() {
+        let wanted = with(&[], |stack| {
+            stack.ipfs.config = [
+                (
+                    "Addresses.AppendAnnounce",
+                    json!(["/dns4/ipfs.example.com/tcp/4001"]),
+                ),
+                ("Discovery.MDNS.Enabled", json!(true)),
+            ]
+            .map(|(key, value)| (key.to_owned(), value))
+            .into();
+        });
+        let objects = objects(&wanted.unwrap());
+        let script = objects.iter().find(|it| it.name() == "ipfs-node").unwrap();
+        let script = script.body["data"]["50-stack.sh"].as_str().unwrap();
+        for line in [
+            "ipfs config --json Addresses.AppendAnnounce \
+             '[\"/dns4/ipfs.example.com/tcp/4001\",\"/dns4/'\"$POD_NAME\"'.ipfs.n.svc/tcp/4001\"]'\n",
+            "ipfs config --json Discovery.MDNS.Enabled 'true'\n",
+            "ipfs config --json Swarm.DisableNatPortMap 'true'\n",
+        ] {
+            assert!(script.contains(line), "{line} is not in {script}");
+        }
     }
 
     #[test]
@@ -486,10 +598,11 @@ mod tests {
             })
             .unwrap();
             let objects = objects(&wanted);
-            ["postgres", "ipfs-cluster"].map(|name| {
+            [("postgres", 0), ("ipfs", 1)].map(|(name, container)| {
                 let mut sets = objects.iter().filter(|it| it.kind == Kind::StatefulSet);
                 let set = sets.find(|it| it.name() == name).unwrap();
-                let mounts = &set.body["spec"]["template"]["spec"]["containers"][0]["volumeMounts"];
+                let containers = &set.body["spec"]["template"]["spec"]["containers"];
+                let mounts = &containers[container]["volumeMounts"];
                 mounts[0]["mountPath"].as_str().unwrap().to_owned()
             })
         };

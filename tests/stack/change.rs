@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use temporal_stack::kubernetes::{Apply, Kind};
+use temporal_stack::secrets::Existing;
 
 use crate::world::{Place, World, document};
 
@@ -77,7 +78,14 @@ async fn parts_that_are_not_wanted_any_more_go_and_data_stay() {
          \x20 workers: [pin]\n\
          \x20 settings: {IPFS_API_CONNECTION_HOST: ipfs.example.com, IPFS_API_CONNECTION_PORT: \"5001\"}\n",
     );
-    let said = place.run(&["apply", "-f", &file]).done();
+    let before = place.versions().await;
+    place.run(&["apply", "-f", &file]).refused(&[
+        "nothing was changed",
+        "StatefulSet `ipfs`",
+        "`--remove-stores`",
+    ]);
+    assert_eq!(place.versions().await, before);
+    let said = place.run(&["apply", "-f", &file, "--remove-stores"]).done();
     assert!(
         said.err
             .contains("removed Deployment `temporal-queue-cluster`"),
@@ -185,12 +193,23 @@ async fn objects_of_others_are_left_alone() {
     let config = place.get(Kind::ConfigMap, "temporal-config").await;
     assert_eq!(config["data"], theirs["data"]);
     assert_eq!(place.all().await.len(), 0, "something was made");
-    place
-        .kubernetes
-        .delete(Kind::ConfigMap, "foreign", "temporal-config", None)
-        .await
-        .unwrap();
-    place.apply(&[]).done();
+    // two values for one setting: nobody knows which of them is meant
+    place.apply(&["--adopt"]).refused(&[
+        "ConfigMap `temporal-config`",
+        "`DATABASE_PASSWORD` has another value",
+    ]);
+    let said = place.run(&["apply", "--adopt"]).done();
+    assert!(
+        said.err
+            .contains("replaced ConfigMap `temporal-config`, which was made by somebody else"),
+        "{}",
+        said.err
+    );
+    let config = place.get(Kind::ConfigMap, "temporal-config").await;
+    assert_eq!(config["data"]["DATABASE_PASSWORD"], Value::Null);
+    let secret = place.get(Kind::Secret, "temporal-secrets").await;
+    let kept = Existing::of(&secret).data["DATABASE_PASSWORD"].clone();
+    assert_eq!(kept.unwrap().expose(), "in-the-open");
     place.run(&["delete", "--delete-data"]).done();
     // the namespace is somebody else's, too
     place.get(Kind::Namespace, "foreign").await;

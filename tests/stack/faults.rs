@@ -43,7 +43,11 @@ async fn pods_that_fail_are_named_and_a_second_apply_goes_on() {
         (
             "rabbitmq",
             Fate::ImagePull,
-            &["Pod `rabbitmq-0`", "ImagePullBackOff"],
+            &[
+                "Pod `rabbitmq-0`",
+                "the image `rabbitmq:",
+                "cannot be pulled",
+            ],
         ),
         (
             "temporal-migrate",

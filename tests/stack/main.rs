@@ -12,6 +12,8 @@ mod change;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod heard;
+#[cfg(test)]
 mod install;
 #[cfg(test)]
 mod programs;

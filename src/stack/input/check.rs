@@ -1,6 +1,6 @@
 //! What a `stack.yaml` may say beyond its types. Only computes.
 
-use super::Stack;
+use super::{Stack, kubo, versions};
 
 impl Stack {
     /// Values of `stack.yaml` that no cluster would take, or that cannot be meant.
@@ -37,6 +37,17 @@ impl Stack {
                 problems.push(format!("`{field}`: \"{value}\" is no image"));
             }
         }
+        for (limit, field, image) in [
+            (versions::KUBO, "ipfs.image", &self.ipfs.image),
+            (
+                versions::CLUSTER,
+                "ipfsCluster.image",
+                &self.ipfs_cluster.image,
+            ),
+        ] {
+            problems.extend(limit.problem(field, image));
+        }
+        problems.extend(kubo::problems(&self.ipfs.config));
         let names = [
             ("namespace", self.namespace.as_ref()),
             ("storageClass", self.storage_class.as_ref()),

@@ -3,6 +3,8 @@
 
 mod check;
 mod config_map;
+pub mod kubo;
+pub mod versions;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -187,10 +189,13 @@ impl ServiceType {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Ipfs {
-    /// Image of the node.
+    /// Image of the node: kubo below 0.28.
     pub image: String,
-    /// Nodes, and peers of IPFS Cluster.
+    /// Nodes, each with its peer of IPFS Cluster. Where IPFS is elsewhere there is one peer, for the one node there.
     pub replicas: u32,
+    /// kubo's own settings: keys of its configuration, such as `Swarm.ConnMgr.HighWater`, with their values. They are
+    /// written before each start; one that is taken back keeps its value until another is written.
+    pub config: kubo::Config,
     /// How strangers reach the swarm port 4001, the only one that is for them. Without it not at all.
     pub swarm_service_type: Option<ServiceType>,
     /// Size of each node's claim.
@@ -202,8 +207,9 @@ pub struct Ipfs {
 impl Default for Ipfs {
     fn default() -> Self {
         Self {
-            image: "ipfs/kubo:v0.43.1".to_owned(),
+            image: versions::KUBO.works.to_owned(),
             replicas: 3,
+            config: kubo::Config::new(),
             swarm_service_type: None,
             storage: "100Gi".to_owned(),
             resources: Resources::of("250m", "512Mi", "2Gi"),
@@ -215,7 +221,7 @@ impl Default for Ipfs {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct IpfsCluster {
-    /// Image of the peer.
+    /// Image of the peer: IPFS Cluster below 1.0.
     pub image: String,
     /// Settings by the names of the environment variables, as in the ConfigMap `ipfs-cluster-config`.
     #[serde(deserialize_with = "texts")]
@@ -230,7 +236,7 @@ pub struct IpfsCluster {
 impl Default for IpfsCluster {
     fn default() -> Self {
         Self {
-            image: "ipfs/ipfs-cluster:v1.1.6".to_owned(),
+            image: versions::CLUSTER.works.to_owned(),
             settings: Given::new(),
             storage: "5Gi".to_owned(),
             resources: Resources::of("100m", "256Mi", "1Gi"),
@@ -475,6 +481,15 @@ mod tests {
             ("postgres: {image: ''}", "`postgres.image`"),
             ("namespace: My_Space", "`namespace`: \"My_Space\""),
             ("storageClass: -x", "`storageClass`"),
+            (
+                "ipfs: {image: 'ipfs/kubo:v0.43.1'}",
+                "write `ipfs/kubo:v0.27.0`",
+            ),
+            (
+                "ipfsCluster: {image: 'ipfs/ipfs-cluster:v1.1.6'}",
+                "write `ipfs/ipfs-cluster:v0.14.5`",
+            ),
+            ("ipfs: {config: {Swram.X: 1}}", "begins with no section"),
         ] {
             let problems = problems(text);
             assert!(

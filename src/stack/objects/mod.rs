@@ -30,10 +30,8 @@ pub enum Component {
     Postgres,
     /// The message broker.
     Rabbitmq,
-    /// The IPFS nodes.
+    /// The IPFS nodes with their IPFS Cluster peers.
     Ipfs,
-    /// The IPFS Cluster peers.
-    IpfsCluster,
     /// What makes the tables.
     Migrate,
     /// The key store.
@@ -52,7 +50,6 @@ impl Component {
             Self::Postgres => "postgres".to_owned(),
             Self::Rabbitmq => "rabbitmq".to_owned(),
             Self::Ipfs => "ipfs".to_owned(),
-            Self::IpfsCluster => "ipfs-cluster".to_owned(),
             Self::Migrate => "temporal-migrate".to_owned(),
             Self::Krab => "temporal-krab".to_owned(),
             Self::Api => "temporal-api".to_owned(),
@@ -67,7 +64,6 @@ impl Component {
             Self::Postgres => "postgres",
             Self::Rabbitmq => "rabbitmq",
             Self::Ipfs => "ipfs",
-            Self::IpfsCluster => "ipfs-cluster",
         }
     }
 }

@@ -227,7 +227,6 @@ fn mesh(context: Context<'_>, component: Component) -> Value {
         Component::Stack
         | Component::Postgres
         | Component::Rabbitmq
-        | Component::IpfsCluster
         | Component::Krab
         | Component::Api
         | Component::Worker(_) => {}
@@ -244,7 +243,6 @@ pub(crate) fn opaque_ports(context: Context<'_>, component: Component) -> Option
         Component::Postgres
         | Component::Rabbitmq
         | Component::Ipfs
-        | Component::IpfsCluster
         | Component::Migrate
         | Component::Krab
         | Component::Api

@@ -35,8 +35,8 @@ pub(super) fn newest(events: &[Value], workload: &str, before: &Before) -> Optio
     let newest = events
         .iter()
         .filter(|event| text(event, "/type") == "Warning" && concerns(event, workload))
-        // what a crash or an image is like, the Pod itself says better
-        .filter(|event| text(event, "/reason") != "BackOff")
+        // the Pod itself says it, and only for as long as it is so
+        .filter(|event| !matches!(text(event, "/reason"), "BackOff" | "FailedScheduling"))
         .filter(is_new)
         .max_by_key(|event| time(event))?;
     let about = newest.pointer("/involvedObject")?;

@@ -126,6 +126,16 @@ pub async fn plan(
     let mut steps: Vec<Step> = namespace_step(namespace, there.as_ref())
         .into_iter()
         .collect();
+    if steps
+        .iter()
+        .any(|step| matches!(step.action, Action::Refuse(_)))
+    {
+        // nothing of what will be there then can be asked for now
+        return Ok(Plan {
+            steps,
+            values: Values::new(),
+        });
+    }
     let (values, writes) = resolved(kubernetes, wanted).await?;
     steps.extend(secret_steps(wanted, writes));
     let objects = stack::objects(wanted.context(&values));
@@ -267,7 +277,7 @@ fn settled(object: &Object, live: &Value, allowed: Allowed) -> Option<Action> {
     }
     if let (Kind::Job, Readiness::Failed(_)) = (object.kind, readiness(object.kind, live)) {
         // a Job that has failed stays so: a new one is the second try
-        return Some(Action::Replace("has failed"));
+        return Some(Action::Replace("had failed"));
     }
     immutable(object, live).map(Action::Refuse)
 }

@@ -1,5 +1,81 @@
-//! IPFS: nodes, and the IPFS Cluster peers that look after them.
+//! IPFS: each Pod has a node and the peer of IPFS Cluster that looks after it. They share the Pod's network, so the peer
+//! finds its node at 127.0.0.1, as the document has it. What the settings send elsewhere is not in the Pods.
 
 pub mod node;
 pub mod peer;
 pub(crate) mod settings;
+
+use std::collections::BTreeMap;
+
+use crate::names::{CLUSTER_SECRETS, FIRST_PEER};
+use crate::objects::pod::Pods;
+use crate::objects::{Component, Context, Face, Object, Phase, service};
+
+const COMPONENT: Component = Component::Ipfs;
+/// The Service with the Pods' own names, and the name of the Pods without their numbers.
+const PODS: &str = "ipfs";
+/// The user of both images and its group `users`.
+const USER: (u32, u32) = (1000, 100);
+
+/// A Pod's own name, which outlives its address. `number` may be a variable's.
+fn host(context: Context<'_>, pod: &str) -> String {
+    format!("{pod}.{PODS}.{}.svc", context.namespace)
+}
+
+/// Its objects.
+pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
+    let own = context.environment.own;
+    let mut objects = Vec::new();
+    let mut ports = Vec::new();
+    if own.ipfs {
+        objects.extend(node::objects(context));
+        ports.extend(node::PORTS);
+    }
+    if own.cluster {
+        objects.extend(peer::objects(context));
+        ports.extend(peer::PORTS);
+    }
+    if !ports.is_empty() {
+        objects.push(service(context, PODS, COMPONENT, Face::Headless, &ports));
+        objects.push(stateful_set(context));
+    }
+    objects
+}
+
+fn stateful_set(context: Context<'_>) -> Object {
+    let (stack, environment) = (context.stack, context.environment);
+    let mut pods = Pods {
+        component: COMPONENT,
+        phase: Phase::Stores,
+        fingerprint: String::new(),
+        user: Some(USER),
+        grace: 60,
+        containers: Vec::new(),
+        init_containers: Vec::new(),
+        volumes: Vec::new(),
+    };
+    let mut claims = Vec::new();
+    let mut config = BTreeMap::new();
+    let mut secrets: &[&str] = &[];
+    let mut replicas = stack.ipfs.replicas;
+    if environment.own.ipfs {
+        let (container, volume) = node::container(context);
+        pods.containers.push(container);
+        pods.volumes.push(volume);
+        claims.push((node::CLAIM, stack.ipfs.storage.as_str()));
+        config.extend(node::files(context));
+    } else {
+        // more peers would pin the same things on the same node
+        replicas = 1;
+    }
+    if environment.own.cluster {
+        let (container, volume) = peer::container(context);
+        pods.containers.push(container);
+        pods.volumes.push(volume);
+        claims.push((peer::CLAIM, &stack.ipfs_cluster.storage));
+        config.extend(environment.cluster.clone());
+        secrets = &[CLUSTER_SECRETS, FIRST_PEER];
+    }
+    pods.fingerprint = context.fingerprints(&config, secrets);
+    pods.stateful_set(context, PODS, replicas, &claims)
+}

@@ -1,50 +1,111 @@
-//! IPFS Cluster: a peer for each IPFS node. Peers on different machines do not hear each other's
-//! announcements, so the first one has a name that is known beforehand, and the others start by calling it.
+//! IPFS Cluster: a peer for each IPFS node. Peers on different machines do not hear each other's announcements, so the
+//! first one has a name that is known beforehand, and the others call it until it answers.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::node;
+use super::{COMPONENT, PODS, host};
 use crate::names::{CLUSTER_CONFIG, CLUSTER_SECRETS, FIRST_PEER};
-use crate::objects::pod::{Pods, container, environment_from, pod_name, ports, probes};
-use crate::objects::{Component, Context, Face, Object, Phase, config_map, service};
+use crate::objects::pod::{self, environment_from, pod_name, ports, probes};
+use crate::objects::{Context, Face, Object, Own, config_map, service};
 use crate::parts::{Settings, given_or_made, others, plain, secret, set};
 use crate::secrets::{self, Change, Source, Values, known};
-use crate::settings::Program;
+use crate::settings::{Finding, Program, Severity, multiaddress};
 
-const COMPONENT: Component = Component::IpfsCluster;
-const PORTS: [(&str, u16, &str); 3] = [
-    ("cluster-swarm", 9096, "TCP"),
-    ("cluster-udp", 9096, "UDP"),
-    ("api-http", 9094, "TCP"),
-];
-/// The user of the image and its group `users`.
-const USER: (u32, u32) = (1000, 100);
-/// The Service with the peers' own names.
-const PEERS: &str = "ipfs-cluster";
+pub(super) const PORTS: [(&str, u16, &str); 2] =
+    [("cluster-swarm", 9096, "TCP"), ("api-http", 9094, "TCP")];
+/// The claim with a peer's identity and what it knows of pins.
+pub(super) const CLAIM: &str = "peer";
 
 /// The name of the Service, and the port.
 pub const ADDRESS: (&str, u16) = ("ipfs-cluster-service", 9094);
+
+/// Where a peer looks for its IPFS node, and where its proxy does.
+const NODE: [&str; 2] = [
+    "CLUSTER_IPFSHTTP_NODEMULTIADDRESS",
+    "CLUSTER_IPFSPROXY_NODEMULTIADDRESS",
+];
+const PEERS: &str = "CLUSTER_PEERADDRESSES";
+const CREDENTIALS: &str = "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS";
 
 const CHANGED_SECRET: &str = "another secret would cut the peers off from each other while they restart; write the \
     old one into the settings, or delete the key from the Secret to change it on all peers";
 const CHANGED_PEER: &str =
     "the first peer is known to the others by its key; write the old one into the settings";
 
-/// What a peer finds in its environment, without secrets.
-pub(crate) fn environment(settings: &Settings) -> BTreeMap<String, String> {
+/// What a peer finds in its environment, without secrets and without what differs from Pod to Pod.
+pub(crate) fn environment(
+    settings: &Settings,
+    own: Own,
+    findings: &mut Vec<Finding>,
+) -> BTreeMap<String, String> {
     let mut plain = plain(Program::IpfsCluster, &settings.cluster);
-    for by_number in ["CLUSTER_PEERNAME", "CLUSTER_ID"] {
-        plain.remove(by_number);
+    for by_pod in ["CLUSTER_PEERNAME", "CLUSTER_ID"] {
+        plain.remove(by_pod);
     }
     let rest = format!("/ip4/0.0.0.0/tcp/{}", ADDRESS.1);
     set(&mut plain, "CLUSTER_RESTAPI_HTTPLISTENMULTIADDRESS", &rest);
-    // all of them are ours, and nobody else knows the secret
+    for (name, value) in [
+        // all of them are ours, and nobody else knows the secret
+        ("CLUSTER_CRDT_TRUSTEDPEERS", "*"),
+        // the mesh carries no UDP
+        ("CLUSTER_LISTENMULTIADDRESS", "/ip4/0.0.0.0/tcp/9096"),
+        ("CLUSTER_MDNSINTERVAL", "0s"),
+        // it tells its node of the others once, and may itself hear of them only in the second round of calls
+        ("CLUSTER_IPFSHTTP_CONNECTSWARMSDELAY", "1m15s"),
+    ] {
+        plain
+            .entry(name.to_owned())
+            .or_insert_with(|| value.to_owned());
+    }
+    if !own.cluster {
+        return plain;
+    }
+    let mut refuse = |name: &str, problem: &str| {
+        findings.push(Finding {
+            severity: Severity::Error,
+            program: Program::IpfsCluster,
+            name: name.to_owned(),
+            problem: problem.to_owned(),
+        });
+    };
+    if settings.cluster.value(CREDENTIALS).is_some() {
+        let problem = "locks Temporal out, which sends no credentials; leave it out: only programs of the stack reach \
+                       the API";
+        refuse(CREDENTIALS, problem);
+    }
+    let node = node(settings, own);
+    for name in NODE {
+        match plain.get(name) {
+            Some(given) if !multiaddress::is_loopback(given) => {
+                if own.ipfs {
+                    let problem = "is another node than the stack's own; leave it out, or name that node in \
+                                   `IPFS_API_CONNECTION_HOST` as well";
+                    refuse(name, problem);
+                }
+            }
+            _ => set(&mut plain, name, &node),
+        }
+    }
     plain
-        .entry("CLUSTER_CRDT_TRUSTEDPEERS".to_owned())
-        .or_insert_with(|| "*".to_owned());
-    plain
+}
+
+/// The IPFS node's API: in the same Pod, or where Temporal looks for it, too.
+fn node(settings: &Settings, own: Own) -> String {
+    let host = settings.temporal("IPFS_API_CONNECTION_HOST");
+    let (host, port) = match host.filter(|_| !own.ipfs) {
+        Some(host) => (host, settings.temporal("IPFS_API_CONNECTION_PORT")),
+        None => ("127.0.0.1", None),
+    };
+    let bare = host.trim_matches(['[', ']']);
+    let kind = match bare.parse() {
+        Ok(IpAddr::V4(_)) => "ip4",
+        Ok(IpAddr::V6(_)) => "ip6",
+        Err(_) => "dns",
+    };
+    format!("/{kind}/{bare}/tcp/{}", port.unwrap_or("5001"))
 }
 
 /// The Secrets of this part: what all peers share, and who the first one is.
@@ -85,78 +146,55 @@ fn first_peer(settings: &Settings) -> Vec<(String, Source)> {
     ]
 }
 
-/// Its objects.
-pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
-    let api = &[("api-http", 9094, "TCP")];
-    let settings = &context.environment.cluster;
+/// Its objects but the Pods.
+pub(super) fn objects(context: Context<'_>) -> Vec<Object> {
+    let [_, api] = PORTS;
+    let mut settings = context.environment.cluster.clone();
+    // each Pod has these, and the first peer's, in its own variable
+    settings.remove(PEERS);
     vec![
-        config_map(context, CLUSTER_CONFIG, COMPONENT, settings),
-        service(context, PEERS, COMPONENT, Face::Headless, &PORTS),
-        service(context, ADDRESS.0, COMPONENT, Face::Inside, api),
-        stateful_set(context),
+        config_map(context, CLUSTER_CONFIG, COMPONENT, &settings),
+        service(context, ADDRESS.0, COMPONENT, Face::Inside, &[api]),
     ]
 }
 
-fn stateful_set(context: Context<'_>) -> Object {
+/// The container, and the volume with the first peer's key.
+pub(super) fn container(context: Context<'_>) -> (Value, Value) {
     let part = &context.stack.ipfs_cluster;
     let settings = &context.environment.cluster;
-    let mut peer = container("ipfs-cluster", &part.image, &part.resources);
-    peer["command"] = json!(["sh", "-c", script(context)]);
+    let mut peer = pod::container("ipfs-cluster", &part.image, &part.resources);
+    peer["command"] = json!(["sh", "-c", SCRIPT]);
     peer["envFrom"] = environment_from(CLUSTER_CONFIG, CLUSTER_SECRETS);
-    peer["env"] = json!([pod_name()]);
+    let first = host(context, &format!("{PODS}-0"));
+    let mut peers = format!("/dns4/{first}/tcp/9096/p2p/$(FIRST_PEER)");
+    if let Some(others) = settings.get(PEERS) {
+        peers = format!("{peers},{others}");
+    }
+    peer["env"] = json!([
+        pod_name(),
+        { "name": "CLUSTER_PEERNAME", "value": "$(POD_NAME)" },
+        { "name": "FIRST_PEER", "valueFrom": { "secretKeyRef": { "name": FIRST_PEER, "key": "CLUSTER_ID" } } },
+        { "name": PEERS, "value": peers },
+    ]);
     peer["ports"] = ports(&PORTS);
     let folder = settings.get("IPFS_CLUSTER_PATH");
     let folder = folder.map_or("/data/ipfs-cluster", String::as_str);
     peer["volumeMounts"] = json!([
-        { "name": "data", "mountPath": folder },
+        { "name": CLAIM, "mountPath": folder },
         { "name": "first-peer", "mountPath": "/first-peer", "readOnly": true },
     ]);
-    // the one route that asks for no credentials, even where they are set
-    let ready = json!({ "httpGet": { "path": "/health", "port": "api-http" } });
+    // versions below 1.0 have no `/health`
+    let ready = json!({ "httpGet": { "path": "/id", "port": "api-http" } });
     probes(&mut peer, &ready);
-    let pods = Pods {
-        component: COMPONENT,
-        phase: Phase::Stores,
-        fingerprint: context.fingerprints(settings, &[CLUSTER_SECRETS, FIRST_PEER]),
-        user: Some(USER),
-        grace: 60,
-        containers: vec![peer],
-        init_containers: Vec::new(),
-        volumes: vec![json!({ "name": "first-peer", "secret": { "secretName": FIRST_PEER } })],
-    };
-    let replicas = context.stack.ipfs.replicas;
-    pods.stateful_set(context, PEERS, replicas, &[("data", &part.storage)])
+    let first_peer = json!({ "name": "first-peer", "secret": { "secretName": FIRST_PEER } });
+    (peer, first_peer)
 }
 
-/// What a Pod's own number decides: its name, its IPFS node, and whether it is the first peer. Only the first one
-/// gets the known key, which no two peers may share. Settings of the user win where it is not the number's
-/// business.
-pub fn script(context: Context<'_>) -> String {
-    let namespace = context.namespace;
-    let mut lines = vec![
-        "set -eu".to_owned(),
-        "number=${POD_NAME##*-}".to_owned(),
-        "export CLUSTER_PEERNAME=\"$POD_NAME\"".to_owned(),
-    ];
-    if context.environment.own.ipfs {
-        let node = format!(
-            "/dns4/ipfs-$number.{}.{namespace}.svc/tcp/5001",
-            node::NODES
-        );
-        lines.push(format!("export CLUSTER_IPFSHTTP_NODEMULTIADDRESS={node}"));
-        lines.push(format!("export CLUSTER_IPFSPROXY_NODEMULTIADDRESS={node}"));
-    }
-    lines.extend([
-        "if [ \"$number\" = 0 ]; then".to_owned(),
-        "  CLUSTER_ID=$(cat /first-peer/CLUSTER_ID)".to_owned(),
-        "  CLUSTER_PRIVATEKEY=$(cat /first-peer/CLUSTER_PRIVATEKEY)".to_owned(),
-        "  export CLUSTER_ID CLUSTER_PRIVATEKEY".to_owned(),
-        "  exec /usr/local/bin/entrypoint.sh daemon".to_owned(),
-        "fi".to_owned(),
-        format!(
-            "exec /usr/local/bin/entrypoint.sh daemon --bootstrap \
-             \"/dns4/{PEERS}-0.{PEERS}.{namespace}.svc/tcp/9096/p2p/$(cat /first-peer/CLUSTER_ID)\""
-        ),
-    ]);
-    lines.join("\n")
-}
+/// Only the first Pod's peer gets the known key, which no two peers may share.
+const SCRIPT: &str = "set -eu\n\
+    if [ \"${POD_NAME##*-}\" = 0 ]; then\n\
+    \x20 CLUSTER_ID=$FIRST_PEER\n\
+    \x20 CLUSTER_PRIVATEKEY=$(cat /first-peer/CLUSTER_PRIVATEKEY)\n\
+    \x20 export CLUSTER_ID CLUSTER_PRIVATEKEY\n\
+    fi\n\
+    exec /usr/local/bin/entrypoint.sh daemon";

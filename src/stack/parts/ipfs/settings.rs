@@ -28,11 +28,12 @@ pub(crate) static VARIABLES: &[Variable] = rows! {
     CLUSTER_FOLLOWERMODE: Bool,
         "`false`", "does a peer only follow what others pin?";
     CLUSTER_LISTENMULTIADDRESS: Multiaddresses,
-        "`/ip4/0.0.0.0/tcp/9096` and QUIC on the same port",
-        "where a peer listens for other peers, with commas between";
+        "`/ip4/0.0.0.0/tcp/9096`", "where a peer listens for other peers, with commas between";
     CLUSTER_PEERADDRESSES: Multiaddresses,
-        "the installer's first peer",
-        "other peers, as multiaddresses that end in `/p2p/` and an id; kept for good";
+        "the first Pod's peer, which is always among them",
+        "other peers, as multiaddresses that end in `/p2p/` and an id; called until they answer";
+    CLUSTER_MDNSINTERVAL: Duration,
+        "`0s`: never", "time between two searches for peers in the local network";
     CLUSTER_REPLICATIONFACTORMIN: Integer,
         "`-1`",
         "smallest number of peers that must keep a pin; -1, for both factors, is every peer";
@@ -50,22 +51,26 @@ pub(crate) static VARIABLES: &[Variable] = rows! {
         "`/ip4/127.0.0.1/tcp/9095`",
         "where the proxy in front of the IPFS node's API listens; full control without a password";
     CLUSTER_IPFSPROXY_NODEMULTIADDRESS | API_IPFSPROXY_NODEMULTIADDRESS: Multiaddress,
-        "`/ip4/127.0.0.1/tcp/5001`", "the IPFS node's API behind that proxy";
+        "the same as `CLUSTER_IPFSHTTP_NODEMULTIADDRESS`: `/ip4/127.0.0.1/tcp/5001`",
+        "the IPFS node's API behind that proxy";
     CLUSTER_RESTAPI_HTTPLISTENMULTIADDRESS | API_RESTAPI_HTTPLISTENMULTIADDRESS: Multiaddresses,
-        "`/ip4/0.0.0.0/tcp/9094`, from the installer",
+        "always `/ip4/0.0.0.0/tcp/9094`",
         "where the REST API listens; full control without a password";
     CLUSTER_RESTAPI_BASICAUTHCREDENTIALS | API_RESTAPI_BASICAUTHCREDENTIALS: Credentials, secret,
-        "no password", "`user:password,…` for every route of the REST API but its health check";
+        "no password", "`user:password,…` for the REST API; Temporal sends none";
     CLUSTER_IPFSHTTP_NODEMULTIADDRESS | IPFSCONNECTOR_IPFSHTTP_NODEMULTIADDRESS: Multiaddress,
-        "`/ip4/127.0.0.1/tcp/5001`", "the API of the IPFS node that a peer looks after";
+        "the node in the same Pod, `/ip4/127.0.0.1/tcp/5001`, or else the one that `IPFS_API_CONNECTION_HOST` names",
+        "the API of the IPFS node that a peer looks after";
+    CLUSTER_IPFSHTTP_CONNECTSWARMSDELAY: Duration,
+        "`1m15s`", "how long after its start a peer tells its node of the others' nodes, once";
     CLUSTER_METRICS_ENABLESTATS | OBSERVATIONS_METRICS_ENABLESTATS: Bool,
         "`false`", "are there metrics for Prometheus?";
     CLUSTER_METRICS_PROMETHEUSENDPOINT | OBSERVATIONS_METRICS_PROMETHEUSENDPOINT: Multiaddress,
         "`/ip4/127.0.0.1/tcp/8888`", "where the metrics are served";
     IPFS_CLUSTER_PATH: Path,
         "`/data/ipfs-cluster`", "folder of a peer's configuration and state, to be kept";
-    IPFS_CLUSTER_CONSENSUS: Choice(&["crdt", "raft"]),
-        "`crdt`", "how peers agree; fixed at the first start";
+    IPFS_CLUSTER_CONSENSUS: Choice(&["crdt"]),
+        "`crdt`", "how peers agree; with `raft` they would have to be named, and mended, by hand";
     IPFS_CLUSTER_LOG_LEVEL: Text,
         "`info`", "what is logged: a level, or `component:level,…`";
 };
@@ -455,9 +460,9 @@ mod tests {
         ),
         (
             "IPFS_CLUSTER_CONSENSUS",
-            "paxos",
+            "raft",
             Severity::Error,
-            "`crdt` or `raft`",
+            "write `crdt`",
         ),
         ("IPFS_KEYSTORE_PATH", "/tmp", Severity::Note, "Temporal's"),
         (
@@ -483,6 +488,21 @@ mod tests {
     #[test]
     fn one_setting_one_finding() {
         each_gives_one_finding(P, CASES);
+    }
+
+    #[test]
+    fn the_table_says_what_is_written_when_nothing_is() {
+        let settings = crate::parts::Settings::check(&crate::input::Stack::default());
+        let written =
+            crate::parts::ipfs::peer::environment(&settings, settings.own(), &mut Vec::new());
+        assert_eq!(written.len(), 7);
+        for (name, value) in written {
+            let variable = known(&name).unwrap();
+            assert!(
+                variable.default.contains(&format!("`{value}`")),
+                "{name}: {value}"
+            );
+        }
     }
 
     #[test]
