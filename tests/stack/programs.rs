@@ -36,7 +36,7 @@ impl Rendered {
             text: fs::read_to_string(&path).unwrap().into(),
         });
         let stack = input::read(None, &files).unwrap();
-        let wanted = wanted(stack, "pinning").unwrap();
+        let wanted = wanted(stack, "pinning", &BTreeMap::new()).unwrap();
         let none = BTreeMap::new();
         let resolved = secrets::resolve(&wanted.secrets, &none, "pinning", &SystemRandom::new());
         let (values, _) = resolved.unwrap();
