@@ -11,6 +11,7 @@
 //! down, never up.
 
 pub mod cli;
+pub mod component;
 pub mod input;
 pub mod kubernetes;
 pub mod names;

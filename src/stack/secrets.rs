@@ -17,8 +17,8 @@ use rsa::rand_core::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::component::{self, Component};
 use crate::names::STACK_SECRET;
-use crate::objects::{self, Component};
 use crate::secret::Secret;
 
 /// The values of one Secret.
@@ -105,7 +105,7 @@ impl Existing {
         };
         let data = object.get("data").and_then(Value::as_object);
         Self {
-            ours: objects::is_ours(object),
+            ours: component::is_ours(object),
             resource_version: text("/metadata/resourceVersion")
                 .unwrap_or_default()
                 .to_owned(),
@@ -339,7 +339,7 @@ fn write(
     match found {
         None => {
             let kind = secret.kind.unwrap_or("Opaque");
-            let object = objects::secret(secret.name, secret.component, namespace, kind, data);
+            let object = component::secret(secret.name, secret.component, namespace, kind, data);
             Write::Create {
                 object: Secret::new(object),
                 name: secret.name,
