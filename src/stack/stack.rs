@@ -92,7 +92,6 @@ fn secrets(settings: &Settings, stack: &Stack, own: Own, namespace: &str) -> Vec
         all.extend(rabbitmq::secrets(settings));
     }
     if own.cluster {
-        known.push(peer::fact(settings));
         all.extend(peer::secrets(settings));
     }
     all.insert(0, secret(STACK_SECRET, Component::Stack, known));
@@ -655,7 +654,6 @@ mod tests {
                 .collect()
         };
         let expected = [
-            ("IPFS_CLUSTER_CONSENSUS", "crdt"),
             ("POSTGRES_HOST_AUTH_METHOD", "scram-sha-256"),
             ("POSTGRES_INITDB_ARGS", ""),
             ("POSTGRES_USER", "postgres"),

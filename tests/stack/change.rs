@@ -1,10 +1,12 @@
 //! What is installed changes: settings, parts, and what others have done to it.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use temporal_stack::kubernetes::{Apply, Kind};
 use temporal_stack::secrets::Existing;
 
-use crate::world::{Place, World, document};
+use crate::world::{Place, Said, World, document};
 
 /// The hash of the settings that a workload's Pods have.
 async fn fingerprint(place: &Place<'_>, kind: Kind, name: &str) -> Value {
@@ -250,9 +252,117 @@ async fn values_that_data_were_written_with_are_not_replaced() {
     assert_eq!(place.secrets().await, before);
 }
 
+#[tokio::test]
+async fn settings_that_data_were_made_with_are_refused_for_as_long_as_there_are_data() {
+    let place = World::shared().await.place("made-with").await;
+    place.apply(&[]).done();
+    let before = place.secrets().await;
+    for (text, words) in [
+        (
+            "postgres: {image: \"postgres:18\"}\n",
+            &[
+                "`postgres.version` was \"17\"",
+                "\"18\" is wanted",
+                "pg_dump",
+                "data-postgres-0",
+            ][..],
+        ),
+        (
+            "postgres: {settings: {POSTGRES_INITDB_ARGS: --data-checksums}}\n",
+            &["`POSTGRES_INITDB_ARGS` was \"\"", "--data-checksums"],
+        ),
+        (
+            "postgres: {settings: {POSTGRES_HOST_AUTH_METHOD: md5}}\n",
+            &["`POSTGRES_HOST_AUTH_METHOD` was \"scram-sha-256\""],
+        ),
+    ] {
+        let file = place.file(text);
+        place.apply(&["-f", &file]).refused(words);
+        place
+            .run_with_document(&["plan", "-f", &file])
+            .refused(words);
+    }
+    let other = "postgres: {settings: {POSTGRES_USER: al}}\n";
+    let file = place.file(other);
+    place
+        .run(&["apply", "-f", &file])
+        .refused(&["`POSTGRES_USER` was \"postgres\"", "\"al\" is wanted"]);
+    assert_eq!(place.secrets().await, before);
+    // the claims outlive this, and so does what is known of them
+    place.run(&["delete"]).done();
+    place
+        .run(&["apply", "-f", &file])
+        .refused(&["`POSTGRES_USER`"]);
+    place.run(&["delete", "--delete-data"]).done();
+    place.run(&["apply", "-f", &file]).done();
+}
+
+#[tokio::test]
+async fn a_broker_grows_and_does_not_shrink() {
+    let place = World::shared().await.place("broker").await;
+    place.apply(&[]).done();
+    let replicas =
+        async || place.get(Kind::StatefulSet, "rabbitmq").await["spec"]["replicas"].clone();
+    let file = place.file("rabbitmq: {replicas: 3}\n");
+    place.apply(&["-f", &file]).done();
+    assert_eq!(replicas().await, 3);
+    place.apply(&[]).refused(&[
+        "`rabbitmq.replicas` was \"3\"",
+        "\"1\" is wanted",
+        "no majority",
+    ]);
+    assert_eq!(replicas().await, 3);
+}
+
+#[tokio::test]
+async fn what_the_cluster_shows_of_a_stack_means_that_stack() {
+    let place = World::shared().await.place("shown").await;
+    place.apply(&[]).done();
+    let service = place.get(Kind::Service, "postgres").await;
+    let mut files = Vec::new();
+    for name in ["temporal-config", "ipfs-cluster-config", "postgres-config"] {
+        let mut map = place.get(Kind::ConfigMap, name).await;
+        if name == "temporal-config" {
+            assert_eq!(map["data"]["DATABASE_URL"], "postgres");
+            map["data"]["DATABASE_URL"] = service["spec"]["clusterIP"].clone();
+            map["data"]["RABBITMQ_URL"] = "amqp://rabbitmq.shown.svc.cluster.local:5672/".into();
+        }
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shown-{name}.yaml"));
+        std::fs::write(&path, map.to_string()).unwrap();
+        files.push(path);
+    }
+    let run = |what: &str| {
+        let mut command = place.command(&[what, "--from-configmaps"]);
+        Said::from(command.args(&files).output().expect("it runs"))
+    };
+    let planned = run("plan").done();
+    assert!(
+        planned.out.lines().all(|line| line.starts_with("keep")),
+        "{}",
+        planned.out
+    );
+    let said = run("apply").done();
+    assert!(
+        said.out.contains("created 0, changed 0") && said.out.contains("removed 0"),
+        "{}",
+        said.out
+    );
+    // a host of the same name in another namespace is another host, and that is said
+    let file = place.file(
+        "temporal: {settings: {DATABASE_URL: postgres.other, DATABASE_PASSWORD: not-to-be-shown}}\n\
+         postgres: {settings: {POSTGRES_USER: al}}\n",
+    );
+    let said = place.run(&["plan", "-f", &file]).refused(&[
+        "`DATABASE_URL`: names another host, so the stack's own PostgreSQL is not installed",
+        "`POSTGRES_USER`: is read by nobody",
+        "REFUSED StatefulSet `postgres`",
+    ]);
+    assert!(!said.err.contains("not-to-be-shown"), "{}", said.err);
+}
+
 impl Place<'_> {
     /// Any command that takes the document's ConfigMaps.
-    fn run_with_document(&self, arguments: &[&str]) -> crate::world::Said {
+    fn run_with_document(&self, arguments: &[&str]) -> Said {
         let mut command = self.command(arguments);
         command.arg("--from-configmaps").args(document());
         command.output().expect("the program runs").into()

@@ -16,7 +16,11 @@ mod heard;
 #[cfg(test)]
 mod install;
 #[cfg(test)]
+mod postgres;
+#[cfg(test)]
 mod programs;
+#[cfg(test)]
+mod rabbitmq;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

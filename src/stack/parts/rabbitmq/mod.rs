@@ -104,9 +104,8 @@ const CHANGED_LOGIN: &str = "the broker keeps the user that it was made with; ch
     (`rabbitmqctl change_password …`), then in the Secret, then apply again";
 
 const FEWER: &str = "a node that goes takes its vote in every queue along, and the rest may be no majority; write the old \
-    number. To have fewer nodes, take one after the other out of the queues (`rabbitmq-queues shrink NODE`), stop it, let \
-    the others forget it (`rabbitmqctl forget_cluster_node NODE`), and write the new number into this key of the Secret \
-    `temporal-stack`";
+    number. For fewer nodes make the broker anew: wait until the queues are empty, delete the StatefulSet `rabbitmq`, its \
+    claims `data-rabbitmq-…` and this key of the Secret `temporal-stack`, and apply";
 
 /// How many nodes hold the queues.
 pub(crate) fn fact(stack: &Stack) -> (String, Source) {
