@@ -31,11 +31,20 @@ struct Rendered {
 
 impl Rendered {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// The same with a `stack.yaml` beside it.
+    fn with(stack: &str) -> Self {
         let files = document().map(|path| File {
             name: path.display().to_string(),
             text: fs::read_to_string(&path).unwrap().into(),
         });
-        let stack = input::read(None, &files).unwrap();
+        let stack = File {
+            name: "stack.yaml".to_owned(),
+            text: stack.into(),
+        };
+        let stack = input::read(Some(&stack), &files).unwrap();
         let wanted = wanted(stack, "pinning").unwrap();
         let none = BTreeMap::new();
         let resolved = secrets::resolve(&wanted.secrets, &none, "pinning", &SystemRandom::new());

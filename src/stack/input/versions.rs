@@ -66,6 +66,17 @@ impl Limit {
             )
         })
     }
+
+    /// What to know of an image whose tag says nothing.
+    pub(super) fn doubt(&self, field: &str, image: &str) -> Option<String> {
+        let (program, (major, minor)) = (self.program, self.from);
+        let is_unknown = self.is_broken_by(image).is_none();
+        is_unknown.then(|| {
+            format!(
+                "`{field}`: \"{image}\" does not say its version; Temporal needs a {program} below {major}.{minor}"
+            )
+        })
+    }
 }
 
 /// Major and minor of a tag such as `v0.27.0`, `1.1.6` or `v0.28.0-rc1`.
