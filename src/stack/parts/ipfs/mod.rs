@@ -79,33 +79,3 @@ fn stateful_set(context: Context<'_>) -> Object {
     pods.fingerprint = context.fingerprints(&config, secrets);
     pods.stateful_set(context, PODS, replicas, &claims)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::node;
-    use crate::input::versions;
-
-    #[test]
-    fn the_tables_in_the_docs_are_the_codes() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/stack.md");
-        let mut text = std::fs::read_to_string(path).unwrap();
-        let shown = text.clone();
-        for (name, table) in [
-            ("versions", versions::reference()),
-            ("settings", node::reference()),
-        ] {
-            let begin = format!("<!-- {name} -->\n");
-            let (before, rest) = text.split_once(&begin).expect("a beginning");
-            let (_, after) = rest.split_once("<!-- end -->").expect("an end");
-            text = format!("{before}{begin}{table}<!-- end -->{after}");
-        }
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(path, text).unwrap();
-            return;
-        }
-        assert_eq!(
-            shown, text,
-            "a table is not the code's any more: UPDATE_DOCS=1 cargo test -p temporal-stack --lib the_tables_in_the_docs"
-        );
-    }
-}
