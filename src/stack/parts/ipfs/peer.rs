@@ -34,6 +34,9 @@ const CHANGED_SECRET: &str = "another secret would cut the peers off from each o
 const CHANGED_PEER: &str =
     "the first peer is known to the others by its key; write the old one into the settings";
 
+const CHANGED_CONSENSUS: &str = "a peer's folder is made for one of them, and the list of pins in it is not read by the \
+    other; write the old one, or remove the peers' claims and this key of Secret `temporal-stack`, and pin again";
+
 /// What a peer finds in its environment, without secrets and without what differs from Pod to Pod.
 pub(crate) fn environment(
     settings: &Settings,
@@ -105,6 +108,13 @@ pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {
         secret(CLUSTER_SECRETS, COMPONENT, shared(settings)),
         secret(FIRST_PEER, COMPONENT, first_peer(settings)),
     ]
+}
+
+/// What a peer's folder is made with.
+pub(crate) fn fact(settings: &Settings) -> (String, Source) {
+    const NAME: &str = "IPFS_CLUSTER_CONSENSUS";
+    let consensus = settings.cluster.value(NAME).unwrap_or("crdt");
+    super::super::fact(NAME, consensus, Change::Fixed(CHANGED_CONSENSUS))
 }
 
 fn shared(settings: &Settings) -> Vec<(String, Source)> {

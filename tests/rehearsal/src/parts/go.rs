@@ -131,7 +131,7 @@ impl Recipe {
             programs: &[("github.com/ipfs/kubo/cmd/ipfs", "ipfs")],
             data: None,
             linker: UNCHECKED.to_owned(),
-            seconds: 73,
+            seconds: 60,
         }
     }
 
@@ -146,7 +146,7 @@ impl Recipe {
             )],
             data: None,
             linker: UNCHECKED.to_owned(),
-            seconds: 53,
+            seconds: 38,
         }
     }
 
@@ -159,7 +159,7 @@ impl Recipe {
             programs: &[("asker", "asker")],
             data: None,
             linker: UNCHECKED.to_owned(),
-            seconds: 30,
+            seconds: 23,
         }
     }
 
@@ -174,13 +174,7 @@ impl Recipe {
     /// The name in the cache: other pins, other source of ours or another Go make another entry.
     pub(super) fn entry(&self) -> Result<String, PartsError> {
         let mut hash = Sha256::new();
-        let mut read = ["go.mod", "go.sum"]
-            .map(|name| self.module.join(name))
-            .to_vec();
-        for directory in self.own {
-            read.extend(files_of(&module(directory))?);
-        }
-        for path in read {
+        for path in self.hashed()? {
             let text = fs::read(&path).map_err(PartsError::file("read the pins", &path))?;
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text);
@@ -193,6 +187,17 @@ impl Recipe {
             .take(8)
             .fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
         Ok(format!("{}-{hash:016x}", self.title.replace(' ', "-")))
+    }
+
+    /// What a build depends on and nobody else pins: the pins themselves, and source of ours.
+    fn hashed(&self) -> Result<Vec<PathBuf>, PartsError> {
+        let mut paths = ["go.mod", "go.sum"]
+            .map(|name| self.module.join(name))
+            .to_vec();
+        for directory in self.own {
+            paths.extend(files_of(&module(directory))?);
+        }
+        Ok(paths)
     }
 
     /// Begins to fetch the sources, for as long as the value lives: the network has time while the
@@ -415,6 +420,15 @@ mod tests {
         ] {
             assert_eq!(program_of(package), program);
         }
+    }
+
+    #[test]
+    fn another_source_of_ours_is_another_entry() {
+        let hashed = Recipe::asker().hashed().unwrap();
+        for path in ["asker/go.sum", "asker/main.go", "without-quic/quic.go"] {
+            assert!(hashed.contains(&module("").join(path)), "{hashed:?}");
+        }
+        assert_eq!(Recipe::pebble("1.26.0").hashed().unwrap().len(), 2);
     }
 
     #[test]

@@ -296,22 +296,14 @@ impl Parts {
     }
 
     /// Makes sure that each of `parts` is there, with its progress on stderr: what is missing is told
-    /// first, with how long it takes and with what comes `then`.
-    pub fn prepare(&self, parts: &[Part], then: Option<&str>) -> Result<(), PartsError> {
-        let mut missing = Vec::new();
-        for part in parts {
-            self.found(part)?;
-            if let Some(making) = Making::of(part).transpose()?
-                && !self.entry(&making)?.is_dir()
-            {
-                missing.push(making);
-            }
-        }
+    /// first, with how long it takes and with what else happens meanwhile.
+    pub fn prepare(&self, parts: &[Part], meanwhile: Option<&str>) -> Result<(), PartsError> {
+        let mut missing = self.unmade(parts)?;
         // While the small ones are compiled, the sources of the large ones come.
         missing.sort_by(|one, other| one.job().seconds.total_cmp(&other.job().seconds));
         let mut agenda = Agenda::new(missing.iter().map(Making::job).collect());
         if !missing.is_empty() {
-            eprintln!("{}", agenda.announcement(&self.kept(), then));
+            eprintln!("{}", agenda.announcement(&self.kept(), meanwhile));
         }
         for (at, making) in missing.iter().enumerate() {
             let next = missing.get(at + 1).and_then(Making::recipe);
@@ -323,6 +315,25 @@ impl Parts {
             agenda.advance();
         }
         Ok(())
+    }
+
+    /// What of `parts` has to be made first, by name.
+    pub fn missing(&self, parts: &[Part]) -> Result<Vec<String>, PartsError> {
+        let missing = self.unmade(parts)?;
+        Ok(missing.iter().map(|making| making.job().title).collect())
+    }
+
+    fn unmade(&self, parts: &[Part]) -> Result<Vec<Making>, PartsError> {
+        let mut missing = Vec::new();
+        for part in parts {
+            self.found(part)?;
+            if let Some(making) = Making::of(part).transpose()?
+                && !self.entry(&making)?.is_dir()
+            {
+                missing.push(making);
+            }
+        }
+        Ok(missing)
     }
 
     /// Whether a part that nobody makes is there.

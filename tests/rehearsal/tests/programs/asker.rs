@@ -140,10 +140,16 @@ fn what_temporal_pins_every_node_keeps() {
     sandboxed(name, &needed, |parts, work| {
         let (id, key) = identity();
         let secret = ("CLUSTER_SECRET", SECRET);
+        let later = ("CLUSTER_IPFSHTTP_CONNECTSWARMSDELAY", "60s");
         let address = format!("/ip4/127.0.0.1/tcp/{}/p2p/{id}", ports(0).1.swarm);
-        let addresses = [secret, ("CLUSTER_PEERADDRESSES", &address)];
+        let addresses = [secret, later, ("CLUSTER_PEERADDRESSES", &address)];
         let _second = start(parts, work, 1, &addresses, &[]);
-        let made = [secret, ("CLUSTER_ID", &id), ("CLUSTER_PRIVATEKEY", &key)];
+        let made = [
+            secret,
+            later,
+            ("CLUSTER_ID", &id),
+            ("CLUSTER_PRIVATEKEY", &key),
+        ];
         let mut first = start(parts, work, 0, &made, &[]);
         let rest = [0, 1].map(|n| ports(n).1.rest);
         let met = || rest.map(names) == [["peer-0", "peer-1"], ["peer-0", "peer-1"]];

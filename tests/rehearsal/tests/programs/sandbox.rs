@@ -3,7 +3,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rehearsal::cloud::{self, Node};
+use rehearsal::cloud::{self, Family, Node};
 use rehearsal::parts::{Part, Parts};
 use rehearsal::servers::ipfs_cluster::IpfsClusterPorts;
 
@@ -25,7 +25,7 @@ pub(crate) fn on_node(name: &str, needed: &[Part], test: impl FnOnce(&Parts, &Pa
         let entered = cloud::enter(std::slice::from_ref(&work)).unwrap();
         assert_eq!(entered, cloud::Entered::Inside);
         // It brings the loopback up and answers for names.
-        let node = Node::new(work.join("node"), BTreeMap::new()).unwrap();
+        let node = Node::new(work.join("node"), BTreeMap::new(), Family::default()).unwrap();
         test(&parts, &work, &node);
         std::fs::write(work.join("ran"), "").unwrap();
         return;
