@@ -45,7 +45,7 @@ impl Rendered {
             text: stack.into(),
         };
         let stack = input::read(Some(&stack), &files).unwrap();
-        let wanted = wanted(stack, "pinning").unwrap();
+        let wanted = wanted(stack, "pinning", &BTreeMap::new()).unwrap();
         let none = BTreeMap::new();
         let resolved = secrets::resolve(&wanted.secrets, &none, "pinning", &SystemRandom::new());
         let (values, _) = resolved.unwrap();
