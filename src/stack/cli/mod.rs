@@ -175,6 +175,9 @@ fn completed(
     namespace: &str,
     addresses: &Addresses,
 ) -> Result<Wanted, Box<dyn Error>> {
+    for remark in &stack.remarks {
+        eprintln!("warning: {remark}");
+    }
     match wanted(stack, namespace, addresses) {
         Ok(wanted) => {
             tell(&wanted.findings);

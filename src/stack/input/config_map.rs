@@ -1,105 +1,144 @@
-//! The ConfigMaps of the original document, as they are printed there. Only computes.
+//! The ConfigMaps of the original documentation, as they are printed there, in files of any manifests, and as kubectl
+//! prints them. Only computes.
 
 use serde::Deserialize;
+use serde_saphyr::Spanned;
 
-use super::{File, Problem, Stack, texts, unreadable};
+use super::yaml::{self, Twice, at};
+use super::{File, Problem, Stack, texts};
 use crate::settings::{Given, Program};
 
-/// A ConfigMap of the document, by its name.
-pub(super) struct ConfigMap {
-    file: String,
-    program: Program,
-    namespace: Option<String>,
-    data: Given,
-}
-
-/// The names that the document gives its ConfigMaps.
-const CONFIG_MAPS: [(&str, Program); 3] = [
-    ("temporal-config", Program::Temporal),
-    ("ipfs-cluster-config", Program::IpfsCluster),
-    ("postgres-config", Program::Postgres),
-];
-
+/// A manifest, as far as it matters here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawConfigMap {
-    api_version: String,
-    kind: String,
-    metadata: RawMetadata,
+struct Manifest {
+    api_version: Spanned<String>,
+    kind: Spanned<String>,
+    #[serde(default)]
+    metadata: Option<Metadata>,
     #[serde(default, deserialize_with = "texts")]
     data: Given,
+    #[serde(default)]
+    items: Vec<Manifest>,
 }
 
 #[derive(Deserialize)]
-struct RawMetadata {
-    name: String,
+struct Metadata {
+    #[serde(default)]
+    name: Option<Spanned<String>>,
     namespace: Option<String>,
 }
 
-impl ConfigMap {
-    /// Reads one.
-    pub(super) fn read(file: &File) -> Result<Self, Problem> {
-        let problem = |text: String| Problem {
+/// Puts the settings of all ConfigMaps in a file into the stack's. Gives what is wrong.
+pub(super) fn read(file: &File, stack: &mut Stack) -> Vec<Problem> {
+    let manifests = match yaml::documents(file, Twice::Last) {
+        Ok(manifests) => manifests,
+        Err(problem) => return vec![problem],
+    };
+    if let Err(twice) = yaml::documents::<Manifest>(file, Twice::Refused) {
+        stack.remarks.push(Problem {
+            text: format!(
+                "{}; the last one counts, as it does for kubectl",
+                twice.text
+            ),
+            ..twice
+        });
+    }
+    let mut reading = Reading {
+        file,
+        stack,
+        found: 0,
+        others: Vec::new(),
+        problems: Vec::new(),
+    };
+    manifests.into_iter().for_each(|it| reading.manifest(it));
+    let Reading {
+        found,
+        others,
+        mut problems,
+        ..
+    } = reading;
+    if found > 0 {
+        stack.remarks.extend(others);
+    } else {
+        problems.extend(others);
+        problems.push(Problem {
             file: file.name.clone(),
-            text,
-        };
-        let text = file.text.expose();
-        // the document prints one of them with a space in front of its first line
-        let parsed: Result<RawConfigMap, _> = serde_saphyr::from_str(text)
-            .or_else(|error| serde_saphyr::from_str(text.trim_start()).map_err(|_| error));
-        let raw = parsed.map_err(|error| unreadable(file, &error))?;
-        if raw.kind != "ConfigMap" || raw.api_version != "v1" {
-            return Err(problem(format!(
-                "is a {} of {}; name files with a ConfigMap of v1 here",
-                raw.kind, raw.api_version
-            )));
+            text: "has no ConfigMap in it; name a file with one here".to_owned(),
+        });
+    }
+    problems
+}
+
+struct Reading<'a> {
+    file: &'a File,
+    stack: &'a mut Stack,
+    found: u32,
+    others: Vec<Problem>,
+    problems: Vec<Problem>,
+}
+
+impl Reading<'_> {
+    fn manifest(&mut self, manifest: Manifest) {
+        let (version, kind) = (manifest.api_version.value, manifest.kind.value);
+        match (version.as_str(), kind.as_str()) {
+            ("v1", "ConfigMap") => {
+                self.found += 1;
+                let line = manifest.kind.referenced.line();
+                self.config_map(line, manifest.metadata, manifest.data);
+            }
+            ("v1", "List" | "ConfigMapList") => {
+                for item in manifest.items {
+                    self.manifest(item);
+                }
+            }
+            _ => {
+                let line = manifest.kind.referenced.line();
+                let text = format!(
+                    "is a {kind} of {version}, and left out: only ConfigMaps of v1 are read here"
+                );
+                self.others.push(at(self.file, line, &text));
+            }
         }
-        let known = CONFIG_MAPS
-            .iter()
-            .find(|(name, _)| *name == raw.metadata.name);
-        let Some((_, program)) = known else {
-            return Err(problem(format!(
-                "`metadata.name` is \"{}\"; it must be `temporal-config`, `ipfs-cluster-config` or \
-                 `postgres-config`",
-                raw.metadata.name
-            )));
-        };
-        Ok(Self {
-            file: file.name.clone(),
-            program: *program,
-            namespace: raw.metadata.namespace,
-            data: raw.data,
-        })
     }
 
-    /// Puts its settings into the stack's.
-    pub(super) fn put_into(self, stack: &mut Stack) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut problem = |text: String| {
-            problems.push(Problem {
-                file: self.file.clone(),
-                text,
-            });
+    fn config_map(&mut self, line: u64, metadata: Option<Metadata>, data: Given) {
+        let (name, namespace) =
+            metadata.map_or((None, None), |metadata| (metadata.name, metadata.namespace));
+        let line = name.as_ref().map_or(line, |name| name.referenced.line());
+        let name = name.map(|name| name.value).unwrap_or_default();
+        let Some(program) = Program::ALL.into_iter().find(|it| it.config_map() == name) else {
+            let known = Program::ALL.map(Program::config_map).join("`, `");
+            self.problem(
+                line,
+                &format!("`metadata.name` is \"{name}\"; write one of `{known}`"),
+            );
+            return;
         };
-        if let Some(namespace) = self.namespace {
-            match &stack.namespace {
-                Some(other) if *other != namespace => problem(format!(
-                    "`metadata.namespace` is \"{namespace}\", and elsewhere it is \"{other}\"; write the \
-                     same in both"
-                )),
-                _ => stack.namespace = Some(namespace),
+        match (&self.stack.namespace, namespace) {
+            (Some(other), Some(namespace)) if *other != namespace => {
+                let text = format!(
+                    "`metadata.namespace` is \"{namespace}\", and elsewhere it is \"{other}\"; write the same in \
+                     both"
+                );
+                self.problem(line, &text);
+            }
+            (_, Some(namespace)) => self.stack.namespace = Some(namespace),
+            (_, None) => {}
+        }
+        for (name, value) in data {
+            let settings = self.stack.settings_mut(program);
+            if settings.get(&name).is_some_and(|other| *other != value) {
+                let text = format!("`{name}` has another value elsewhere; write it in one place");
+                self.problem(line, &text);
+            } else {
+                settings.insert(name, value);
             }
         }
-        let settings = stack.settings_mut(self.program);
-        for (name, value) in self.data {
-            match settings.get(&name) {
-                Some(other) if *other != value => problem(format!(
-                    "`{name}` has another value elsewhere; write it in one place"
-                )),
-                _ => _ = settings.insert(name, value),
-            }
-        }
-        problems
+    }
+
+    fn problem(&mut self, line: u64, text: &str) {
+        self.problems.push(at(self.file, line, text));
     }
 }
 

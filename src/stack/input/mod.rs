@@ -6,6 +6,7 @@ mod config_map;
 pub mod kubo;
 mod quantity;
 pub mod versions;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +14,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use self::config_map::ConfigMap;
+use self::yaml::Twice;
 use crate::secret::Secret;
 use crate::settings::Given;
 
@@ -41,6 +42,9 @@ pub struct Stack {
     pub postgres: Postgres,
     /// The message broker.
     pub rabbitmq: Rabbitmq,
+    /// What is odd in the files, and was read all the same.
+    #[serde(skip)]
+    pub remarks: Vec<Problem>,
 }
 
 /// Whether Pods ask for the mesh's proxy.
@@ -359,14 +363,11 @@ pub struct File {
 /// Puts the files together; the error lists every problem.
 pub fn read(stack: Option<&File>, config_maps: &[File]) -> Result<Stack, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut result = match stack.map(parse) {
-        None => Stack::default(),
-        Some(Ok(stack)) => stack,
-        Some(Err(problem)) => {
-            problems.push(problem);
-            Stack::default()
-        }
-    };
+    let parsed = stack.map_or_else(|| Ok(Stack::default()), parse);
+    let mut result = parsed.unwrap_or_else(|problem| {
+        problems.push(problem);
+        Stack::default()
+    });
     if let Some(file) = stack {
         problems.extend(result.problems().into_iter().map(|text| Problem {
             file: file.name.clone(),
@@ -374,10 +375,7 @@ pub fn read(stack: Option<&File>, config_maps: &[File]) -> Result<Stack, Vec<Pro
         }));
     }
     for file in config_maps {
-        match ConfigMap::read(file) {
-            Ok(map) => problems.extend(map.put_into(&mut result)),
-            Err(problem) => problems.push(problem),
-        }
+        problems.extend(config_map::read(file, &mut result));
     }
     if problems.is_empty() {
         Ok(result)
@@ -387,20 +385,15 @@ pub fn read(stack: Option<&File>, config_maps: &[File]) -> Result<Stack, Vec<Pro
 }
 
 fn parse(file: &File) -> Result<Stack, Problem> {
-    if file.text.expose().trim().is_empty() {
-        return Ok(Stack::default());
+    let mut documents = yaml::documents(file, Twice::Refused)?;
+    let stack = documents.pop().unwrap_or_default();
+    if documents.is_empty() {
+        return Ok(stack);
     }
-    serde_saphyr::from_str(file.text.expose()).map_err(|error| unreadable(file, &error))
-}
-
-/// The parser's picture of the place would show what stands there, which may be a password.
-fn unreadable(file: &File, error: &serde_saphyr::Error) -> Problem {
-    let whole = error.without_snippet().to_string();
-    let text = whole.lines().next().unwrap_or_default().to_owned();
-    Problem {
+    Err(Problem {
         file: file.name.clone(),
-        text,
-    }
+        text: "has several documents; write one, without `---` in it".to_owned(),
+    })
 }
 
 /// A map of texts. Numbers and yes or no without quotes are taken for what is written.
@@ -440,7 +433,7 @@ mod tests {
     #[test]
     fn nothing_is_a_whole_stack() {
         assert_eq!(read(None, &[]), Ok(Stack::default()));
-        for text in ["", "\n", "{}", "temporal: {}\n"] {
+        for text in ["", "\n", "# nothing\n", "---\n{}\n---\n", "temporal: {}\n"] {
             assert_eq!(
                 read(Some(&file(text)), &[]),
                 Ok(Stack::default()),
@@ -464,9 +457,29 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_told_by_field() {
         for (text, said) in [
-            ("ipsf: {}", "ipsf"),
-            ("mesh: istio", "istio"),
-            ("temporal: {workers: [mail]}", "mail"),
+            ("ipsf: {}", "line 1: `ipsf` is no field here; write `ipfs`"),
+            (
+                "\nwhatever: {}",
+                "line 2: `whatever` is no field here; there are `namespace`",
+            ),
+            (
+                "mesh: istio",
+                "line 1: is not one of the words that can stand here; write `linkerd`, `off`",
+            ),
+            (
+                "temporal:\n  workers: [mail]",
+                "line 2: is not one of the words",
+            ),
+            (
+                "temporal: {replicas: many}",
+                "line 1: something else stands here",
+            ),
+            (
+                "mesh: off\nmesh: off",
+                "line 2: `mesh` is written twice; leave one of them out",
+            ),
+            ("mesh: off\n---\nmesh: off", "several documents"),
+            ("mesh: off\n\t- x", "this is no YAML"),
             ("temporal: {replicas: 0}", "`temporal.replicas`: is 0"),
             (
                 "rabbitmq: {replicas: 4}",
@@ -556,14 +569,79 @@ mod tests {
             (config_map("other", "{}"), "`metadata.name` is \"other\""),
             (
                 file("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n"),
-                "is a Secret of v1",
+                "f.yaml: line 2: is a Secret of v1",
             ),
-            (file("kind: ConfigMap\n"), "f.yaml"),
-            (file(": :\n - ["), "f.yaml"),
+            (
+                file("kind: ConfigMap\n"),
+                "f.yaml: line 1: `apiVersion` is missing",
+            ),
+            (file(": :\n - ["), "f.yaml: line"),
+            (file("---\n"), "f.yaml: has no ConfigMap in it"),
+            (
+                config_map("temporal-config", "{DATABASE_PASSWORD: [hunter2]}"),
+                "f.yaml: line 4: something else stands here",
+            ),
         ] {
             let problems = read(None, std::slice::from_ref(&map)).unwrap_err();
             assert!(problems[0].to_string().contains(said), "{problems:?}");
+            assert!(!format!("{problems:?}").contains("hunter2"), "{problems:?}");
         }
+    }
+
+    #[test]
+    fn what_kubectl_reads_is_read() {
+        let apart = [
+            config_map("temporal-config", "{DATABASE_URL: db.example.com}"),
+            config_map("postgres-config", "{POSTGRES_USER: al}"),
+        ];
+        let wanted = read(None, &apart).unwrap();
+        let [first, second] = apart.map(|file| file.text.expose().clone());
+        let item = |text: &str| format!("- {}", text.trim_end().replace('\n', "\n  "));
+        let list = |kind: &str| {
+            format!(
+                "kind: {kind}\napiVersion: v1\nitems:\n{}\n{}\n",
+                item(&first),
+                item(&second)
+            )
+        };
+        let json = r#"{"apiVersion":"v1","kind":"List","items":[
+            {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"temporal-config","namespace":"default",
+             "labels":{"a":"b"}},"data":{"DATABASE_URL":"db.example.com"}},
+            {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"postgres-config","namespace":"default"},
+             "data":{"POSTGRES_USER":"al"}}]}"#;
+        for text in [
+            format!("{first}---\n{second}"),
+            format!("---\n{first}---\n---\n{second}---\n"),
+            list("List"),
+            list("ConfigMapList"),
+            json.to_owned(),
+        ] {
+            assert_eq!(read(None, &[file(&text)]), Ok(wanted.clone()), "{text}");
+        }
+        let others = "apiVersion: apps/v1\nkind: Deployment\nspec: {data: [1]}\n";
+        let mut stack = read(None, &[file(&format!("{first}---\n{second}---\n{others}"))]).unwrap();
+        let remarks = std::mem::take(&mut stack.remarks);
+        assert_eq!(stack, wanted);
+        assert!(
+            remarks[0]
+                .to_string()
+                .contains("line 12: is a Deployment of apps/v1, and left out"),
+            "{remarks:?}"
+        );
+    }
+
+    #[test]
+    fn of_a_key_that_is_there_twice_the_last_one_counts_and_it_is_told() {
+        let map = config_map("temporal-config", "\n  A: hunter2\n  B: x\n  A: hunter3");
+        let stack = read(None, &[map]).unwrap();
+        assert_eq!(stack.temporal.settings["A"].expose(), "hunter3");
+        let said = stack.remarks[0].to_string();
+        assert!(said.contains("line 7: `A` is written twice"), "{said}");
+        assert!(
+            said.ends_with("the last one counts, as it does for kubectl"),
+            "{said}"
+        );
+        assert!(!said.contains("hunter"));
     }
 
     #[test]

@@ -92,28 +92,10 @@ fn nearest(program: Program, name: &str, most: usize) -> Option<&'static str> {
     variables(program)
         .iter()
         .flat_map(Variable::spellings)
-        .filter(|known| known.len().abs_diff(name.len()) <= most)
-        .map(|known| (distance(known, &name), known))
+        .map(|known| (strsim::levenshtein(known, &name), known))
         .filter(|(edits, _)| *edits <= most)
         .min()
         .map(|(_, known)| known)
-}
-
-/// How many letters must be added, removed or replaced (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for ((b, above), diagonal) in to.bytes().zip(row.iter().skip(1)).zip(&row) {
-            left = (diagonal + usize::from(a != b))
-                .min(above + 1)
-                .min(left + 1);
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 /// Findings that come from completing.

@@ -108,18 +108,6 @@ fn unknown_names_are_secret() {
     assert!(!is_secret(Program::Temporal, "DATABASE_PORT"));
 }
 
-#[test]
-fn distances() {
-    for (from, to, edits) in [
-        ("", "", 0),
-        ("a", "", 1),
-        ("", "ab", 2),
-        ("kitten", "sitting", 3),
-    ] {
-        assert_eq!(distance(from, to), edits);
-    }
-}
-
 /// A name that is known to some program, or any text.
 fn name() -> impl Strategy<Value = String> {
     let known: Vec<&str> = Program::ALL

@@ -1,7 +1,10 @@
 //! RabbitMQ's address: `amqp://user:password@host:5672/vhost`.
 //!
-//! Stricter than Temporal's client, which reads some mistakes (an `@` in a password) as something
-//! else. No problem quotes a part of the text, since any part may be the password.
+//! Stricter than the crate that reads it, and than Temporal's client: both take some mistakes (an `@` in a password) for
+//! something else. No problem quotes a part of the text, since any part may be the password.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use url::{Host, ParseError, Url};
 
 use super::host;
 use crate::secret::Secret;
@@ -24,33 +27,62 @@ pub struct AmqpUrl {
 impl AmqpUrl {
     /// Reads the text; the error is what is wrong and what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (scheme, rest) = text
-            .split_once("://")
-            .ok_or("is not an AMQP URL; write `amqp://user:password@host:5672/`")?;
-        let tls = match scheme.to_ascii_lowercase().as_str() {
-            "amqp" => false,
-            "amqps" => true,
-            _ => return Err("has another scheme; write `amqp://` or `amqps://`".to_owned()),
-        };
-        if rest.contains(['?', '#']) {
+        if text.contains(['?', '#']) {
             return Err(
                 "has a query or a fragment, which nothing reads; leave it out, or write `?` in a \
                  password as `%3F` and `#` as `%23`"
                     .to_owned(),
             );
         }
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (credentials, place) = match authority.rsplit_once('@') {
-            Some((userinfo, place)) => (Some(credentials(userinfo)?), place),
-            None => (None, authority),
+        let url = Url::parse(text).map_err(unreadable)?;
+        if url.cannot_be_a_base() {
+            return Err(NO_URL.to_owned());
+        }
+        let tls = match url.scheme() {
+            "amqp" => false,
+            "amqps" => true,
+            _ => return Err("has another scheme; write `amqp://` or `amqps://`".to_owned()),
         };
-        let (host, port) = place_of(place, if tls { 5671 } else { 5672 })?;
+        // others read some of them as something else, or not at all
+        if !text.bytes().all(may_stand) || text.matches('@').count() > 1 {
+            return Err(format!("has {ENCODED}"));
+        }
+        let credentials = match (url.username(), url.password()) {
+            ("", None) if !text.contains('@') => None,
+            (user, Some(password)) if !user.is_empty() && !password.is_empty() => {
+                Some((decode(user)?, Secret::new(decode(password)?)))
+            }
+            _ => {
+                let problem = "has a user or a password without the other; write both, as `user:password@`, or \
+                               neither and no `@`";
+                return Err(problem.to_owned());
+            }
+        };
+        let host = match url.host() {
+            Some(Host::Ipv6(ip)) => ip.to_string(),
+            Some(host) => host.to_string(),
+            None => String::new(),
+        };
+        if host::check(&host).is_err() {
+            return Err(NO_HOST.to_owned());
+        }
+        if url.port() == Some(0) {
+            return Err(NO_PORT.to_owned());
+        }
+        let path = url.path().strip_prefix('/').unwrap_or_default();
+        if path.contains('/') {
+            return Err("has a vhost with a `/` in it; write it as `%2F`".to_owned());
+        }
         Ok(Self {
             tls,
             credentials,
             host,
-            port,
-            vhost: vhost(path)?,
+            port: url.port().unwrap_or(if tls { 5671 } else { 5672 }),
+            vhost: if path.is_empty() {
+                "/".to_owned()
+            } else {
+                decode(path)?
+            },
         })
     }
 
@@ -77,86 +109,48 @@ impl AmqpUrl {
     }
 }
 
-fn credentials(userinfo: &str) -> Result<(String, Secret<String>), String> {
-    let (user, password) = userinfo
-        .split_once(':')
-        .ok_or("has a user without a password; write `user:password@`")?;
-    let decoded = |text: &str| {
-        decode(text).ok_or_else(|| {
-            "has a user or password with characters that must be percent-encoded, like `%40` for `@`"
-                .to_owned()
-        })
+const NO_URL: &str = "is not an AMQP URL; write `amqp://user:password@host:5672/`";
+const NO_HOST: &str = "has something else than one host; write a DNS name or an address";
+const NO_PORT: &str = "has a port that is not a number from 1 to 65535; write one, and an address that has colons itself in \
+    brackets";
+const ENCODED: &str =
+    "characters in its user, password or vhost that must be percent-encoded, like `%40` for `@`";
+
+fn unreadable(error: ParseError) -> String {
+    match error {
+        ParseError::InvalidPort => NO_PORT,
+        ParseError::RelativeUrlWithoutBase => NO_URL,
+        _ => NO_HOST,
+    }
+    .to_owned()
+}
+
+/// Of what a URL is made; everything else is percent-encoded (RFC 3986).
+fn may_stand(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:/[]@!$&'()*+,;=%".contains(&byte)
+}
+
+fn decode(text: &str) -> Result<String, String> {
+    let is_hex = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
-    let (user, password) = (decoded(user)?, decoded(password)?);
-    if user.is_empty() || password.is_empty() {
-        return Err("has an empty user or password; write both, or neither and no `@`".to_owned());
+    let decoded = percent_decode_str(text).decode_utf8();
+    match decoded {
+        Ok(decoded) if text.split('%').skip(1).all(is_hex) => Ok(decoded.into_owned()),
+        _ => Err(format!("has {ENCODED}")),
     }
-    Ok((user, Secret::new(password)))
-}
-
-/// `host[:port]` → both.
-fn place_of(place: &str, standard: u16) -> Result<(String, u16), String> {
-    let (host, port) = match host::split_port(place) {
-        Ok((host, port)) => (
-            host,
-            host::port(port).ok_or("has a port that is not a number from 1 to 65535")?,
-        ),
-        Err(_) => (place, standard),
-    };
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    let bracketed = bare.is_some();
-    let host = bare.unwrap_or(host);
-    if host::check(host).is_err() || host.contains(':') != bracketed {
-        return Err("has something else than one host; write a DNS name or an address".to_owned());
-    }
-    Ok((host.to_owned(), port))
-}
-
-fn vhost(path: &str) -> Result<String, String> {
-    if path.is_empty() {
-        return Ok("/".to_owned());
-    }
-    decode(path).ok_or_else(|| {
-        "has a vhost with characters that must be percent-encoded, like `%2F` for `/`".to_owned()
-    })
-}
-
-/// What may stand in a user, a password or a vhost as it is (RFC 3986: unreserved, sub-delims, `:`).
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:".contains(&byte)
-}
-
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::new();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
-            byte if is_plain(byte) => byte,
-            _ => return None,
-        });
-    }
-    String::from_utf8(decoded).ok()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
 }
 
 /// More than the RFC asks for: what is not a letter, a digit or one of `-._~` is encoded.
+const ENCODE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 fn encode(text: &str) -> String {
-    text.bytes()
-        .map(|byte| {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
+    utf8_percent_encode(text, ENCODE).to_string()
 }
 
 #[cfg(test)]
@@ -208,10 +202,12 @@ mod tests {
             ("amqp://hunter2@mq/", "`user:password@`"),
             ("amqp://a:@mq/", "write both"),
             ("amqp://a:hunter2@/", "one host"),
-            ("amqp://fd00::1/", "one host"),
+            ("amqp://fd00::1/", "in brackets"),
             ("amqp://[mq]/", "one host"),
             ("amqp://mq:0/", "from 1 to 65535"),
-            ("amqp://mq:/", "from 1 to 65535"),
+            ("amqp://mq:http/", "from 1 to 65535"),
+            ("amqp://mq/ ", "percent-encoded"),
+            ("amqp:mq", "write `amqp://user:password@host:5672/`"),
             ("amqp://mq/a/b", "`%2F`"),
         ] {
             let problem = AmqpUrl::parse(bad).unwrap_err();
@@ -222,7 +218,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(user in ".+", password in ".+", vhost in ".+", tls: bool) {
+        // a path of dots alone is a way up to every reader of URLs
+        fn what_is_written_is_read_back(user in ".+", password in ".+", vhost in "[^.].*", tls: bool) {
             let url = AmqpUrl {
                 tls,
                 credentials: Some((user, Secret::new(password))),

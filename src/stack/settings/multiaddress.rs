@@ -1,49 +1,43 @@
-//! Multiaddresses, as libp2p writes where to listen and whom to dial: `/ip4/0.0.0.0/tcp/9096`.
-//!
-//! A strict reader of the protocols that the stack can use; the whole list is in
-//! `multiformats/multiaddr:protocols.csv`.
+//! Multiaddresses, as libp2p writes where to listen and whom to dial: `/ip4/0.0.0.0/tcp/9096`. The crate reads them; what
+//! is judged here is whether such an address can be listened on or dialled by a server of the stack.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use multiaddr::{Error, Multiaddr, Protocol};
 
 use super::host;
 
-/// What follows the name of a protocol.
-#[derive(Clone, Copy)]
-enum Value {
-    Nothing,
-    Ip4,
-    Ip6,
-    Name,
-    Port,
-    Peer,
-}
-
-const HOSTS: &[&str] = &["ip4", "ip6", "dns", "dns4", "dns6"];
-const FIRST: &[&str] = &[""];
-const ANYWHERE: &[&str] = &[
-    "ip4", "ip6", "dns", "dns4", "dns6", "dnsaddr", "tcp", "udp", "quic", "quic-v1", "ws", "wss",
-];
-
-/// Each protocol with its value and the protocols that it can follow; `""` is the beginning.
-const PROTOCOLS: [(&str, Value, &[&str]); 13] = [
-    ("ip4", Value::Ip4, FIRST),
-    ("ip6", Value::Ip6, FIRST),
-    ("dns", Value::Name, FIRST),
-    ("dns4", Value::Name, FIRST),
-    ("dns6", Value::Name, FIRST),
-    ("dnsaddr", Value::Name, FIRST),
-    ("tcp", Value::Port, HOSTS),
-    ("udp", Value::Port, HOSTS),
-    ("quic", Value::Nothing, &["udp"]),
-    ("quic-v1", Value::Nothing, &["udp"]),
-    ("ws", Value::Nothing, &["tcp"]),
-    ("wss", Value::Nothing, &["tcp"]),
-    ("p2p", Value::Peer, ANYWHERE),
-];
-
-/// One multiaddress.
+/// One multiaddress. The problem names no part of it but an unknown protocol.
 pub(crate) fn check(text: &str) -> Result<(), String> {
-    parts(text).map(|_| ())
+    if !text.starts_with('/') {
+        return Err("is not a multiaddress; write one like `/ip4/0.0.0.0/tcp/9096`".to_owned());
+    }
+    let address: Multiaddr = text.parse().map_err(|error| unreadable(&error))?;
+    let mut protocols = address.iter();
+    match protocols.next() {
+        // its ports are in the name's records
+        Some(Protocol::Dnsaddr(name)) => return host_name(&name),
+        Some(Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name)) => {
+            host_name(&name)?;
+        }
+        Some(Protocol::Ip4(_) | Protocol::Ip6(_)) => {}
+        _ => return Err(format!("does not begin with a host; {ORDER}")),
+    }
+    match (protocols.next(), protocols.next()) {
+        (
+            Some(Protocol::Tcp(_)),
+            None | Some(Protocol::Ws(_) | Protocol::Wss(_) | Protocol::P2p(_)),
+        )
+        | (
+            Some(Protocol::Udp(_)),
+            None | Some(Protocol::Quic | Protocol::QuicV1 | Protocol::P2p(_)),
+        ) => Ok(()),
+        (Some(Protocol::Tcp(_) | Protocol::Udp(_)), Some(other)) | (Some(other), _) => {
+            Err(format!(
+                "has \"{}\" in a place where it means nothing; {ORDER}",
+                other.tag()
+            ))
+        }
+        (None, _) => Err(format!("has no port after its host; {ORDER}")),
+    }
 }
 
 /// Several, with commas between them.
@@ -53,92 +47,44 @@ pub(crate) fn check_list(text: &str) -> Result<(), String> {
 
 /// Does every address of the list name the peer that answers there?
 pub(crate) fn names_peers(list: &str) -> bool {
-    list.split(',').all(|text| {
-        parts(text).is_ok_and(|parts| parts.iter().any(|(protocol, _)| *protocol == "p2p"))
+    all(list, |address| {
+        address.iter().any(|it| matches!(it, Protocol::P2p(_)))
     })
 }
 
 /// Is every address of the list one that only the Pod itself reaches?
 pub(crate) fn is_loopback(list: &str) -> bool {
-    list.split(',').all(|text| {
-        parts(text).is_ok_and(|parts| parts.first().is_some_and(|(_, at)| host::is_loopback(at)))
+    all(list, |address| match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        Some(Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name)) => {
+            host::is_loopback(&name)
+        }
+        _ => false,
     })
 }
 
-/// The protocols with their values; the error says what to write, and may name a protocol.
-fn parts(text: &str) -> Result<Vec<(&str, &str)>, String> {
-    let mut words = text
-        .strip_prefix('/')
-        .ok_or("is not a multiaddress; write one like `/ip4/0.0.0.0/tcp/9096`")?
-        .split('/');
-    let mut parts = Vec::new();
-    let mut previous = "";
-    while let Some(word) = words.next() {
-        let (name, value, after) = PROTOCOLS
-            .iter()
-            .find(|(name, ..)| *name == word)
-            .ok_or_else(|| unknown(word))?;
-        if !after.contains(&previous) {
-            return Err(format!(
-                "has `/{name}` in a place where it means nothing; {ORDER}"
-            ));
-        }
-        let given = if matches!(value, Value::Nothing) {
-            ""
-        } else {
-            words.next().unwrap_or_default()
-        };
-        if !fits(*value, given) {
-            return Err(format!(
-                "has no right value after `/{name}`; write {}",
-                wanted(*value)
-            ));
-        }
-        parts.push((*name, given));
-        previous = name;
-    }
-    if matches!(previous, "ip4" | "ip6" | "dns" | "dns4" | "dns6") {
-        return Err(format!("ends after its host; {ORDER}"));
-    }
-    Ok(parts)
+fn all(list: &str, holds: impl Fn(Multiaddr) -> bool) -> bool {
+    list.split(',').all(|text| text.parse().is_ok_and(&holds))
 }
 
 const ORDER: &str =
     "write a host, a port and what is spoken there, like `/ip4/0.0.0.0/udp/9096/quic-v1`";
 
-fn unknown(word: &str) -> String {
-    if word.is_empty() {
-        return "has two slashes in a row, or one at the end; leave the second one out".to_owned();
-    }
-    format!("has the unknown protocol \"{word}\"; {ORDER}")
+fn host_name(name: &str) -> Result<(), String> {
+    host::check(name).map_err(|_| format!("has no DNS name after `/dns`; {ORDER}"))
 }
 
-fn fits(value: Value, text: &str) -> bool {
-    match value {
-        Value::Nothing => text.is_empty(),
-        Value::Ip4 => text.parse::<Ipv4Addr>().is_ok(),
-        Value::Ip6 => text.parse::<Ipv6Addr>().is_ok(),
-        Value::Name => host::check(text).is_ok() && !text.contains(':'),
-        // 0 is a port here: the system chooses one to listen on
-        Value::Port => text == "0" || host::port(text).is_some(),
-        Value::Peer => is_peer(text),
+fn unreadable(error: &Error) -> String {
+    match error {
+        Error::UnknownProtocolString(word) if word.is_empty() => {
+            "has two slashes in a row, or one at the end; leave the second one out".to_owned()
+        }
+        Error::UnknownProtocolString(word) => {
+            format!("has the unknown protocol \"{word}\"; {ORDER}")
+        }
+        _ => format!("has a protocol without a right value after it; {ORDER}"),
     }
-}
-
-fn wanted(value: Value) -> &'static str {
-    match value {
-        Value::Nothing => "nothing",
-        Value::Ip4 => "an address like `10.0.0.1`",
-        Value::Ip6 => "an address like `fd00::1`",
-        Value::Name => "a DNS name",
-        Value::Port => "a port from 0 to 65535",
-        Value::Peer => "a peer's id, like `12D3KooW…`",
-    }
-}
-
-/// A peer's id in one of its spellings: base58 of a hash (`Qm…`) or of a key (`12D3KooW…`), or a CID.
-fn is_peer(text: &str) -> bool {
-    (46..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]
@@ -169,16 +115,17 @@ mod tests {
             ("127.0.0.1:9094", "write one like"),
             ("/ip4/0.0.0.0/tcp/9096/", "one at the end"),
             ("/ip4/0.0.0.0/tcp/9096,", "write one like"),
-            ("/ip4/0.0.0.0/sctp/1", "unknown protocol \"sctp\""),
-            ("/ip4/0.0.0.0", "ends after its host"),
-            ("/ip4/0.0.0.0.0/tcp/1", "after `/ip4`; write an address"),
-            ("/ip6/1.2.3.4/tcp/1", "after `/ip6`; write an address"),
-            ("/dns4/a b/tcp/1", "a DNS name"),
-            ("/ip4/0.0.0.0/tcp", "a port"),
-            ("/ip4/0.0.0.0/tcp/65536", "a port"),
-            ("/ip4/0.0.0.0/tcp/1/quic", "`/quic` in a place"),
-            ("/tcp/1", "`/tcp` in a place"),
-            ("/ip4/0.0.0.0/tcp/1/p2p/x", "a peer's id"),
+            ("/ip4/0.0.0.0/tpc/1", "unknown protocol \"tpc\""),
+            ("/ip4/0.0.0.0/sctp/1", "has \"sctp\" in a place"),
+            ("/ip4/0.0.0.0", "no port after its host"),
+            ("/ip4/0.0.0.0.0/tcp/1", "without a right value"),
+            ("/ip6/1.2.3.4/tcp/1", "without a right value"),
+            ("/dns4/a b/tcp/1", "no DNS name"),
+            ("/ip4/0.0.0.0/tcp", "without a right value"),
+            ("/ip4/0.0.0.0/tcp/65536", "without a right value"),
+            ("/ip4/0.0.0.0/tcp/1/quic", "has \"quic\" in a place"),
+            ("/tcp/1", "begin with a host"),
+            ("/ip4/0.0.0.0/tcp/1/p2p/x", "without a right value"),
         ] {
             let problem = check_list(bad).unwrap_err();
             assert!(problem.contains(remedy), "{bad}: {problem}");

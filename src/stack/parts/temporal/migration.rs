@@ -91,7 +91,8 @@ fn question() -> String {
          BEGIN\n\
          \x20 LOOP\n\
          \x20   SELECT string_agg(name, ', ') INTO missing\n\
-         \x20     FROM unnest(string_to_array('{tables}', ',')) AS name WHERE to_regclass(name) IS NULL;\n\
+         \x20     FROM unnest(string_to_array('{tables}', ',')) AS name WHERE NOT EXISTS\n\
+         \x20       (SELECT FROM pg_class WHERE relname = name AND relkind IN ('r', 'p') AND pg_table_is_visible(oid));\n\
          \x20   EXIT WHEN missing IS NULL;\n\
          \x20   IF NOT has_schema_privilege(coalesce(current_schema(), 'public'), 'CREATE') THEN\n\
          \x20     RAISE EXCEPTION 'tables are missing (%) that this role may not make; as a superuser: GRANT CREATE ON SCHEMA % TO %',\n\
