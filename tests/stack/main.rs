@@ -10,6 +10,8 @@
 #[cfg(test)]
 mod change;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod heard;

@@ -72,6 +72,23 @@ impl Stack {
         problems
     }
 
+    /// Images of which nobody can say whether they work with RTrade's program.
+    pub fn unjudged(&self) -> impl Iterator<Item = String> {
+        let limited = self.limited().into_iter();
+        limited.filter_map(|(field, limit, image)| limit.doubt(field, image))
+    }
+
+    fn limited(&self) -> [(&'static str, versions::Limit, &str); 2] {
+        [
+            ("ipfs.image", versions::KUBO, &self.ipfs.image),
+            (
+                "ipfsCluster.image",
+                versions::CLUSTER,
+                &self.ipfs_cluster.image,
+            ),
+        ]
+    }
+
     fn quantities(&self) -> Vec<(String, &str)> {
         let storage = [
             ("temporal", &self.temporal.storage),

@@ -64,6 +64,17 @@ impl Limit {
             )
         })
     }
+
+    /// What to know of an image whose tag says nothing.
+    pub(super) fn doubt(&self, field: &str, image: &str) -> Option<String> {
+        let (program, (major, minor)) = (self.program, self.from);
+        let is_unknown = self.is_broken_by(image).is_none();
+        is_unknown.then(|| {
+            format!(
+                "`{field}`: \"{image}\" does not say its version; Temporal needs a {program} below {major}.{minor}"
+            )
+        })
+    }
 }
 
 /// Repository and tag of an image.

@@ -25,6 +25,7 @@ pub struct Report {
 /// Checks everything, so that all of it can be put right at once.
 pub async fn check(kubernetes: &Kubernetes, wanted: &Wanted) -> Result<Report, Error> {
     let mut report = Report::default();
+    report.warnings.extend(wanted.stack.unjudged());
     version(kubernetes, &mut report).await?;
     rights(kubernetes, wanted, &mut report).await?;
     storage(kubernetes, wanted, &mut report).await?;

@@ -9,4 +9,11 @@ mod programs {
     mod ipfs_cluster;
     mod rabbitmq;
     mod sandbox;
+
+    use std::collections::BTreeMap;
+
+    fn variables(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        variables.iter().map(owned).collect()
+    }
 }

@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 use rehearsal::cloud::{Node, Process, Running};
 use rehearsal::juju::cloud::{Cloud as _, Pod as Description};
 use rehearsal::parts::{Part, Parts};
-use rehearsal::servers::http::{Answer, ask_at};
+use rehearsal::servers::http::ask_at;
 use serde_json::Value;
 use temporal_stack::kubernetes::Kind;
 
 use super::Rendered;
 use crate::sandbox::{UP, on_node};
 
+/// What the tests run.
+const PARTS: [Part; 3] = [Part::Kubo, Part::IpfsCluster, Part::Asker];
 /// Where in the images the programs are that start the containers.
 const ENTRIES: [(&str, &str); 2] = [
     ("ipfs", "/usr/local/bin/start_ipfs"),
@@ -45,6 +47,7 @@ struct Site<'a> {
     node: &'a Node,
     rendered: &'a Rendered,
     path: String,
+    asker: String,
 }
 
 impl<'a> Site<'a> {
@@ -58,11 +61,13 @@ impl<'a> Site<'a> {
             fs::write(&file, text).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         }
+        let asker = parts.asker().unwrap().display().to_string();
         Self {
             work,
             node,
             rendered,
             path,
+            asker,
         }
     }
 
@@ -246,8 +251,29 @@ impl Pod<'_> {
         }
     }
 
-    fn ask(&self, method: &str, path: &str) -> std::io::Result<Answer> {
-        ask_at(SocketAddr::new(self.ip, 9094), method, path, None)
+    /// What Temporal is answered, with the settings of its API, when the Services lead to this Pod.
+    fn temporal(&self, question: &[&str]) -> Value {
+        let (node, rendered) = (self.site.node, self.site.rendered);
+        for service in ["ipfs-api", "ipfs-cluster-service"] {
+            let name = format!("{service}.pinning.svc.cluster.local");
+            node.unname(&name);
+            node.name(&name, self.ip);
+        }
+        let api = rendered.object(Kind::Deployment, "temporal-api");
+        let container = &api.body["spec"]["template"]["spec"]["containers"][0];
+        let environment = rendered.environment_of(container, "temporal-api");
+        let words = ["-limit", "2m"].iter().chain(question);
+        let words: Vec<String> = words.map(ToString::to_string).collect();
+        let asked = self.spawn("asker", &self.site.asker, &words, &environment);
+        let ended = asked.wait(2 * UP).unwrap();
+        let said = (&ended.stderr, self.log());
+        assert!(
+            ended.status.success(),
+            "{question:?}: {}\n{}",
+            said.0,
+            said.1
+        );
+        serde_json::from_str(&ended.stdout).unwrap()
     }
 
     fn log(&self) -> String {
@@ -297,7 +323,8 @@ impl Pod<'_> {
 
     /// The names of the peers that this one knows; Temporal's client reads them as one array.
     fn peers(&self) -> Vec<String> {
-        let Ok(answer) = self.ask("GET", "/peers") else {
+        let address = SocketAddr::new(self.ip, 9094);
+        let Ok(answer) = ask_at(address, "GET", "/peers", None) else {
             return Vec::new();
         };
         let peers: Value = serde_json::from_str(&answer.body).unwrap();
@@ -322,29 +349,20 @@ fn until(what: &str, pods: &[&Pod<'_>], mut holds: impl FnMut() -> bool) {
     eprintln!("{what}: {:.0?}", begin.elapsed());
 }
 
-/// Both peers know each other, and what is added to one node and pinned at the other's peer gets to both.
+/// Both peers know each other, and what Temporal adds to one node and pins at the other's peer gets to both.
 fn replicates(one: &Pod<'_>, other: &Pod<'_>) {
     let both = ["ipfs-0", "ipfs-1"];
     until("both peers to know each other", &[one, other], || {
         [one, other].iter().all(|pod| pod.peers() == both)
     });
-    let cid = one
-        .ipfs("date +%N | ipfs --api=/ip4/127.0.0.1/tcp/5001 add -q --pin=false")
-        .unwrap();
-    let path = format!("/pins/{}", cid.trim());
-    let pinned = other.ask("POST", &path).unwrap();
-    assert!(pinned.status < 300, "{pinned:?}");
-    until("both nodes to have a pin", &[one, other], || {
-        let Ok(answer) = other.ask("GET", &path) else {
-            return false;
-        };
-        let status: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-        let map = status["peer_map"].as_object();
-        map.is_some_and(|map| map.len() == 2 && map.values().all(|it| it["status"] == "pinned"))
-    });
+    let text = format!("{:?}", Instant::now());
+    let added = one.temporal(&["add", &text]);
+    let cid = added["cid"].as_str().unwrap();
+    assert!(one.temporal(&["stat", cid])["size"].as_u64() > Some(0));
+    other.temporal(&["pin", cid, "2"]);
     for pod in [one, other] {
-        let words = format!("ipfs --api=/ip4/127.0.0.1/tcp/5001 pin ls {}", cid.trim());
-        pod.ipfs(&words).unwrap();
+        pod.ipfs(&format!("ipfs --api=/ip4/127.0.0.1/tcp/5001 pin ls {cid}"))
+            .unwrap();
     }
 }
 
@@ -361,27 +379,30 @@ fn tells_its_name_only(pod: &Pod<'_>) {
 }
 
 fn in_order(name: &str, first: u16, second: u16) {
-    on_node(
-        name,
-        &[Part::Kubo, Part::IpfsCluster],
-        |parts, work, node| {
-            let rendered = Rendered::new();
-            let site = Site::new(parts, work, node, &rendered);
-            let one = site.start(first).ready();
-            tells_its_name_only(&one);
-            let other = site.start(second).ready();
-            replicates(&one, &other);
-            // the first Pod comes back at another address
-            let (zero, stays) = if first == 0 {
-                (one, other)
-            } else {
-                (other, one)
-            };
-            drop(zero);
-            let zero = site.start(0).ready();
-            replicates(&stays, &zero);
-        },
-    );
+    on_node(name, &PARTS, |parts, work, node| {
+        // a user may have less patience
+        let rendered = Rendered::with(|stack| {
+            let settings = &mut stack.ipfs_cluster.settings;
+            settings.insert(
+                "CLUSTER_IPFSHTTP_CONNECTSWARMSDELAY".to_owned(),
+                "40s".into(),
+            );
+        });
+        let site = Site::new(parts, work, node, &rendered);
+        let one = site.start(first).ready();
+        tells_its_name_only(&one);
+        let other = site.start(second).ready();
+        replicates(&one, &other);
+        // the first Pod comes back at another address
+        let (zero, stays) = if first == 0 {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        drop(zero);
+        let zero = site.start(0).ready();
+        replicates(&stays, &zero);
+    });
 }
 
 #[test]
@@ -397,43 +418,39 @@ fn the_first_pod_comes_last() {
 #[test]
 fn a_volume_with_the_old_filters_is_mended_and_the_users_own_stay() {
     let name = "programs::ipfs::a_volume_with_the_old_filters_is_mended_and_the_users_own_stay";
-    on_node(
-        name,
-        &[Part::Kubo, Part::IpfsCluster],
-        |parts, work, node| {
-            let rendered = Rendered::new();
-            let site = Site::new(parts, work, node, &rendered);
-            let old = Process::new(parts.kubo().unwrap(), work.join("old"))
-                .args(["init", "--profile=server"])
-                .env("IPFS_PATH", site.claim("data", 0));
-            // any Pod will do to run it in
-            let pod = site.start(1);
-            let init = node.spawn_in_pod(&pod.unit, &old).unwrap();
-            assert!(init.wait(UP).unwrap().status.success());
-            drop(pod);
-            let config = || -> Value {
-                let text = fs::read(site.claim("data", 0).join("config")).unwrap();
-                serde_json::from_slice(&text).unwrap()
-            };
-            let mut before = config();
-            let filters = before["Swarm"]["AddrFilters"].as_array_mut().unwrap();
-            assert!(filters.len() > 10, "the profile brings none: {filters:?}");
-            filters.insert(0, "/ip4/8.8.8.0/ipcidr/24".into());
-            fs::write(site.claim("data", 0).join("config"), before.to_string()).unwrap();
-            let pod = site.start(0).ready();
-            let mended = config();
-            assert_eq!(
-                mended["Swarm"]["AddrFilters"],
-                serde_json::json!(["/ip4/8.8.8.0/ipcidr/24"])
-            );
-            assert_eq!(mended["Identity"], before["Identity"]);
-            tells_its_name_only(&pod);
-            drop(pod);
-            let files = || fs::read_dir(site.claim("data", 0)).unwrap().count();
-            let kept = files();
-            let _pod = site.start(0).ready();
-            assert_eq!(config(), mended);
-            assert_eq!(files(), kept, "it is mended again");
-        },
-    );
+    on_node(name, &PARTS, |parts, work, node| {
+        let rendered = Rendered::new();
+        let site = Site::new(parts, work, node, &rendered);
+        let old = Process::new(parts.kubo().unwrap(), work.join("old"))
+            .args(["init", "--profile=server"])
+            .env("IPFS_PATH", site.claim("data", 0));
+        // any Pod will do to run it in
+        let pod = site.start(1);
+        let init = node.spawn_in_pod(&pod.unit, &old).unwrap();
+        assert!(init.wait(UP).unwrap().status.success());
+        drop(pod);
+        let config = || -> Value {
+            let text = fs::read(site.claim("data", 0).join("config")).unwrap();
+            serde_json::from_slice(&text).unwrap()
+        };
+        let mut before = config();
+        let filters = before["Swarm"]["AddrFilters"].as_array_mut().unwrap();
+        assert!(filters.len() > 10, "the profile brings none: {filters:?}");
+        filters.insert(0, "/ip4/8.8.8.0/ipcidr/24".into());
+        fs::write(site.claim("data", 0).join("config"), before.to_string()).unwrap();
+        let pod = site.start(0).ready();
+        let mended = config();
+        assert_eq!(
+            mended["Swarm"]["AddrFilters"],
+            serde_json::json!(["/ip4/8.8.8.0/ipcidr/24"])
+        );
+        assert_eq!(mended["Identity"], before["Identity"]);
+        tells_its_name_only(&pod);
+        drop(pod);
+        let files = || fs::read_dir(site.claim("data", 0)).unwrap().count();
+        let kept = files();
+        let _pod = site.start(0).ready();
+        assert_eq!(config(), mended);
+        assert_eq!(files(), kept, "it is mended again");
+    });
 }

@@ -26,7 +26,7 @@ const NAMES: &str = "Addresses.AppendAnnounce";
 pub const ADDRESS: (&str, u16) = ("ipfs-api", 5001);
 
 /// What the nodes are told unless `ipfs.config` says otherwise: kubo's key, the value, the reason.
-pub const SETTINGS: [(&str, &str, &str); 6] = [
+pub const SETTINGS: [(&str, &str, &str); 5] = [
     (
         "Addresses.Swarm",
         r#"["/ip4/0.0.0.0/tcp/4001","/ip6/::/tcp/4001"]"#,
@@ -42,11 +42,6 @@ pub const SETTINGS: [(&str, &str, &str); 6] = [
         "Discovery.MDNS.Enabled",
         "false",
         "neighbours in the network of a data centre are no peers, and Pods on other machines do not hear it",
-    ),
-    (
-        "Internal.BackupBootstrapInterval",
-        r#""1m""#,
-        "a node that starts again without its Pod finds the others again, also where no internet is",
     ),
     (
         "Swarm.DisableNatPortMap",

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use multiaddr::{Multiaddr, Protocol};
 use serde_json::{Value, json};
 
 use super::{COMPONENT, PODS, host};
@@ -91,12 +92,13 @@ fn node(settings: &Settings, own: Own) -> String {
         None => ("127.0.0.1", None),
     };
     let bare = host.trim_matches(['[', ']']);
-    let kind = match bare.parse() {
-        Ok(IpAddr::V4(_)) => "ip4",
-        Ok(IpAddr::V6(_)) => "ip6",
-        Err(_) => "dns",
-    };
-    format!("/{kind}/{bare}/tcp/{}", port.unwrap_or("5001"))
+    let host = bare.parse().map_or_else(
+        |_| Multiaddr::from(Protocol::Dns(bare.into())),
+        |ip: IpAddr| Multiaddr::from(ip),
+    );
+    let port = port.and_then(|port| port.parse().ok());
+    let port = port.unwrap_or(super::node::ADDRESS.1);
+    host.with(Protocol::Tcp(port)).to_string()
 }
 
 /// The Secrets of this part: what all peers share, and who the first one is.

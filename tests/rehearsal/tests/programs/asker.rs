@@ -13,7 +13,8 @@ use rehearsal::servers::running::Running;
 use serde_json::{Value, json};
 
 use super::ipfs_cluster::{SECRET, identity, names, ports, start};
-use super::sandbox::{UP, listens, sandboxed, variables};
+use super::sandbox::{UP, listens, sandboxed};
+use super::variables;
 
 const TABLES: [&str; 10] = [
     "uploads",

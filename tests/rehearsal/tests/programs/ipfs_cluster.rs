@@ -9,7 +9,16 @@ use rehearsal::servers::ipfs_cluster::{IpfsCluster, IpfsClusterError, IpfsCluste
 use rehearsal::servers::running::Running;
 use serde_json::Value;
 
-use super::sandbox::{UP, USUAL, listens, sandboxed, variables};
+use super::sandbox::{UP, listens, sandboxed};
+use super::variables;
+
+/// The usual ports, as if it were the only peer.
+const USUAL: IpfsClusterPorts = IpfsClusterPorts {
+    swarm: 9096,
+    rest: 9094,
+    proxy: 9095,
+    ipfs: 5001,
+};
 
 pub(crate) const SECRET: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 

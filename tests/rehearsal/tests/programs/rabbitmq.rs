@@ -9,7 +9,8 @@ use rehearsal::parts::{Part, Parts};
 use rehearsal::processes;
 use rehearsal::servers::rabbitmq::{RabbitMq, RabbitMqPorts, RabbitMqSetup, RunningRabbitMq};
 
-use super::sandbox::{UP, listens, sandboxed, variables};
+use super::sandbox::{UP, listens, sandboxed};
+use super::variables;
 
 const PORTS: RabbitMqPorts = RabbitMqPorts {
     amqp: 5672,

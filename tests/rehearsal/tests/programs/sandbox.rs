@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rehearsal::cloud::{self, Family, Node};
 use rehearsal::parts::{Part, Parts};
-use rehearsal::servers::ipfs_cluster::IpfsClusterPorts;
 
 const WORK: &str = "REHEARSAL_TEST_WORK";
 
@@ -50,17 +49,4 @@ pub(crate) fn on_node(name: &str, needed: &[Part], test: impl FnOnce(&Parts, &Pa
 
 pub(crate) fn listens(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-}
-
-/// The usual ports, as if it were the only peer.
-pub(crate) const USUAL: IpfsClusterPorts = IpfsClusterPorts {
-    swarm: 9096,
-    rest: 9094,
-    proxy: 9095,
-    ipfs: 5001,
-};
-
-pub(crate) fn variables(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    variables.iter().map(owned).collect()
 }
