@@ -16,6 +16,8 @@ mod heard;
 #[cfg(test)]
 mod install;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod programs;
 #[cfg(test)]
 mod refusals;

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod teller;
+mod user;
 
 use std::error::Error;
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub use self::arguments::Cli;
-use self::arguments::{Applied, Command, MeshName, Planned, ProgramName, Source};
+use self::arguments::{Applied, Command, MeshName, Planned, ProgramName, Source, UserCommand};
 use self::teller::Teller;
 
 use crate::error::chain;
@@ -63,6 +64,9 @@ async fn run(cli: Cli) -> Outcome {
         Command::Apply(applied) => install(&to, &applied).await,
         Command::Status { json } => show_status(&to, json).await,
         Command::Wait(timeout) => wait_for_all(&to, timeout.timeout).await,
+        Command::User {
+            command: UserCommand::Add(new),
+        } => user::add(&to, &new).await,
         Command::Delete {
             delete_data,
             timeout,
@@ -304,6 +308,11 @@ async fn install(to: &Cluster, applied: &Applied) -> Outcome {
         summary.created, summary.changed, summary.kept, summary.removed
     );
     println!("{}", address(&kubernetes, &wanted).await?);
+    println!(
+        "who signs up there waits for a mail that nobody sends: `temporal-stack --namespace {} user add NAME` makes an \
+         account",
+        wanted.namespace
+    );
     Ok(ExitCode::SUCCESS)
 }
 
