@@ -17,6 +17,7 @@ use rsa::rand_core::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::names::STACK_SECRET;
 use crate::objects::{self, Component};
 use crate::secret::Secret;
 
@@ -65,6 +66,22 @@ pub enum Change {
     Replace,
     /// Data were written with the old one. The text says what to do.
     Refuse(&'static str),
+    /// Likewise, and it is no secret, so both values are told.
+    Fixed(&'static str),
+    /// A number that data were written with, which may grow and not shrink.
+    Grows(&'static str),
+}
+
+impl Change {
+    /// What to do where a value may not take the other's place.
+    fn refuses(self, had: &str, wants: &str) -> Option<&'static str> {
+        let shrinks = || wants.parse::<u64>().ok() < had.parse().ok();
+        match self {
+            Self::Refuse(remedy) | Self::Fixed(remedy) => (had != wants).then_some(remedy),
+            Self::Grows(remedy) => shrinks().then_some(remedy),
+            Self::Replace => None,
+        }
+    }
 }
 
 /// A Secret as the cluster has it.
@@ -141,6 +158,18 @@ pub enum Error {
         secret: &'static str,
         /// The key.
         key: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Data were made with another value, which is no secret.
+    #[error("`{key}` was \"{had}\" when the data were made, and \"{wants}\" is wanted: {remedy}")]
+    Fixed {
+        /// The setting or field, a key of the Secret [`STACK_SECRET`](crate::names::STACK_SECRET).
+        key: String,
+        /// The old value.
+        had: String,
+        /// The new one.
+        wants: String,
         /// What to do.
         remedy: &'static str,
     },
@@ -229,14 +258,12 @@ fn value(
         Some(Some(value)) => Some(value),
         None => None,
     };
+    if let (Source::Given(given, change), Some(has)) = (source, has)
+        && let Some(remedy) = change.refuses(has.expose(), given.expose())
+    {
+        return Err(contradiction(secret, key, *change, (has, given), remedy));
+    }
     let wants = match (source, has) {
-        (Source::Given(given, Change::Refuse(remedy)), Some(has)) if given != has => {
-            return Err(Error::Contradiction {
-                secret,
-                key: key.to_owned(),
-                remedy,
-            });
-        }
         (Source::Given(given, _), _) => given.clone(),
         (Source::Made(_), Some(has)) => has.clone(),
         (Source::Renewed(_, serves), Some(has))
@@ -257,9 +284,36 @@ fn value(
     Ok((wants, differs))
 }
 
+fn contradiction(
+    secret: &'static str,
+    key: &str,
+    change: Change,
+    (had, wants): (&Secret<String>, &Secret<String>),
+    remedy: &'static str,
+) -> Error {
+    let key = key.to_owned();
+    match change {
+        Change::Replace | Change::Refuse(_) => Error::Contradiction {
+            secret,
+            key,
+            remedy,
+        },
+        Change::Fixed(_) | Change::Grows(_) => Error::Fixed {
+            key,
+            had: had.expose().clone(),
+            wants: wants.expose().clone(),
+            remedy,
+        },
+    }
+}
+
 /// The keys of a Secret of ours that are not wanted any more: settings that the user has taken back. What
-/// was made is always wanted.
+/// was made is always wanted, and what data were made with is known for as long as they may be there, wherever
+/// the settings send their users meanwhile.
 fn stale(secret: &Wanted, found: &Existing) -> Vec<String> {
+    if secret.name == STACK_SECRET {
+        return Vec::new();
+    }
     let is_wanted = |key: &String| secret.keys.iter().any(|(wanted, _)| wanted == key);
     let keys = found
         .data
@@ -564,6 +618,41 @@ mod tests {
         assert!(!said.contains("new") && !said.contains("old"), "{said}");
         let same = resolved(vec![("k", given("old", Change::Refuse("")))], &there());
         assert!(same.unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn what_data_were_made_with_is_told_when_it_is_no_secret_and_may_grow_if_it_is_a_number() {
+        let outcome = |had: &str, wants: &str, change| {
+            let keys = vec![("k", given(wants, change))];
+            let outcome = resolved(keys, &existing(true, &[("k", had)]));
+            outcome.map(|(_, writes)| writes.len())
+        };
+        let (fixed, grows) = (Change::Fixed("do that"), Change::Grows("do that"));
+        for (had, wants, change, writes) in [
+            ("17", "17", fixed, 0),
+            ("3", "3", grows, 0),
+            ("3", "11", grows, 1),
+        ] {
+            assert_eq!(outcome(had, wants, change), Ok(writes), "{had} {wants}");
+        }
+        for (had, wants, change) in [("17", "18", fixed), ("", "x", fixed), ("11", "3", grows)] {
+            let said = outcome(had, wants, change).unwrap_err()[0].to_string();
+            let words = format!(
+                "`k` was \"{had}\" when the data were made, and \"{wants}\" is wanted: do that"
+            );
+            assert_eq!(said, words);
+        }
+    }
+
+    #[test]
+    fn what_data_were_made_with_is_known_while_their_part_is_not_wanted() {
+        let mut all = wanted(vec![("salt", random_hex())]);
+        all[0].name = STACK_SECRET;
+        let mut there = existing(true, &[("salt", "x"), ("postgres.version", "17")]);
+        let found = there.remove("s").unwrap();
+        there.insert(STACK_SECRET.to_owned(), found);
+        let (_, writes) = resolve(&all, &there, "n", &SystemRandom::new()).unwrap();
+        assert!(writes.is_empty(), "{writes:?}");
     }
 
     #[test]

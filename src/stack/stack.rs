@@ -9,7 +9,7 @@ use crate::objects::{Component, Context, Environment, Object, Own, from_stack, p
 use crate::parts::ipfs::peer;
 use crate::parts::{Notes, Settings, ipfs, postgres, rabbitmq, secret, temporal};
 use crate::secrets;
-use crate::settings::{Finding, Severity};
+use crate::settings::{Addresses, Finding, Home, Severity};
 
 /// Everything that can be known without a cluster.
 #[derive(Debug)]
@@ -38,9 +38,18 @@ impl Wanted {
     }
 }
 
-/// Checks and completes; the error holds all findings, at least one of which is an error.
-pub fn wanted(stack: Stack, namespace: &str) -> Result<Wanted, Vec<Finding>> {
-    let given = Settings::check(&stack);
+/// Checks and completes; the error holds all findings, at least one of which is an error. `addresses` are those of the
+/// stack's Services that are there already.
+pub fn wanted(
+    stack: Stack,
+    namespace: &str,
+    addresses: &Addresses,
+) -> Result<Wanted, Vec<Finding>> {
+    let home = Home {
+        namespace,
+        addresses,
+    };
+    let given = Settings::check(&stack, home);
     let mut findings = given.findings();
     let own = given.own();
     let mut notes = Notes(Vec::new());
@@ -72,17 +81,21 @@ pub fn wanted(stack: Stack, namespace: &str) -> Result<Wanted, Vec<Finding>> {
 
 /// All Secrets, each in an order in which values need only earlier ones.
 fn secrets(settings: &Settings, stack: &Stack, own: Own, namespace: &str) -> Vec<secrets::Wanted> {
-    let salt = vec![(SALT_KEY.to_owned(), secrets::random_hex())];
-    let mut all = vec![secret(STACK_SECRET, Component::Stack, salt)];
+    let mut known = vec![(SALT_KEY.to_owned(), secrets::random_hex())];
+    let mut all = Vec::new();
     if own.postgres {
+        known.extend(postgres::facts(settings, stack));
         all.extend(postgres::secrets(settings));
     }
     if own.rabbitmq {
+        known.push(rabbitmq::fact(stack));
         all.extend(rabbitmq::secrets(settings));
     }
     if own.cluster {
+        known.push(peer::fact(settings));
         all.extend(peer::secrets(settings));
     }
+    all.insert(0, secret(STACK_SECRET, Component::Stack, known));
     all.extend(temporal::secrets(settings, stack, own, namespace));
     all
 }
@@ -131,7 +144,7 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), (*value).into()))
             .collect();
         change(&mut stack);
-        wanted(stack, "n")
+        wanted(stack, "n", &Addresses::new())
     }
 
     fn values(wanted: &Wanted) -> Values {
@@ -273,20 +286,6 @@ mod tests {
             refused.iter().any(|it| it.problem.contains("another node")),
             "{refused:?}"
         );
-    }
-
-    #[test]
-    fn credentials_that_temporal_does_not_send_are_refused() {
-        let name = "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS";
-        let with = |host: &str| {
-            with(&[("IPFS_CLUSTER_API_CONNECTION_HOST", host)], |stack| {
-                let settings = &mut stack.ipfs_cluster.settings;
-                settings.insert(name.to_owned(), "user:hunter2".into());
-            })
-        };
-        let refused = with("127.0.0.1").unwrap_err();
-        assert!(refused.iter().any(|it| it.name == name), "{refused:?}");
-        assert!(with("cluster.example.com").is_ok());
     }
 
     #[test]
@@ -608,14 +607,96 @@ mod tests {
         };
         assert_eq!(
             mounts(&[], &[]),
-            ["/var/lib/postgresql/data", "/data/ipfs-cluster"]
+            ["/var/lib/postgresql/data/pgdata", "/data/ipfs-cluster"]
         );
         let elsewhere = mounts(
             &[("PGDATA", "/pg/17/data/")],
             &[("IPFS_CLUSTER_PATH", "/peer")],
         );
-        assert_eq!(elsewhere, ["/pg/17", "/peer"]);
-        assert_eq!(mounts(&[("PGDATA", "/pgdata")], &[])[0], "/pgdata");
+        assert_eq!(elsewhere, ["/pg/17/data", "/peer"]);
+    }
+
+    #[test]
+    fn names_and_addresses_of_the_stacks_services_mean_its_own_parts() {
+        let addresses = Addresses::from([([10, 96, 0, 7].into(), "ipfs-api".to_owned())]);
+        let own = |settings: &[(&str, &str)]| {
+            let mut stack = Stack::default();
+            stack.temporal.settings = settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+                .collect();
+            wanted(stack, "n", &addresses).map(|wanted| wanted.environment)
+        };
+        let said = own(&[
+            ("DATABASE_URL", "postgres.n.svc.cluster.local"),
+            ("RABBITMQ_URL", "amqp://al:secret@rabbitmq.n.svc:5672/"),
+            ("IPFS_API_CONNECTION_HOST", "10.96.0.7"),
+            ("IPFS_CLUSTER_API_CONNECTION_HOST", "ipfs-cluster-service"),
+            ("SERVICES_KRAB_URL", "temporal-krab:10000"),
+        ])
+        .unwrap();
+        assert_eq!(said.own, own(&[]).unwrap().own);
+        assert_eq!(said.temporal["IPFS_API_CONNECTION_HOST"], "ipfs-api");
+        let other = [
+            ("DATABASE_URL", "postgres.other"),
+            ("DATABASE_PASSWORD", "x"),
+            ("IPFS_API_CONNECTION_HOST", "10.96.0.8"),
+        ];
+        let elsewhere = own(&other).unwrap().own;
+        assert!(!elsewhere.postgres && !elsewhere.ipfs && elsewhere.rabbitmq);
+    }
+
+    #[test]
+    fn what_the_parts_data_are_made_with_is_known_of_installed_parts() {
+        let facts = |wanted: &Wanted| -> BTreeMap<String, String> {
+            let all = values(wanted).remove(crate::names::STACK_SECRET).unwrap();
+            let told = all.into_iter().filter(|(key, _)| key != SALT_KEY);
+            told.map(|(key, value)| (key, value.expose().clone()))
+                .collect()
+        };
+        let expected = [
+            ("IPFS_CLUSTER_CONSENSUS", "crdt"),
+            ("POSTGRES_HOST_AUTH_METHOD", "scram-sha-256"),
+            ("POSTGRES_INITDB_ARGS", ""),
+            ("POSTGRES_USER", "postgres"),
+            ("postgres.version", "17"),
+            ("rabbitmq.replicas", "1"),
+        ];
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(facts(&of(&[]).unwrap()), BTreeMap::from(expected));
+        let other = with(
+            &[
+                ("DATABASE_USERNAME", "al"),
+                ("RABBITMQ_URL", "amqps://u:p@mq.example.com/"),
+            ],
+            |stack| {
+                stack.postgres.image = "registry:5000/x/postgres:13-alpine".to_owned();
+            },
+        );
+        let facts = facts(&other.unwrap());
+        assert_eq!(facts["POSTGRES_USER"], "al");
+        assert_eq!(facts["POSTGRES_HOST_AUTH_METHOD"], "md5");
+        assert_eq!(facts["postgres.version"], "13");
+        assert!(!facts.contains_key("rabbitmq.replicas"));
+    }
+
+    #[test]
+    fn rabbitmq_knows_its_containers_memory_and_how_many_nodes_there_are() {
+        let wanted = with(&[], |stack| {
+            stack.rabbitmq.replicas = 3;
+            stack.rabbitmq.resources.memory_limit = "1.5Gi".to_owned();
+        });
+        let objects = objects(&wanted.unwrap());
+        let map = objects.iter().find(|it| it.name() == "rabbitmq-server");
+        let file = map.unwrap().body["data"]["20-stack.conf"].as_str().unwrap();
+        for line in [
+            "total_memory_available_override_value = 1610612736",
+            "quorum_queue.continuous_membership_reconciliation.target_group_size = 3",
+            "cluster_partition_handling = pause_minority",
+            "default_queue_type = quorum",
+        ] {
+            assert!(file.lines().any(|it| it == line), "{line}\n{file}");
+        }
     }
 
     #[test]

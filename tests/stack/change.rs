@@ -15,14 +15,14 @@ async fn fingerprint(place: &Place<'_>, kind: Kind, name: &str) -> Value {
 
 const POSTGRES: (Kind, &str) = (Kind::StatefulSet, "postgres");
 const API: (Kind, &str) = (Kind::Deployment, "temporal-api");
-const CLUSTER: (Kind, &str) = (Kind::StatefulSet, "ipfs-cluster");
+const IPFS: (Kind, &str) = (Kind::StatefulSet, "ipfs");
 
 #[tokio::test]
 async fn changed_settings_roll_the_pods_that_read_them_and_no_others() {
     let place = World::shared().await.place("changed").await;
     place.apply(&[]).done();
     let of = async |(kind, name)| fingerprint(&place, kind, name).await;
-    let before = (of(POSTGRES).await, of(API).await, of(CLUSTER).await);
+    let before = (of(POSTGRES).await, of(API).await, of(IPFS).await);
     let file = place.file("temporal: {settings: {API_CONNECTION_LIMIT: \"100\"}}\n");
     let planned = place.run_with_document(&["plan", "-f", &file]);
     assert!(
@@ -47,7 +47,7 @@ async fn changed_settings_roll_the_pods_that_read_them_and_no_others() {
     );
     assert_eq!(of(POSTGRES).await, before.0);
     assert_ne!(of(API).await, before.1);
-    assert_eq!(of(CLUSTER).await, before.2);
+    assert_eq!(of(IPFS).await, before.2);
     // a secret is a setting too
     let file = place.file(
         "temporal: {settings: {API_CONNECTION_LIMIT: \"100\", STRIPE_SECRET_KEY: a-secret-of-stripe}}\n",
@@ -73,12 +73,22 @@ async fn changed_settings_roll_the_pods_that_read_them_and_no_others() {
 async fn parts_that_are_not_wanted_any_more_go_and_data_stay() {
     let place = World::shared().await.place("fewer").await;
     place.apply(&[]).done();
-    let file = place.file(
-        "temporal:\n\
-         \x20 workers: [pin]\n\
-         \x20 settings: {IPFS_API_CONNECTION_HOST: ipfs.example.com, IPFS_API_CONNECTION_PORT: \"5001\"}\n",
-    );
+    let elsewhere = |settings: &str| {
+        place.file(&format!(
+            "temporal: {{workers: [pin], settings: {{{settings}}}}}\n"
+        ))
+    };
     let before = place.versions().await;
+    // its Pods would lose a claim
+    let file = elsewhere("IPFS_API_CONNECTION_HOST: ipfs.example.com");
+    place.run(&["apply", "-f", &file]).refused(&[
+        "nothing was changed",
+        "`ipfs`",
+        "--cascade=orphan",
+    ]);
+    let file = elsewhere(
+        "IPFS_API_CONNECTION_HOST: ipfs.example.com, IPFS_CLUSTER_API_CONNECTION_HOST: cluster.example.com",
+    );
     place.run(&["apply", "-f", &file]).refused(&[
         "nothing was changed",
         "StatefulSet `ipfs`",

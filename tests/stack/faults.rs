@@ -27,11 +27,11 @@ async fn pods_that_fail_are_named_and_a_second_apply_goes_on() {
     let world = World::start("stack-fates").await;
     for (number, (component, fate, words)) in [
         (
-            "ipfs-cluster",
+            "ipfs",
             Fate::NeverReady,
             &[
                 "stores: not ready after 12 s",
-                "StatefulSet `ipfs-cluster`",
+                "StatefulSet `ipfs`",
                 "0 of 3 Pods",
             ][..],
         ),

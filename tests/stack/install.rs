@@ -8,11 +8,10 @@ use temporal_stack::secrets;
 use crate::world::{World, document};
 
 /// What the document's ConfigMaps become.
-const WORKLOADS: [(Kind, &str, u64); 9] = [
+const WORKLOADS: [(Kind, &str, u64); 8] = [
     (Kind::StatefulSet, "postgres", 1),
     (Kind::StatefulSet, "rabbitmq", 1),
     (Kind::StatefulSet, "ipfs", 3),
-    (Kind::StatefulSet, "ipfs-cluster", 3),
     (Kind::StatefulSet, "temporal-krab", 1),
     (Kind::Deployment, "temporal-api", 1),
     (Kind::Deployment, "temporal-queue-pin", 1),

@@ -1,16 +1,14 @@
 //! The environment that the containers get, in the real programs, each test in a network of its own.
 
+mod ipfs;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use rehearsal::parts::{Part, Parts};
+use rehearsal::parts::Part;
 use rehearsal::servers::Start;
-use rehearsal::servers::http::ask;
-use rehearsal::servers::ipfs::{Ipfs, IpfsPorts};
-use rehearsal::servers::ipfs_cluster::IpfsClusterPorts;
 use rehearsal::servers::postgresql::unprivileged;
 use rehearsal::servers::rabbitmq::{RabbitMq, RabbitMqPorts, RabbitMqSetup};
 use rehearsal::servers::running::Running;
@@ -22,7 +20,7 @@ use temporal_stack::objects::{Context, Object};
 use temporal_stack::secrets::{self, Values, known};
 use temporal_stack::stack::{self, Wanted, wanted};
 
-use crate::sandbox::{UP, USUAL, listens, sandboxed, variables};
+use crate::sandbox::{UP, listens, sandboxed};
 use crate::world::document;
 
 /// The document's stack, with values for all Secrets.
@@ -38,7 +36,7 @@ impl Rendered {
             text: fs::read_to_string(&path).unwrap().into(),
         });
         let stack = input::read(None, &files).unwrap();
-        let wanted = wanted(stack, "pinning").unwrap();
+        let wanted = wanted(stack, "pinning", &BTreeMap::new()).unwrap();
         let none = BTreeMap::new();
         let resolved = secrets::resolve(&wanted.secrets, &none, "pinning", &SystemRandom::new());
         let (values, _) = resolved.unwrap();
@@ -61,9 +59,12 @@ impl Rendered {
     /// The environment that a container's `envFrom` makes: a Secret wins over a ConfigMap before it.
     fn environment(&self, workload: &str) -> BTreeMap<String, String> {
         let object = self.object(Kind::StatefulSet, workload);
-        let container = &object.body["spec"]["template"]["spec"]["containers"][0];
+        self.shared(&object.body["spec"]["template"]["spec"]["containers"][0])
+    }
+
+    fn shared(&self, container: &Value) -> BTreeMap<String, String> {
         let mut environment = BTreeMap::new();
-        for source in container["envFrom"].as_array().unwrap() {
+        for source in container["envFrom"].as_array().into_iter().flatten() {
             if let Some(name) = source["configMapRef"]["name"].as_str() {
                 let map = self.object(Kind::ConfigMap, name);
                 for (key, value) in map.body["data"].as_object().unwrap() {
@@ -75,6 +76,27 @@ impl Rendered {
                     environment.insert(key.clone(), value.expose().clone());
                 }
             }
+        }
+        environment
+    }
+
+    /// All of a container's environment, in a Pod of this name.
+    fn environment_of(&self, container: &Value, pod: &str) -> BTreeMap<String, String> {
+        let mut environment = self.shared(container);
+        for variable in container["env"].as_array().into_iter().flatten() {
+            let from = &variable["valueFrom"];
+            let value = if let Some(value) = variable["value"].as_str() {
+                let put_in = |text: String, (name, value): (&String, &String)| {
+                    text.replace(&format!("$({name})"), value)
+                };
+                environment.iter().fold(value.to_owned(), put_in)
+            } else if let Some(name) = from["secretKeyRef"]["name"].as_str() {
+                self.secret(name, from["secretKeyRef"]["key"].as_str().unwrap())
+            } else {
+                assert_eq!(from["fieldRef"]["fieldPath"], "metadata.name");
+                pod.to_owned()
+            };
+            environment.insert(variable["name"].as_str().unwrap().to_owned(), value);
         }
         environment
     }
@@ -131,139 +153,6 @@ fn rabbitmq_takes_the_login_the_cookie_and_the_configuration() {
         let cookie = ctl(&["eval", "erlang:get_cookie()."]);
         assert!(cookie.contains(&rendered.secret("rabbitmq-config", "erlang-cookie")));
         assert!(listens(15672) && listens(15692), "a plugin does not run");
-    });
-}
-
-/// Runs the script of an IPFS Cluster Pod, with other places in it.
-fn script(rendered: &Rendered, places: &[(&str, &str)]) -> String {
-    let set = rendered.object(Kind::StatefulSet, "ipfs-cluster");
-    let command = &set.body["spec"]["template"]["spec"]["containers"][0]["command"];
-    assert_eq!(command[0], "sh");
-    assert_eq!(command[1], "-c");
-    let mut script = command[2].as_str().unwrap().to_owned();
-    for (from, to) in places {
-        assert!(script.contains(from), "{from} is not in {script}");
-        script = script.replace(from, to);
-    }
-    script
-}
-
-fn first_peer(rendered: &Rendered, directory: &Path) {
-    fs::create_dir(directory).unwrap();
-    for key in ["CLUSTER_ID", "CLUSTER_PRIVATEKEY"] {
-        let value = rendered.secret("ipfs-cluster-first-peer", key);
-        fs::write(directory.join(key), value).unwrap();
-    }
-}
-
-/// What IPFS Cluster's image does when it starts: a new folder is initialised first.
-const ENTRY: &str = "#!/bin/sh\nset -e\n\
-    [ -e \"$IPFS_CLUSTER_PATH/service.json\" ] || ipfs-cluster-service init --consensus crdt\n\
-    exec ipfs-cluster-service \"$@\"\n";
-
-fn peer(
-    parts: &Parts,
-    work: &Path,
-    rendered: &Rendered,
-    number: u16,
-    ports: IpfsClusterPorts,
-) -> Running {
-    let folder = work.join(format!("peer-{number}"));
-    fs::create_dir(&folder).unwrap();
-    let entry = work.join("entrypoint.sh");
-    fs::write(&entry, ENTRY).unwrap();
-    fs::set_permissions(&entry, fs::Permissions::from_mode(0o755)).unwrap();
-    let keys = work.join("first-peer");
-    let program = parts.ipfs_cluster().unwrap();
-    let path = program.parent().unwrap().display();
-    let script = script(
-        rendered,
-        &[
-            ("/usr/local/bin/entrypoint.sh", &entry.display().to_string()),
-            ("/first-peer", &keys.display().to_string()),
-            // no name server here knows the Pods
-            (
-                "/dns4/ipfs-cluster-0.ipfs-cluster.pinning.svc/tcp/9096",
-                "/ip4/127.0.0.1/tcp/9096",
-            ),
-            (
-                "/dns4/ipfs-$number.ipfs.pinning.svc/tcp/5001",
-                "/ip4/127.0.0.1/tcp/5001",
-            ),
-        ],
-    );
-    let mut environment = rendered.environment("ipfs-cluster");
-    // of the other ports the Pod's own network is free; here they are all in one
-    let mut other = ports.environment();
-    other.retain(|name, _| number > 0 || name == "CLUSTER_MDNSINTERVAL");
-    environment.extend(other);
-    environment.extend(variables(&[
-        ("POD_NAME", &format!("ipfs-cluster-{number}")),
-        ("IPFS_CLUSTER_PATH", &folder.display().to_string()),
-        ("PATH", &format!("{path}:/usr/bin:/bin")),
-    ]));
-    let start = Start {
-        argv: ["sh", "-c", &script].map(Into::into).to_vec(),
-        environment: environment
-            .into_iter()
-            .map(|(name, value)| (name, value.into()))
-            .collect(),
-    };
-    let log = work.join(format!("peer-{number}.log"));
-    let mut peer = Running::start(&start, "ipfs-cluster", &log).unwrap();
-    let health = || ask(ports.rest, "GET", "/health", None).is_ok_and(|answer| answer.status < 400);
-    peer.until("IPFS Cluster to be healthy", UP, health)
-        .unwrap_or_else(|error| panic!("{error}"));
-    peer
-}
-
-#[test]
-fn ipfs_cluster_takes_its_settings_and_a_second_peer_finds_the_first() {
-    let name = "programs::ipfs_cluster_takes_its_settings_and_a_second_peer_finds_the_first";
-    sandboxed(name, &[Part::Kubo, Part::IpfsCluster], |parts, work| {
-        let ports = IpfsPorts {
-            swarm: 4001,
-            api: 5001,
-            gateway: 8080,
-        };
-        // a peer whose node does not answer is not told to others
-        let node = Ipfs::lay(parts, work, ports).unwrap();
-        let _node = node.run(UP).unwrap();
-        let rendered = Rendered::new();
-        first_peer(&rendered, &work.join("first-peer"));
-        let get = |port: u16, path: &str| {
-            let answer = ask(port, "GET", path, None).unwrap();
-            assert_eq!(answer.status, 200, "{answer:?}");
-            answer.body
-        };
-        let first = peer(parts, work, &rendered, 0, USUAL);
-        let id: Value = serde_json::from_str(&get(9094, "/id")).unwrap();
-        assert_eq!(
-            id["id"],
-            rendered
-                .secret("ipfs-cluster-first-peer", "CLUSTER_ID")
-                .as_str()
-        );
-        assert_eq!(id["peername"], "ipfs-cluster-0");
-        let log = first.log().unwrap();
-        assert!(!log.contains("unprotected"), "{log}");
-        let ports = IpfsClusterPorts {
-            swarm: 19_096,
-            rest: 19_094,
-            proxy: 19_095,
-            pinning: 19_097,
-            ipfs: 5001,
-        };
-        let mut second = peer(parts, work, &rendered, 1, ports);
-        let id: Value = serde_json::from_str(&get(19_094, "/id")).unwrap();
-        assert_eq!(id["peername"], "ipfs-cluster-1");
-        let met = || {
-            let answer = ask(9094, "GET", "/peers", None);
-            answer.is_ok_and(|answer| answer.body.contains("ipfs-cluster-1"))
-        };
-        second
-            .until("the first peer to know the second", UP, met)
-            .unwrap_or_else(|error| panic!("{error}"));
     });
 }
 

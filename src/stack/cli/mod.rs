@@ -11,20 +11,22 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::Value;
+
 pub use self::arguments::Cli;
 use self::arguments::{Applied, Command, MeshName, Planned, ProgramName, Source, UserCommand};
 use self::teller::Teller;
 
 use crate::error::chain;
 use crate::input::{self, File, Mesh, Stack};
-use crate::kubernetes::{Access, Kind, Kubernetes};
+use crate::kubernetes::{Access, Kind, Kubernetes, name_of};
 use crate::objects;
 use crate::parts::{self, temporal};
 use crate::run::plan::Allowed;
 use crate::run::wait::{Progress as _, WORKLOADS, Watch};
 use crate::run::{apply, check, delete, plan, status, wait};
 use crate::secrets::{Values, Write};
-use crate::settings::{Finding, Program, Severity};
+use crate::settings::{Addresses, Finding, Program, Severity};
 use crate::stack::{self, Wanted, wanted};
 
 /// Does what the command line says. The exit code is 0 only if that was done.
@@ -172,11 +174,15 @@ fn tell(findings: &[Finding]) {
 }
 
 /// Checks the settings and tells of them.
-fn completed(stack: Stack, namespace: &str) -> Result<Wanted, Box<dyn Error>> {
+fn completed(
+    stack: Stack,
+    namespace: &str,
+    addresses: &Addresses,
+) -> Result<Wanted, Box<dyn Error>> {
     for remark in &stack.remarks {
         eprintln!("warning: {remark}");
     }
-    match wanted(stack, namespace) {
+    match wanted(stack, namespace, addresses) {
         Ok(wanted) => {
             tell(&wanted.findings);
             Ok(wanted)
@@ -193,7 +199,7 @@ fn render(source: &Source, namespace: Option<String>, with_secrets: bool) -> Out
     let namespace = namespace
         .or_else(|| stack.namespace.clone())
         .unwrap_or_else(|| "default".to_owned());
-    let wanted = completed(stack, &namespace)?;
+    let wanted = completed(stack, &namespace, &Addresses::new())?;
     let values = if with_secrets {
         let (values, writes) = plan::from_nothing(&wanted)?;
         for write in &writes {
@@ -228,11 +234,15 @@ async fn prepared(to: &Cluster, planned: &Planned) -> Result<(Kubernetes, Wanted
     let source = &planned.source;
     let mut files = Files::read(source)?;
     let stack = files.stack(source)?;
-    if let Err(findings) = wanted(stack.clone(), "default") {
-        tell(&findings);
-        return Err("the settings have errors".into());
-    }
-    let (kubernetes, namespace) = to.connect(stack.namespace.as_deref()).await?;
+    let (kubernetes, namespace) = match to.connect(stack.namespace.as_deref()).await {
+        Ok(connected) => connected,
+        Err(error) => {
+            let namespace = to.namespace.as_ref().or(stack.namespace.as_ref());
+            let namespace = namespace.map_or("default", String::as_str).to_owned();
+            completed(stack, &namespace, &Addresses::new())?;
+            return Err(error);
+        }
+    };
     let stack = if planned.adopt {
         files
             .config_maps
@@ -241,7 +251,8 @@ async fn prepared(to: &Cluster, planned: &Planned) -> Result<(Kubernetes, Wanted
     } else {
         stack
     };
-    let wanted = completed(stack, &namespace)?;
+    let addresses = addresses(&kubernetes, &namespace).await;
+    let wanted = completed(stack, &namespace, &addresses)?;
     let report = check::check(&kubernetes, &wanted).await?;
     for warning in &report.warnings {
         eprintln!("warning: {warning}");
@@ -254,6 +265,23 @@ async fn prepared(to: &Cluster, planned: &Planned) -> Result<(Kubernetes, Wanted
     } else {
         Err("the cluster is not ready for the stack".into())
     }
+}
+
+/// The addresses of the Services that are ours; none where they cannot be read, which the check of rights tells.
+async fn addresses(kubernetes: &Kubernetes, namespace: &str) -> Addresses {
+    let ours = objects::ours();
+    let services = kubernetes.list(Kind::Service, namespace, &ours).await;
+    let mut addresses = Addresses::new();
+    for service in services.unwrap_or_default() {
+        let listed = service
+            .pointer("/spec/clusterIPs")
+            .and_then(Value::as_array);
+        let parsed = listed.into_iter().flatten().filter_map(Value::as_str);
+        for address in parsed.filter_map(|address| address.parse().ok()) {
+            addresses.insert(address, name_of(&service).to_owned());
+        }
+    }
+    addresses
 }
 
 /// The document's ConfigMaps that somebody has applied by hand, as if they were files.

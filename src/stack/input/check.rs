@@ -1,6 +1,6 @@
 //! What a `stack.yaml` may say beyond its types. Only computes.
 
-use super::{Stack, kubo, versions};
+use super::{Stack, kubo, quantity, versions};
 
 impl Stack {
     /// Values of `stack.yaml` that no cluster would take, or that cannot be meant.
@@ -20,7 +20,7 @@ impl Stack {
         replicas("ipfs.replicas", self.ipfs.replicas, false);
         replicas("rabbitmq.replicas", self.rabbitmq.replicas, true);
         for (field, value) in self.quantities() {
-            if !is_quantity(value) {
+            if !quantity::is(value) {
                 problems.push(format!(
                     "`{field}`: \"{value}\" is no quantity; write one such as `100m`, `512Mi` or `10Gi`"
                 ));
@@ -46,6 +46,14 @@ impl Stack {
             ),
         ] {
             problems.extend(limit.problem(field, image));
+        }
+        problems.extend(versions::rabbitmq("rabbitmq.image", &self.rabbitmq.image));
+        if self.postgres.major().is_none() {
+            problems.push(format!(
+                "`postgres.image`: \"{}\" does not say which version it is, and the files of one major version are not \
+                 read by another; write a tag such as `postgres:17`, or the version in `postgres.version`",
+                self.postgres.image
+            ));
         }
         problems.extend(kubo::problems(&self.ipfs.config));
         let names = [
@@ -94,21 +102,6 @@ impl Stack {
         )];
         storage.into_iter().chain(log).chain(resources).collect()
     }
-}
-
-/// A Kubernetes quantity above zero: digits, perhaps with a fraction, and a unit.
-fn is_quantity(text: &str) -> bool {
-    const UNITS: [&str; 15] = [
-        "", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "u",
-    ];
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = text.get(digits.len()..).unwrap_or_default();
-    let number: Result<f64, _> = digits.parse();
-    UNITS.contains(&unit)
-        && digits
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.')
-        && number.is_ok_and(|number| number > 0.0)
 }
 
 fn is_name(text: &str) -> bool {

@@ -4,6 +4,7 @@
 mod check;
 mod config_map;
 pub mod kubo;
+mod quantity;
 pub mod versions;
 mod yaml;
 
@@ -248,8 +249,11 @@ impl Default for IpfsCluster {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Postgres {
-    /// Image of the server: the official one on Debian, whose user is 999.
+    /// Image of the server: the official one on Debian, whose user is 999. Its tag says the major version, which
+    /// cannot be changed once there are data.
     pub image: String,
+    /// The server's major version, such as 17, where the image's tag does not begin with it.
+    pub version: Option<u32>,
     /// Settings by the names of the environment variables, as in the ConfigMap `postgres-config`.
     #[serde(deserialize_with = "texts")]
     #[schemars(with = "BTreeMap<String, String>")]
@@ -264,10 +268,18 @@ impl Default for Postgres {
     fn default() -> Self {
         Self {
             image: "postgres:17".to_owned(),
+            version: None,
             settings: Given::new(),
             storage: "10Gi".to_owned(),
             resources: Resources::of("100m", "256Mi", "1Gi"),
         }
+    }
+}
+
+impl Postgres {
+    /// The server's major version, if anything says it.
+    pub fn major(&self) -> Option<u32> {
+        self.version.or_else(|| versions::major(&self.image))
     }
 }
 
@@ -277,7 +289,8 @@ impl Default for Postgres {
 pub struct Rabbitmq {
     /// Image of the server: the official one on Ubuntu, whose user is 999.
     pub image: String,
-    /// Nodes: one for small sites, or an odd number, whose queues are replicated.
+    /// Nodes: one for small sites, or an odd number, whose queues are replicated. It may grow later, and the queues
+    /// with it, but not shrink.
     pub replicas: u32,
     /// Size of each node's claim.
     pub storage: String,
@@ -309,6 +322,11 @@ pub struct Resources {
 }
 
 impl Resources {
+    /// The memory beyond which a container is ended, in bytes.
+    pub fn limit_in_bytes(&self) -> Option<u64> {
+        quantity::bytes(&self.memory_limit)
+    }
+
     fn of(cpu: &str, memory: &str, memory_limit: &str) -> Self {
         Self {
             cpu: cpu.to_owned(),
@@ -479,6 +497,14 @@ mod tests {
                 "`postgres.resources.cpu`",
             ),
             ("postgres: {image: ''}", "`postgres.image`"),
+            (
+                "postgres: {image: 'postgres:latest'}",
+                "`postgres.image`: \"postgres:latest\" does not say which version it is",
+            ),
+            (
+                "rabbitmq: {image: 'rabbitmq:3.6.6-management-alpine'}",
+                "`rabbitmq.image`: \"rabbitmq:3.6.6-management-alpine\" does not start",
+            ),
             ("namespace: My_Space", "`namespace`: \"My_Space\""),
             ("storageClass: -x", "`storageClass`"),
             (

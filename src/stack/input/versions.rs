@@ -1,5 +1,5 @@
-//! Which versions of IPFS work with RTrade's program, and what newer ones break: the program is of 2020, and nobody
-//! changes it. What is refused and the table of `docs/stack.md` are made from the same lines. Only computes.
+//! What the tags of images say: which versions of IPFS work with RTrade's program, and what newer ones break (the program
+//! is of 2020, and nobody changes it); and which PostgreSQL and RabbitMQ it is. What is refused and the table of `docs/stack.md` are made from the same lines. Only computes.
 
 /// From some version on, a program does not work in the stack any more.
 #[derive(Debug)]
@@ -40,9 +40,7 @@ impl Limit {
     /// Does the tag say that the image does not work? `None` when it says nothing of a version: a digest, a word such
     /// as `latest`, somebody's own repository.
     pub fn is_broken_by(&self, image: &str) -> Option<bool> {
-        let (name, _digest) = image.split_once('@').unwrap_or((image, ""));
-        let last = name.rsplit('/').next()?;
-        let (repository, tag) = last.split_once(':')?;
+        let (repository, tag) = tag(image)?;
         let version = version(tag).filter(|_| self.repositories.contains(&repository))?;
         Some(version >= self.from)
     }
@@ -66,6 +64,36 @@ impl Limit {
             )
         })
     }
+}
+
+/// Repository and tag of an image.
+fn tag(image: &str) -> Option<(&str, &str)> {
+    let (name, _digest) = image.split_once('@').unwrap_or((image, ""));
+    name.rsplit('/').next()?.split_once(':')
+}
+
+/// The major version that an image's tag begins with: `postgres:17`, `17.2-bookworm`, `v17`, `17beta1`.
+pub(super) fn major(image: &str) -> Option<u32> {
+    let (_, tag) = tag(image)?;
+    let tag = tag.strip_prefix('v').unwrap_or(tag);
+    let rest = tag.trim_start_matches(|c: char| c.is_ascii_digit());
+    tag.strip_suffix(rest)?.parse().ok()
+}
+
+/// The first RabbitMQ that knows all of its configuration: `default_queue_type`, and queues that grow by themselves.
+const RABBITMQ: (u32, u32) = (3, 13);
+
+/// What is wrong with an image of RabbitMQ, if its tag says so.
+pub(super) fn rabbitmq(field: &str, image: &str) -> Option<String> {
+    let (repository, tag) = tag(image)?;
+    let (major, minor) = version(tag).filter(|_| repository == "rabbitmq")?;
+    ((major, minor) < RABBITMQ).then(|| {
+        format!(
+            "`{field}`: \"{image}\" does not start: before {}.{} RabbitMQ does not know the settings by which its queues \
+             outlive a node; write a newer one, such as `rabbitmq:4.1-management`",
+            RABBITMQ.0, RABBITMQ.1
+        )
+    })
 }
 
 /// Major and minor of a tag such as `v0.27.0`, `1.1.6` or `v0.28.0-rc1`.
@@ -95,6 +123,38 @@ pub fn reference() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_begins_with_a_major_version_or_says_none() {
+        for (image, version) in [
+            ("postgres:17", Some(17)),
+            ("postgres:17.2-bookworm", Some(17)),
+            ("registry:5000/x/postgres:17-alpine", Some(17)),
+            ("postgres:18beta1@sha256:00", Some(18)),
+            ("x/postgres:v16", Some(16)),
+            ("postgres", None),
+            ("postgres:latest", None),
+            ("postgres:bookworm", None),
+            ("registry:5000/postgres", None),
+            ("postgres@sha256:17", None),
+        ] {
+            assert_eq!(major(image), version, "{image}");
+        }
+    }
+
+    #[test]
+    fn a_rabbitmq_that_is_too_old_is_refused() {
+        for (image, refused) in [
+            ("rabbitmq:3.6.6-management-alpine", true),
+            ("mirror.example.com/rabbitmq:3.12", true),
+            ("rabbitmq:3.13.7", false),
+            ("rabbitmq:4.1-management", false),
+            ("rabbitmq:management", false),
+            ("example.com/our-broker:1.0", false),
+        ] {
+            assert_eq!(rabbitmq("f", image).is_some(), refused, "{image}");
+        }
+    }
 
     #[test]
     fn only_what_is_known_not_to_work_is_refused() {

@@ -18,7 +18,7 @@ use crate::objects::{Component, Own};
 use crate::secret::Secret;
 use crate::secrets::{self, Change, Source, Values};
 use crate::settings::amqp::AmqpUrl;
-use crate::settings::{Checked, Finding, Given, Program, Severity, Variable, is_own};
+use crate::settings::{Checked, Finding, Given, Home, Program, Severity, Variable, is_own};
 
 /// All variables that a program is known to read.
 pub fn variables(program: Program) -> &'static [Variable] {
@@ -120,9 +120,10 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn check(stack: &Stack) -> Self {
+    pub(crate) fn check(stack: &Stack, home: Home<'_>) -> Self {
+        let temporal = temporal::settings::at_home(&stack.temporal.settings, home);
         Self {
-            temporal: check(Program::Temporal, &stack.temporal.settings),
+            temporal: check(Program::Temporal, &temporal),
             cluster: check(Program::IpfsCluster, &stack.ipfs_cluster.settings),
             postgres: check(Program::Postgres, &stack.postgres.settings),
         }
@@ -207,6 +208,16 @@ pub(crate) fn given_or_made(given: Option<&str>, change: Change) -> Source {
 
 pub(crate) fn derived(derive: impl Fn(&Values) -> String + 'static) -> Source {
     Source::Derived(Box::new(move |values| Secret::new(derive(values))))
+}
+
+/// Something that data are made with, for the Secret that says so for as long as they may be there.
+pub(crate) fn fact(
+    name: &str,
+    value: &(impl ToString + ?Sized),
+    change: Change,
+) -> (String, Source) {
+    let value = Secret::new(value.to_string());
+    (name.to_owned(), Source::Given(value, change))
 }
 
 /// A Secret with these keys.

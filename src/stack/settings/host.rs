@@ -1,5 +1,6 @@
 //! Host names and addresses, and which of them mean "the stack's own".
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::amqp::AmqpUrl;
@@ -21,6 +22,58 @@ fn is_own_host(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host == "0.0.0.0.0"
         || address(host).is_some_and(|ip| ip.is_loopback() || ip.is_unspecified())
+}
+
+/// The addresses of Services in the cluster, with their names.
+pub type Addresses = BTreeMap<IpAddr, String>;
+
+/// Where the stack is: by that, the names and addresses of its own Services are told from others.
+#[derive(Clone, Copy, Debug)]
+pub struct Home<'a> {
+    /// The namespace.
+    pub namespace: &'a str,
+    /// The addresses of the stack's own Services, as far as they are known.
+    pub addresses: &'a Addresses,
+}
+
+impl Home<'_> {
+    /// The value with the machine itself, which means "the stack's own", in place of a host that is this Service of
+    /// ours; `None` for any other host. Such values are what a user reads in the cluster after an installation.
+    pub fn own(self, service: &str, value: &str) -> Option<String> {
+        const OWN: &str = "127.0.0.1";
+        if let Ok(url) = AmqpUrl::parse(value) {
+            let host = OWN.to_owned();
+            return self
+                .is(service, &url.host)
+                .then(|| AmqpUrl { host, ..url }.to_url().expose().clone());
+        }
+        if self.is(service, value) {
+            return Some(OWN.to_owned());
+        }
+        let (host, port) = split_port(value).ok()?;
+        self.is(service, host).then(|| format!("{OWN}:{port}"))
+    }
+
+    /// `postgres`, `postgres.<namespace>`, `….svc`, `….svc.cluster.local`, one Pod's name before it, or the address.
+    fn is(self, service: &str, host: &str) -> bool {
+        if let Some(address) = address(host) {
+            return self.addresses.get(&address).is_some_and(|it| it == service);
+        }
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let host = host.strip_suffix(".cluster.local").unwrap_or(&host);
+        let host = host.strip_suffix(".svc").unwrap_or(host);
+        let host = host
+            .strip_suffix(self.namespace)
+            .and_then(|rest| rest.strip_suffix('.'))
+            .unwrap_or(host);
+        host.strip_suffix(service).is_some_and(|rest| {
+            let number = rest
+                .strip_prefix(service)
+                .and_then(|rest| rest.strip_prefix('-'))
+                .and_then(|rest| rest.strip_suffix('.'));
+            rest.is_empty() || number.is_some_and(|it| it.parse::<u32>().is_ok())
+        })
+    }
 }
 
 /// Is it `localhost` or an address that only the Pod itself reaches?
@@ -138,6 +191,71 @@ mod tests {
             "http://localhost",
         ] {
             assert!(!is_own(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn names_and_addresses_of_services_of_ours_mean_them() {
+        let addresses = Addresses::from([
+            ([10, 96, 0, 7].into(), "postgres".to_owned()),
+            ([10, 96, 0, 8].into(), "rabbitmq".to_owned()),
+        ]);
+        let home = Home {
+            namespace: "pinning",
+            addresses: &addresses,
+        };
+        for (service, value, own) in [
+            ("postgres", "postgres", Some("127.0.0.1")),
+            ("postgres", "Postgres.pinning", Some("127.0.0.1")),
+            ("postgres", "postgres.pinning.svc", Some("127.0.0.1")),
+            (
+                "postgres",
+                "postgres.pinning.svc.cluster.local.",
+                Some("127.0.0.1"),
+            ),
+            ("postgres", "10.96.0.7", Some("127.0.0.1")),
+            (
+                "temporal-krab",
+                "temporal-krab:10000",
+                Some("127.0.0.1:10000"),
+            ),
+            (
+                "temporal-krab",
+                "temporal-krab.pinning:7",
+                Some("127.0.0.1:7"),
+            ),
+            (
+                "rabbitmq",
+                "amqp://u:p%40@rabbitmq.pinning.svc/v",
+                Some("amqp://u:p%40@127.0.0.1:5672/v"),
+            ),
+            (
+                "rabbitmq",
+                "amqp://rabbitmq-0.rabbitmq:5672/",
+                Some("amqp://127.0.0.1:5672/"),
+            ),
+            (
+                "rabbitmq",
+                "amqp://10.96.0.8/",
+                Some("amqp://127.0.0.1:5672/"),
+            ),
+            ("postgres", "postgres.other", None),
+            ("postgres", "postgres.other.svc.cluster.local", None),
+            ("postgres", "postgres.pinning.example.com", None),
+            ("postgres", "my-postgres", None),
+            ("postgres", "postgres-x.postgres", None),
+            ("postgres", "10.96.0.8", None),
+            ("postgres", "10.96.0.9", None),
+            ("postgres", "pinning", None),
+            ("rabbitmq", "amqp://rabbitmq.other/", None),
+            ("rabbitmq", "http://rabbitmq/", None),
+            ("rabbitmq", "", None),
+        ] {
+            assert_eq!(
+                home.own(service, value).as_deref(),
+                own,
+                "{service} {value}"
+            );
         }
     }
 

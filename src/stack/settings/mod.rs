@@ -15,7 +15,7 @@ pub mod host;
 mod kind;
 pub mod multiaddress;
 
-pub use self::host::is_own;
+pub use self::host::{Addresses, Home, is_own};
 pub use self::kind::Kind;
 
 /// Who reads the variables.

@@ -5,7 +5,7 @@
 //! glibc older than that of Ubuntu 22.04 instead. The same tree gives the same archive.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -42,13 +42,15 @@ pub enum PackError {
         /// What the system said.
         source: io::Error,
     },
-    /// A program failed; what it said went to stderr.
-    #[error("`{command}` ended with {status}")]
+    /// A program failed.
+    #[error("`{command}` ended with {status}{output}")]
     Failed {
         /// The command line.
         command: String,
         /// How it ended.
         status: String,
+        /// What it said, on lines of its own; empty when that went to stderr.
+        output: String,
     },
     /// Cargo built, and told of no program `dispatch`.
     #[error("`{command}` built no `dispatch`")]
@@ -104,6 +106,15 @@ impl Profile {
     }
 }
 
+/// What becomes of cargo's progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It goes to stderr.
+    Shown,
+    /// It is kept for the case that the build fails: somebody else uses the terminal.
+    Kept,
+}
+
 /// The machine that the charm is for, in Juju's word and in Rust's.
 #[derive(Debug, Clone, Copy)]
 struct Platform {
@@ -137,14 +148,19 @@ impl Platform {
 }
 
 /// Builds `dispatch` and packs it with the charm's files into `out`; gives the archive's path.
-/// Blocks for as long as cargo builds, whose progress goes to stderr.
-pub fn pack(workspace: &Path, out: &Path, profile: Profile) -> Result<PathBuf, PackError> {
+/// Blocks for as long as cargo builds.
+pub fn pack(
+    workspace: &Path,
+    out: &Path,
+    profile: Profile,
+    progress: Progress,
+) -> Result<PathBuf, PackError> {
     let platform = Platform::here()?;
     let workspace = fs::canonicalize(workspace).map_err(|source| PackError::Read {
         path: workspace.to_owned(),
         source,
     })?;
-    let binary = build(&workspace, platform, profile)?;
+    let binary = build(&workspace, platform, profile, progress)?;
     archive(&workspace, &binary, platform, out)
 }
 
@@ -162,7 +178,12 @@ struct Target {
     name: String,
 }
 
-fn build(workspace: &Path, platform: Platform, profile: Profile) -> Result<PathBuf, PackError> {
+fn build(
+    workspace: &Path,
+    platform: Platform,
+    profile: Profile,
+    progress: Progress,
+) -> Result<PathBuf, PackError> {
     let musl = platform.musl();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -190,12 +211,24 @@ fn build(workspace: &Path, platform: Platform, profile: Profile) -> Result<PathB
         .current_dir(workspace)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
+    if progress == Progress::Kept {
+        command.stderr(Stdio::piped());
+    }
     let shown = shown(&command);
     let started = |source| PackError::Start {
         command: shown.clone(),
         source,
     };
     let mut child = command.spawn().map_err(started)?;
+    // read from the beginning: a child whose pipe is full waits for its reader
+    let said = child.stderr.take().map(|mut stderr| {
+        std::thread::spawn(move || {
+            let mut said = Vec::new();
+            // what cannot be read is not worth more than the rest
+            drop(stderr.read_to_end(&mut said));
+            said
+        })
+    });
     let mut binary = None;
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -210,10 +243,13 @@ fn build(workspace: &Path, platform: Platform, profile: Profile) -> Result<PathB
         }
     }
     let status = child.wait().map_err(started)?;
+    let said = said.and_then(|reader| reader.join().ok());
     if !status.success() {
+        let output = said.map(|said| format!("\n{}", String::from_utf8_lossy(&said).trim_end()));
         return Err(PackError::Failed {
             command: shown,
             status: status.to_string(),
+            output: output.unwrap_or_default(),
         });
     }
     binary.ok_or(PackError::NoBinary { command: shown })
@@ -280,6 +316,7 @@ fn install_zig(target: &str) -> Result<(), PackError> {
     Err(PackError::Failed {
         command: shown(&command),
         status: status.to_string(),
+        output: String::new(),
     })
 }
 
@@ -372,8 +409,6 @@ fn version(workspace: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
 
     fn tree() -> tempfile::TempDir {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rehearsal::cloud::{self, Image, Node, Process, RunAs};
+use rehearsal::cloud::{self, Family, Image, Node, Process, RunAs};
 use rehearsal::juju::cloud::{Cloud, Pod};
 use zip::write::SimpleFileOptions;
 
@@ -79,7 +79,7 @@ fn image() -> Image {
 
 fn node_with(work: &Path, image: Image) -> Node {
     let images = BTreeMap::from([("temporal".to_owned(), image)]);
-    Node::new(work, images).unwrap()
+    Node::new(work, images, Family::V4).unwrap()
 }
 
 fn node(work: &Path) -> Node {
@@ -400,6 +400,49 @@ fn a_service_forwards_its_exposed_ports_in_turn() {
 }
 
 #[test]
+fn a_node_of_ipv6_has_no_other_addresses() {
+    sandboxed("a_node_of_ipv6_has_no_other_addresses", |work| {
+        let images = BTreeMap::from([("temporal".to_owned(), image())]);
+        let mut node = Node::new(work, images.clone(), Family::V6).unwrap();
+        let a = create(&mut node, work, "app", 0);
+        let b = create(&mut node, work, "app", 1);
+        create(&mut node, work, "other", 0);
+        let pod = node.pod_ip("app/1").unwrap();
+        let service = node.service_ip("app").unwrap();
+        assert!(pod.is_ipv6() && service.is_ipv6(), "{pod}, {service}");
+        let ip = pod.to_string();
+        for host in [&ip, "app-1.app-endpoints.model.svc.cluster.local"] {
+            assert!(who_is(&node, "app/0", host).contains(&b), "{host}");
+        }
+        assert!(who_is(&node, "app/0", "app-0").contains(&a));
+        let addresses = shell(&node, "app/1", "cat /proc/net/fib_trie");
+        let beyond = |line: &&str| {
+            line.contains("|--") && !line.contains("127.") && !line.contains("0.0.0.0")
+        };
+        let others: Vec<&str> = addresses.stdout.lines().filter(beyond).collect();
+        assert!(others.is_empty(), "{others:?}");
+        let resolver = shell(&node, "app/0", "cat /etc/resolv.conf").stdout;
+        assert!(resolver.contains("nameserver fd98::a\n"), "{resolver}");
+
+        assert!(
+            connects(service, PROBE).is_err(),
+            "open although not exposed"
+        );
+        node.expose("app", &BTreeSet::from([PROBE])).unwrap();
+        let answers: String = ["app", "app.model"]
+            .map(|host| who_is(&node, "other/0", host))
+            .concat();
+        assert!(answers.contains(&a) && answers.contains(&b), "{answers}");
+        node.delete_application("app").unwrap();
+        let refused = connects(service, PROBE).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        // The place is free for the next one.
+        drop(node);
+        drop(Node::new(work, images, Family::V6).unwrap());
+    });
+}
+
+#[test]
 fn a_restarted_container_has_a_new_boot_id_and_fresh_files() {
     sandboxed(
         "a_restarted_container_has_a_new_boot_id_and_fresh_files",
@@ -639,7 +682,7 @@ fn nothing_is_left_of_a_node() {
         assert_eq!((mounts(), links(), tasks()), before);
         assert_eq!(fs::read_dir(work.join("pods")).unwrap().count(), 0);
         // The place is free for the next one.
-        drop(Node::new(work, BTreeMap::new()).unwrap());
+        drop(Node::new(work, BTreeMap::new(), Family::V4).unwrap());
     });
 }
 

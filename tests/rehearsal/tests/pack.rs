@@ -9,7 +9,7 @@ mod pack {
     use std::path::{Path, PathBuf};
     use std::process::{Command, Output};
 
-    use rehearsal::pack::{Profile, pack};
+    use rehearsal::pack::{Profile, Progress, pack};
 
     /// Runs `dispatch` in a root that holds nothing but itself.
     fn alone(root: &Path, environment: &[(&str, &str)]) -> Output {
@@ -32,7 +32,7 @@ mod pack {
     #[test]
     fn dispatch_runs_in_an_empty_root() {
         let place = tempfile::tempdir().unwrap();
-        let charm = pack(&workspace(), place.path(), Profile::Ci).unwrap();
+        let charm = pack(&workspace(), place.path(), Profile::Ci, Progress::Shown).unwrap();
         let mut archive = zip::ZipArchive::new(File::open(&charm).unwrap()).unwrap();
         let mut dispatch = archive.by_name("dispatch").unwrap();
         assert_eq!(dispatch.unix_mode().unwrap() & 0o777, 0o755);
@@ -158,7 +158,13 @@ sys.exit(main())
     #[test]
     fn charmcraft_packs_the_same_charm() {
         let place = tempfile::tempdir().unwrap();
-        let ours = pack(&workspace(), &place.path().join("out"), Profile::Ci).unwrap();
+        let ours = pack(
+            &workspace(),
+            &place.path().join("out"),
+            Profile::Ci,
+            Progress::Shown,
+        )
+        .unwrap();
         let theirs = charmcraft(&workspace(), place.path());
         assert_eq!(ours.file_name(), theirs.file_name());
         let (mut ours, mut theirs) = (members(&ours), members(&theirs));

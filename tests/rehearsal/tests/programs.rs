@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod programs {
+    mod asker;
     mod ipfs;
     mod ipfs_cluster;
     mod rabbitmq;

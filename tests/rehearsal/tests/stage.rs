@@ -5,7 +5,9 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use rehearsal::cloud::Family;
 use rehearsal::counterparts::nginx::Generation;
+use rehearsal::juju::ActionStatus;
 use rehearsal::processes;
 use rehearsal::stage::programme::{Outcome, Scenario, play_all};
 use rehearsal::stage::{APP, Client, NGINX, Options, Setup, Stage};
@@ -44,6 +46,10 @@ fn main() -> ExitCode {
         Scenario {
             name: "the_integrator_of_2023_serves_grpc_once_annotated",
             play: integrator_of_2023,
+        },
+        Scenario {
+            name: "a_cluster_may_have_ipv6_only",
+            play: ipv6_only,
         },
     ];
     play_all(&scenarios, &["1.32.2"], &["1.19.2"])
@@ -249,5 +255,53 @@ fn integrator_of_2023(setup: &Setup) -> Outcome {
     stage.juju.update_status(NGINX)?;
     stage.until_active(SOON)?;
     stage.hello(Client::Outside, "temporal-k8s:80", "annotated", WORKFLOW)?;
+    Ok(())
+}
+
+fn ipv6_only(setup: &Setup) -> Outcome {
+    let options = Options {
+        family: Family::V6,
+        ..Options::default()
+    };
+    let mut stage = open(setup, &options, &[])?;
+    workflow(&stage, "through-the-service")?;
+    let before = servers()?;
+    let restarted = stage.run(UNIT, "restart", &[])?;
+    expect(
+        restarted.status == ActionStatus::Completed,
+        restarted.message,
+    )?;
+    expect(servers()? != before, "the server was not restarted")?;
+    stage.until_active(SOON)?;
+    stage.juju.add_unit(APP)?;
+    stage.juju.add_unit(APP)?;
+    stage.until_active(SOON)?;
+    // A restart that waits for its turn asks the other units at the addresses that they have told.
+    let before = servers()?;
+    stage.juju.config(APP, &[("log-level", "debug")])?;
+    stage.until("all servers to have restarted", SOON, |_| {
+        servers().is_ok_and(|now| now.len() == 3 && now.iter().all(|id| !before.contains(id)))
+    })?;
+    stage.until_active(SOON)?;
+    for unit in stage.juju.model().units_of(APP) {
+        let pod = unit.replace('/', "-");
+        let address = format!("{pod}.{APP}-endpoints:7233");
+        stage.hello(
+            Client::Inside,
+            &address,
+            &format!("through-{pod}"),
+            WORKFLOW,
+        )?;
+    }
+    stage.deploy_nginx(&[
+        ("service-hostname", APP),
+        ("path-routes", "/"),
+        ("backend-protocol", "GRPC"),
+    ])?;
+    stage
+        .juju
+        .integrate("temporal-k8s:ingress", "nginx-ingress-integrator:ingress")?;
+    stage.until_active(SOON)?;
+    stage.hello(Client::Outside, "temporal-k8s:80", "from-outside", WORKFLOW)?;
     Ok(())
 }

@@ -28,12 +28,14 @@ const NODE: [&str; 2] = [
     "CLUSTER_IPFSPROXY_NODEMULTIADDRESS",
 ];
 const PEERS: &str = "CLUSTER_PEERADDRESSES";
-const CREDENTIALS: &str = "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS";
 
 const CHANGED_SECRET: &str = "another secret would cut the peers off from each other while they restart; write the \
     old one into the settings, or delete the key from the Secret to change it on all peers";
 const CHANGED_PEER: &str =
     "the first peer is known to the others by its key; write the old one into the settings";
+
+const CHANGED_CONSENSUS: &str = "a peer's folder is made for one of them, and the list of pins in it is not read by the \
+    other; write the old one, or remove the peers' claims and this key of Secret `temporal-stack`, and pin again";
 
 /// What a peer finds in its environment, without secrets and without what differs from Pod to Pod.
 pub(crate) fn environment(
@@ -63,27 +65,19 @@ pub(crate) fn environment(
     if !own.cluster {
         return plain;
     }
-    let mut refuse = |name: &str, problem: &str| {
-        findings.push(Finding {
-            severity: Severity::Error,
-            program: Program::IpfsCluster,
-            name: name.to_owned(),
-            problem: problem.to_owned(),
-        });
-    };
-    if settings.cluster.value(CREDENTIALS).is_some() {
-        let problem = "locks Temporal out, which sends no credentials; leave it out: only programs of the stack reach \
-                       the API";
-        refuse(CREDENTIALS, problem);
-    }
     let node = node(settings, own);
     for name in NODE {
         match plain.get(name) {
             Some(given) if !multiaddress::is_loopback(given) => {
                 if own.ipfs {
-                    let problem = "is another node than the stack's own; leave it out, or name that node in \
-                                   `IPFS_API_CONNECTION_HOST` as well";
-                    refuse(name, problem);
+                    findings.push(Finding {
+                        severity: Severity::Error,
+                        program: Program::IpfsCluster,
+                        name: name.to_owned(),
+                        problem: "is another node than the stack's own; leave it out, or name that node in \
+                                  `IPFS_API_CONNECTION_HOST` as well"
+                            .to_owned(),
+                    });
                 }
             }
             _ => set(&mut plain, name, &node),
@@ -114,6 +108,13 @@ pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {
         secret(CLUSTER_SECRETS, COMPONENT, shared(settings)),
         secret(FIRST_PEER, COMPONENT, first_peer(settings)),
     ]
+}
+
+/// What a peer's folder is made with.
+pub(crate) fn fact(settings: &Settings) -> (String, Source) {
+    const NAME: &str = "IPFS_CLUSTER_CONSENSUS";
+    let consensus = settings.cluster.value(NAME).unwrap_or("crdt");
+    super::super::fact(NAME, consensus, Change::Fixed(CHANGED_CONSENSUS))
 }
 
 fn shared(settings: &Settings) -> Vec<(String, Source)> {

@@ -492,7 +492,11 @@ mod tests {
 
     #[test]
     fn the_table_says_what_is_written_when_nothing_is() {
-        let settings = crate::parts::Settings::check(&crate::input::Stack::default());
+        let home = crate::settings::Home {
+            namespace: "n",
+            addresses: &crate::settings::Addresses::new(),
+        };
+        let settings = crate::parts::Settings::check(&crate::input::Stack::default(), home);
         let written =
             crate::parts::ipfs::peer::environment(&settings, settings.own(), &mut Vec::new());
         assert_eq!(written.len(), 7);

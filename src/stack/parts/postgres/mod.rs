@@ -5,13 +5,14 @@ pub(crate) mod settings;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Settings, given_or_made, plain, secret, set};
+use super::{Settings, fact, given_or_made, plain, secret, set};
+use crate::input::Stack;
 use crate::names::{POSTGRES_CONFIG, POSTGRES_SECRETS};
 use crate::objects::pod::{Pods, container, environment_from, ports, probes};
 use crate::objects::{Component, Context, Face, Object, Phase, config_map, service};
-use crate::secrets::{self, Change};
+use crate::secrets::{self, Change, Source};
 use crate::settings::Program;
 
 const COMPONENT: Component = Component::Postgres;
@@ -19,12 +20,25 @@ const PORTS: [(&str, u16, &str); 1] = [("postgres", 5432, "TCP")];
 /// The user of the official image.
 const USER: (u32, u32) = (999, 999);
 
-/// Where the data are, unless the settings say otherwise.
+/// Where the server finds the data, unless the settings say otherwise. No generation of the image refuses it: 18 takes
+/// its own default for a sign of old data when anything is mounted one above this.
 pub const DATA: &str = "/var/lib/postgresql/data/pgdata";
+/// Where the data are on the claim, wherever the server finds them: not its root, which is not empty on some storage.
+const FOLDER: &str = "pgdata";
+/// Where the claim is while that folder is made.
+pub const CLAIM: &str = "/claim";
 
 /// The name of the Service, and the port.
 pub const ADDRESS: (&str, u16) = ("postgres", 5432);
 
+/// From this version on the image asks for passwords by SCRAM where the settings do not say how.
+const SCRAM: u32 = 14;
+
+const ONLY_NEW: &str = "PostgreSQL reads it only when it makes a new database; write the old value. Where the database was \
+    changed by hand, remove this key from the Secret `temporal-stack`, and apply again";
+const CHANGED_VERSION: &str = "no major version reads the files of another, and the image has no `pg_upgrade`; write the old \
+    image. To change it, dump the database (`pg_dump`), delete the StatefulSet `postgres`, the claim `data-postgres-0` and \
+    this key of the Secret `temporal-stack`, apply, and restore the dump";
 const CHANGED_PASSWORD: &str = "the database keeps the password that it was made with; change it there first \
     (`ALTER ROLE … PASSWORD …`), then in the Secret, then apply again";
 
@@ -33,10 +47,29 @@ pub(crate) fn environment(settings: &Settings) -> BTreeMap<String, String> {
     let mut plain = plain(Program::Postgres, &settings.postgres);
     set(&mut plain, "POSTGRES_DB", "temporal");
     set(&mut plain, "POSTGRES_USER", settings.user());
+    let data = settings.postgres.value("PGDATA").unwrap_or(DATA);
+    set(&mut plain, "PGDATA", data.trim_end_matches('/'));
     plain
-        .entry("PGDATA".to_owned())
-        .or_insert_with(|| DATA.to_owned());
-    plain
+}
+
+/// What the data are made with: what the image reads only while its folder is empty, and the form of the files.
+pub(crate) fn facts(settings: &Settings, stack: &Stack) -> Vec<(String, Source)> {
+    let given = |name| settings.postgres.value(name);
+    let version = stack.postgres.major().unwrap_or_default();
+    let login = if version < SCRAM {
+        "md5"
+    } else {
+        "scram-sha-256"
+    };
+    let arguments = given("POSTGRES_INITDB_ARGS").unwrap_or_default().trim();
+    let how = given("POSTGRES_HOST_AUTH_METHOD").unwrap_or(login);
+    let only_new = Change::Fixed(ONLY_NEW);
+    vec![
+        fact("POSTGRES_USER", settings.user(), only_new),
+        fact("POSTGRES_INITDB_ARGS", arguments, only_new),
+        fact("POSTGRES_HOST_AUTH_METHOD", how, only_new),
+        fact("postgres.version", &version, Change::Fixed(CHANGED_VERSION)),
+    ]
 }
 
 /// The Secret of this part.
@@ -65,12 +98,21 @@ fn stateful_set(context: Context<'_>) -> Object {
     let mut server = container("postgres", &part.image, &part.resources);
     server["envFrom"] = environment_from(POSTGRES_CONFIG, POSTGRES_SECRETS);
     server["ports"] = ports(&PORTS);
-    server["volumeMounts"] = json!([{ "name": "data", "mountPath": mount_path(context) }]);
+    // exactly there: between a mount above it and the data, the image would put a volume of its own, which goes with
+    // the Pod
+    server["volumeMounts"] = json!([{
+        "name": "data",
+        "mountPath": context.environment.postgres.get("PGDATA"),
+        "subPath": FOLDER,
+    }]);
     // while it makes a new database, a temporary server answers on its Unix socket only
     let ready = json!({ "exec": { "command": [
         "sh", "-c", "exec pg_isready -h 127.0.0.1 -U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\"",
     ] } });
     probes(&mut server, &ready);
+    let mut folder = container("folder", &part.image, &part.resources);
+    folder["command"] = json!(["sh", "-c", folder_script()]);
+    folder["volumeMounts"] = json!([{ "name": "data", "mountPath": CLAIM }]);
     let pods = Pods {
         component: COMPONENT,
         phase: Phase::Stores,
@@ -78,18 +120,25 @@ fn stateful_set(context: Context<'_>) -> Object {
         user: Some(USER),
         grace: 120,
         containers: vec![server],
-        init_containers: Vec::<Value>::new(),
+        init_containers: vec![folder],
         volumes: Vec::new(),
     };
     pods.stateful_set(context, ADDRESS.0, 1, &[("data", &part.storage)])
 }
 
-/// The claim is where the data are: one above, since its own directory is not empty on some storage.
-fn mount_path(context: Context<'_>) -> &str {
-    let data = context.environment.postgres.get("PGDATA");
-    let data = data.map_or(DATA, String::as_str).trim_end_matches('/');
-    match data.rsplit_once('/') {
-        Some(("", _)) | None => data,
-        Some((parent, _)) => parent,
-    }
+/// Makes the folder: Kubernetes would make it as root, and then nobody else may change its mode. A database elsewhere on
+/// the claim is somebody's data, beside which no empty one is begun.
+fn folder_script() -> String {
+    format!(
+        "set -eu\n\
+         cd {CLAIM}\n\
+         for found in PG_VERSION */PG_VERSION; do\n\
+         \x20 if [ -e \"$found\" ] && [ ! -e {FOLDER}/PG_VERSION ]; then\n\
+         \x20   echo \"the claim has a database at $found: move all of it into {FOLDER}\"\n\
+         \x20   exit 1\n\
+         \x20 fi\n\
+         done\n\
+         mkdir -p {FOLDER}\n\
+         chmod 700 {FOLDER}"
+    )
 }

@@ -14,8 +14,8 @@ pub(crate) static VARIABLES: &[Variable] = rows! {
         "made once, and kept",
         "the role's password; another one later changes nothing in a database that is there";
     PGDATA: Path,
-        "a folder inside the volume",
-        "folder of the data; one below the volume's own works for every version";
+        "`/var/lib/postgresql/data/pgdata`",
+        "folder where the server finds the data; on the claim they are always in the same one";
     POSTGRES_INITDB_ARGS: Text,
         "none", "arguments for `initdb`";
     POSTGRES_HOST_AUTH_METHOD: Choice(&["scram-sha-256", "md5", "password"]),
@@ -40,12 +40,46 @@ pub(crate) fn check(given: &Given) -> Checked {
                     "lets in everyone who reaches the port, without a password; leave it out";
                 draft.say(Severity::Error, name, problem);
             }
+            Some(_)
+                if name == "PGDATA"
+                    && value.expose().starts_with('/')
+                    && is_taken(value.expose()) =>
+            {
+                let problem = "is a folder in which the image or the system has things of its own; write one that is for \
+                               the data alone, such as `/var/lib/postgresql/data`, or leave it out";
+                draft.say(Severity::Error, name, problem);
+            }
             Some(variable) => draft.take(variable, name, value),
             None => not_known(&mut draft, name),
         }
     }
     draft.warn_of_public_password("POSTGRES_PASSWORD");
     draft.checked
+}
+
+/// Would a volume there hide something, or hold something beside the data? Of one written with `.` or `:` Kubernetes or
+/// the image would make another path.
+fn is_taken(path: &str) -> bool {
+    const SYSTEM: [&str; 10] = [
+        "bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr",
+    ];
+    const HOLDS: [&str; 4] = [
+        "/var/lib/postgresql/data",
+        "/var/run/postgresql/x",
+        "/run/postgresql/x",
+        "/tmp/x",
+    ];
+    let path = path.trim_end_matches('/');
+    let mut parts = path.split('/').skip(1);
+    let is_strange =
+        parts.clone().any(|part| matches!(part, "" | "." | "..")) || path.contains(':');
+    let is_above = |inner: &&str| {
+        inner
+            .strip_prefix(path)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    let is_system = parts.next().is_none_or(|first| SYSTEM.contains(&first));
+    is_strange || is_system || HOLDS.iter().any(|inner| is_above(&inner))
 }
 
 fn not_known(draft: &mut Draft, name: &str) {
@@ -65,13 +99,23 @@ fn not_known(draft: &mut Draft, name: &str) {
 }
 
 /// Does Temporal log in as the role that PostgreSQL's image makes? One that is given on one side only
-/// counts for both. With a PostgreSQL outside of the stack there is nothing to compare.
+/// counts for both. With a PostgreSQL outside of the stack there is nothing to compare, and nobody to read these settings.
 pub(crate) fn agree(temporal: &Checked, postgres: &Checked) -> Vec<Finding> {
     if temporal
         .value("DATABASE_URL")
         .is_some_and(|host| !is_own(host))
     {
-        return Vec::new();
+        let unread = |name: &String| {
+            Finding {
+            severity: Severity::Warning,
+            program: Program::Postgres,
+            name: name.clone(),
+            problem: "is read by nobody: `DATABASE_URL` names another database than the stack's own; leave it out, and \
+                      write what is meant for that one in `temporal-config`"
+                .to_owned(),
+        }
+        };
+        return postgres.values.keys().map(unread).collect();
     }
     [
         ("DATABASE_PASSWORD", "POSTGRES_PASSWORD"),
@@ -169,6 +213,22 @@ mod tests {
             "`scram-sha-256`",
         ),
         ("PGDATA", "data", Severity::Error, "begins with `/`"),
+        ("PGDATA", "/", Severity::Error, "for the data alone"),
+        ("PGDATA", "/usr/pg", Severity::Error, "for the data alone"),
+        (
+            "PGDATA",
+            "/var/lib/postgresql/",
+            Severity::Error,
+            "for the data alone",
+        ),
+        ("PGDATA", "/var", Severity::Error, "for the data alone"),
+        (
+            "PGDATA",
+            "/pg/../etc",
+            Severity::Error,
+            "for the data alone",
+        ),
+        ("PGDATA", "/pg:ro", Severity::Error, "for the data alone"),
         (
             "POSTGRES_PASWORD",
             "hunter2",
@@ -187,6 +247,21 @@ mod tests {
     #[test]
     fn one_setting_one_finding() {
         each_gives_one_finding(P, CASES);
+    }
+
+    #[test]
+    fn folders_that_are_for_the_data_alone_are_accepted() {
+        for path in [
+            "/var/lib/postgresql/data",
+            "/var/lib/postgresql/data/",
+            "/var/lib/postgresql/data/pgdata",
+            "/var/lib/postgresql/18/docker",
+            "/var/lib/pg",
+            "/pgdata",
+            "/pg/17/data",
+        ] {
+            assert_eq!(findings(P, &[("PGDATA", path)]), [], "{path}");
+        }
     }
 
     #[test]
@@ -234,6 +309,11 @@ mod tests {
             (
                 vec![("DATABASE_URL", "db.example.com"), (user, "al")],
                 vec![("POSTGRES_USER", "bo")],
+                vec![(Severity::Warning, "POSTGRES_USER")],
+            ),
+            (
+                vec![("DATABASE_URL", "db.example.com"), (password, "a")],
+                vec![],
                 vec![],
             ),
         ] {

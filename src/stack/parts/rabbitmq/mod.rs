@@ -1,11 +1,12 @@
 //! RabbitMQ: one node, or an odd number of them whose queues are replicated.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde_json::json;
 
 use super::{Settings, given_or_made, secret};
+use crate::input::Stack;
 use crate::names::{COOKIE_KEY, RABBITMQ_CONFIG, RABBITMQ_SECRETS, RABBITMQ_SERVER};
 use crate::objects::pod::{Pods, container, pod_name, ports, probes};
 use crate::objects::{Component, Context, Face, Object, Phase, config_map, service};
@@ -36,36 +37,64 @@ pub fn node(namespace: &str, number: u32) -> String {
     format!("rabbit@rabbitmq-{number}.rabbitmq.{namespace}.svc")
 }
 
-/// The server's configuration file.
-pub fn configuration(namespace: &str, replicas: u32) -> String {
+/// The server's configuration file, for so many nodes with so many bytes of memory each.
+pub fn configuration(namespace: &str, replicas: u32, memory: Option<u64>) -> String {
     let mut text = String::from(
-        "cluster_formation.peer_discovery_backend = classic_config\nloopback_users.guest = true\n",
+        "cluster_formation.peer_discovery_backend = classic_config\nloopback_users.guest = true\n\
+         log.console = true\nlog.file = false\n",
     );
-    for number in 0..replicas {
+    let mut line = |name: &str, value: &dyn fmt::Display| {
         // writing to a string cannot fail
-        _ = writeln!(
-            text,
-            "cluster_formation.classic_config.nodes.{} = {}",
-            number + 1,
-            node(namespace, number)
-        );
+        _ = writeln!(text, "{name} = {value}");
+    };
+    for number in 0..replicas {
+        let name = format!("cluster_formation.classic_config.nodes.{}", number + 1);
+        line(&name, &node(namespace, number));
     }
+    if let Some(memory) = memory {
+        // otherwise it takes the machine's for its own
+        line("total_memory_available_override_value", &memory);
+    }
+    for (name, value) in QUEUES {
+        line(name, &value);
+    }
+    line(
+        "quorum_queue.continuous_membership_reconciliation.target_group_size",
+        &replicas,
+    );
     if replicas >= REPLICATED {
-        // temporal names no type for its queues
-        text.push_str("default_queue_type = quorum\ncluster_partition_handling = pause_minority\n");
+        line("cluster_partition_handling", &"pause_minority");
     }
     text
 }
+
+/// Temporal names no type for its queues, and a queue keeps the one that it was declared with: so they are of the
+/// replicated type from the first day, with one node too, and get a replica on each node that comes later. That type
+/// would throw away a message which workers have left unfinished twenty times; Temporal expects that it is kept.
+const QUEUES: [(&str, &str); 5] = [
+    ("default_queue_type", "quorum"),
+    (
+        "quorum_queue.continuous_membership_reconciliation.enabled",
+        "true",
+    ),
+    ("default_policies.operator.keep.vhost_pattern", ".*"),
+    ("default_policies.operator.keep.queue_pattern", ".*"),
+    (
+        "default_policies.operator.keep.delivery_limit",
+        "1000000000",
+    ),
+];
 
 /// The plugins that run: the management pages, and metrics.
 pub const PLUGINS: &str = "[rabbitmq_management,rabbitmq_prometheus].\n";
 
 fn files(context: Context<'_>) -> BTreeMap<String, String> {
-    let replicas = context.stack.rabbitmq.replicas;
+    let part = &context.stack.rabbitmq;
+    let memory = part.resources.limit_in_bytes();
     BTreeMap::from([
         (
             "20-stack.conf".to_owned(),
-            configuration(context.namespace, replicas),
+            configuration(context.namespace, part.replicas, memory),
         ),
         ("enabled_plugins".to_owned(), PLUGINS.to_owned()),
     ])
@@ -73,6 +102,17 @@ fn files(context: Context<'_>) -> BTreeMap<String, String> {
 
 const CHANGED_LOGIN: &str = "the broker keeps the user that it was made with; change it there first \
     (`rabbitmqctl change_password …`), then in the Secret, then apply again";
+
+const FEWER: &str = "a node that goes takes its vote in every queue along, and the rest may be no majority; write the old \
+    number. To have fewer nodes, take one after the other out of the queues (`rabbitmq-queues shrink NODE`), stop it, let \
+    the others forget it (`rabbitmqctl forget_cluster_node NODE`), and write the new number into this key of the Secret \
+    `temporal-stack`";
+
+/// How many nodes hold the queues.
+pub(crate) fn fact(stack: &Stack) -> (String, Source) {
+    let replicas = stack.rabbitmq.replicas;
+    super::fact("rabbitmq.replicas", &replicas, Change::Grows(FEWER))
+}
 
 /// The Secrets of this part: the document's with the cookie, and ours with the login.
 pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {

@@ -4,17 +4,25 @@
 //! `CERTPATH`. A whole name keeps to one of the two, in capitals or in small letters.
 
 pub(crate) use super::variables::VARIABLES;
-use crate::parts::{known, unread};
-use crate::settings::{Checked, Draft, Finding, Given, Program, Severity, Variable, host, is_own};
+use crate::parts::ipfs::{node, peer};
+use crate::parts::{known, postgres, rabbitmq, unread};
+use crate::secret::Secret;
+use crate::settings::{
+    Checked, Draft, Finding, Given, Home, Program, Severity, Variable, host, is_own,
+};
 
-/// Addresses of the stack's own services, with the service's name.
-const OWN: [(&str, &str); 6] = [
-    ("DATABASE_URL", "PostgreSQL"),
-    ("IPFS_API_CONNECTION_HOST", "IPFS node"),
-    ("IPFS_CLUSTER_API_CONNECTION_HOST", "IPFS Cluster"),
-    ("RABBITMQ_URL", "RabbitMQ"),
-    ("SERVICES_KRAB_URL", "krab"),
-    ("SERVICES_KRAB_FALLBACK_URL", "krab"),
+/// Where the stack's own parts may be named: the setting, the part, its Service.
+const OWN: [(&str, &str, &str); 6] = [
+    ("DATABASE_URL", "PostgreSQL", postgres::ADDRESS.0),
+    ("IPFS_API_CONNECTION_HOST", "IPFS node", node::ADDRESS.0),
+    (
+        "IPFS_CLUSTER_API_CONNECTION_HOST",
+        "IPFS Cluster",
+        peer::ADDRESS.0,
+    ),
+    ("RABBITMQ_URL", "RabbitMQ", rabbitmq::ADDRESS.0),
+    ("SERVICES_KRAB_URL", "krab", super::KRAB.0),
+    ("SERVICES_KRAB_FALLBACK_URL", "krab", super::KRAB.0),
 ];
 
 /// Where an empty value may have been meant as one: the program takes it as not set.
@@ -150,9 +158,25 @@ pub(crate) fn agree(temporal: &Checked, cluster: &Checked) -> Vec<Finding> {
     found
 }
 
+/// The settings with the machine itself in place of the names and addresses that the stack's own Services have.
+pub(crate) fn at_home(given: &Given, home: Home<'_>) -> Given {
+    let own = |name: &str, value: &str| {
+        let variable = read(name).ok()?;
+        let (.., service) = OWN.iter().find(|(name, ..)| *name == variable.name)?;
+        home.own(service, value)
+    };
+    given
+        .iter()
+        .map(|(name, value)| {
+            let own = own(name, value.expose()).map(Secret::new);
+            (name.clone(), own.unwrap_or_else(|| value.clone()))
+        })
+        .collect()
+}
+
 /// Such a value need not be a right one, since another is written in its place.
 fn stands_for_own(variable: &Variable, value: &str) -> bool {
-    OWN.iter().any(|(name, _)| *name == variable.name) && is_own(value)
+    OWN.iter().any(|(name, ..)| *name == variable.name) && is_own(value)
 }
 
 /// The two settings that allow one value each.
@@ -185,12 +209,19 @@ fn together(draft: &mut Draft) {
 }
 
 fn addresses(draft: &mut Draft) {
-    for (name, service) in OWN {
-        if draft.value(name).is_some_and(is_own) {
-            let problem =
-                format!("means the stack's own {service}; the installer writes that one's address");
-            draft.say(Severity::Note, name, problem);
-        }
+    for (name, part, _) in OWN {
+        let Some(value) = draft.value(name) else {
+            continue;
+        };
+        let problem = if is_own(value) {
+            format!("means the stack's own {part}; the installer writes that one's address")
+        } else if name == "SERVICES_KRAB_FALLBACK_URL" {
+            // a second one is nobody's loss
+            continue;
+        } else {
+            format!("names another host, so the stack's own {part} is not installed")
+        };
+        draft.say(Severity::Note, name, problem);
     }
     let listen = "API_CONNECTION_LISTEN_ADDRESS";
     if draft.value(listen).is_some_and(host::is_loopback) {

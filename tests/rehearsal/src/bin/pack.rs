@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use rehearsal::chain;
-use rehearsal::pack::{self, pack};
+use rehearsal::pack::{self, Progress, pack};
 
 /// Make the .charm file that Juju deploys.
 #[derive(Debug, Parser)]
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Profile::Ci => pack::Profile::Ci,
     };
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    match pack(&workspace, &arguments.out, profile) {
+    match pack(&workspace, &arguments.out, profile, Progress::Shown) {
         Ok(charm) => {
             println!("{}", charm.display());
             ExitCode::SUCCESS

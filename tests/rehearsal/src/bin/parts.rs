@@ -8,7 +8,7 @@ use rehearsal::parts::{KUBERNETES_VERSIONS, PEBBLE_VERSIONS, Part, TEMPORAL_VERS
 
 fn main() -> ExitCode {
     let unpacked = [Part::RabbitMq, Part::PgBouncer];
-    let stack = [Part::Kubo, Part::IpfsCluster];
+    let stack = [Part::Kubo, Part::IpfsCluster, Part::Asker];
     let found = [
         Part::Postgresql,
         Part::TemporalCli,

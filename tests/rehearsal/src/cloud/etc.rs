@@ -1,18 +1,17 @@
 //! The files in `/etc` by which programs find users, hosts and name servers.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::Error;
 use super::mounts::{Root, write};
-use super::names;
 
 /// What the pieces of `/etc` in a pod tell.
 #[derive(Debug, Clone)]
 pub(super) struct Etc {
     /// The pod's name, which is its host name.
     pub(super) host: String,
-    pub(super) ip: Ipv4Addr,
+    pub(super) ip: IpAddr,
     pub(super) app: String,
     pub(super) model: String,
     pub(super) dns: Dns,
@@ -21,15 +20,19 @@ pub(super) struct Etc {
 /// What a cluster tells its pods of names.
 #[derive(Debug, Clone)]
 pub(super) struct Dns {
+    /// The name server's address.
+    pub(super) server: IpAddr,
     /// The cluster's domain.
     pub(super) domain: String,
     /// The resolver's options.
     pub(super) options: String,
 }
 
-impl Default for Dns {
-    fn default() -> Self {
+impl Dns {
+    /// What a cluster tells that nobody has configured.
+    pub(super) fn new(server: IpAddr) -> Self {
         Self {
+            server,
             domain: "cluster.local".to_owned(),
             options: "ndots:5".to_owned(),
         }
@@ -50,25 +53,26 @@ impl Etc {
             host,
             ip,
             model,
-            dns: Dns {
-                domain: cluster,
-                options,
-            },
+            dns,
             ..
         } = self;
+        let Dns {
+            server,
+            domain: cluster,
+            options,
+        } = dns;
         let domain = self.domain();
         [
             (
                 "/etc/hosts",
-                format!("127.0.0.1 localhost\n{ip} {host}.{domain} {host}\n"),
+                format!("127.0.0.1 localhost\n::1 localhost\n{ip} {host}.{domain} {host}\n"),
             ),
             ("/etc/hostname", format!("{host}\n")),
             (
                 "/etc/resolv.conf",
                 format!(
                     "search {model}.svc.{cluster} svc.{cluster} {cluster}\n\
-                     nameserver {}\noptions {options}\n",
-                    names::SERVER
+                     nameserver {server}\noptions {options}\n"
                 ),
             ),
             (

@@ -20,7 +20,7 @@ mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,7 @@ use tokio::runtime::Runtime;
 
 pub use error::Error;
 pub use image::Image;
+pub use network::Family;
 pub use process::{Finished, Process, RunAs, Running};
 pub use sandbox::{
     EnterError, Entered, allowed, command, enter, inside, run_inside, run_side_by_side,
@@ -59,6 +60,7 @@ struct State {
     images: BTreeMap<String, Image>,
     pods: BTreeMap<String, Pod>,
     services: BTreeMap<String, Service>,
+    family: Family,
     names: Names,
     /// What it tells pods of names.
     dns: Dns,
@@ -73,7 +75,11 @@ struct State {
 impl Node {
     /// An empty node that writes below `workdir` only; `images` are the images of workload
     /// containers by container name.
-    pub fn new(workdir: impl AsRef<Path>, images: BTreeMap<String, Image>) -> Result<Self, Error> {
+    pub fn new(
+        workdir: impl AsRef<Path>,
+        images: BTreeMap<String, Image>,
+        family: Family,
+    ) -> Result<Self, Error> {
         let workdir = workdir.as_ref();
         if !inside().map_err(Error::runtime("read the program's own namespaces"))? {
             return Err(Error::Outside);
@@ -87,18 +93,19 @@ impl Node {
             .enable_all()
             .build()
             .map_err(Error::runtime("start the proxies"))?;
-        network::start()?;
+        network::start(family)?;
         let names = Names::default();
-        names.serve(runtime.handle())?;
+        names.serve(family.name_server(), runtime.handle())?;
         Ok(Self(Arc::new(Mutex::new(State {
             workdir,
             images,
             pods: BTreeMap::new(),
             services: BTreeMap::new(),
+            family,
             names,
-            dns: Dns::default(),
+            dns: Dns::new(family.name_server()),
             pods_so_far: 0,
-            addresses: Addresses::new(crate::seed()),
+            addresses: Addresses::new(family, crate::seed()),
             runtime: Some(runtime),
         }))))
     }
@@ -232,7 +239,7 @@ impl State {
         let dns = &self.dns;
         let pod = Pod::new(description, dns, address, link, &self.images, place)?;
         for name in pod.names() {
-            self.names.add(&name, pod.ip().into());
+            self.names.add(&name, pod.ip());
         }
         if let Some(service) = self.services.get(&description.app) {
             service.add(pod.ip());
@@ -250,7 +257,7 @@ impl State {
             service.remove(pod.ip());
         }
         for name in pod.names() {
-            self.names.remove(&name, pod.ip().into());
+            self.names.remove(&name, pod.ip());
         }
         pod.close()
     }
@@ -258,13 +265,13 @@ impl State {
     /// Gives the application its Service, if this is its first pod.
     fn add_service(&mut self, app: &str, model: &str) -> Result<(), Error> {
         if !self.services.contains_key(app) {
-            let used: BTreeSet<Ipv4Addr> = self.services.values().map(|s| s.ip).collect();
+            let used: BTreeSet<IpAddr> = self.services.values().map(|s| s.ip).collect();
             let ip = (FIRST_SERVICE..=254)
-                .map(network::service_address)
+                .map(|n| self.family.service(n))
                 .find(|ip| !used.contains(ip))
                 .ok_or(Error::NoAddress("Service"))?;
             let name = format!("{app}.{model}.svc.{}", self.dns.domain);
-            self.names.add(&name, ip.into());
+            self.names.add(&name, ip);
             self.services.insert(app.to_owned(), Service::new(ip, name));
         }
         Ok(())
@@ -315,7 +322,7 @@ impl Drop for State {
             // afterwards every port is free again.
             namespace::on_thread(|| runtime.shutdown_timeout(SHUTDOWN));
         }
-        drop(network::stop());
+        drop(network::stop(self.family));
     }
 }
 
@@ -356,11 +363,11 @@ impl Cloud for Node {
     }
 
     fn pod_ip(&self, unit: &str) -> Option<IpAddr> {
-        Some(self.state().pods.get(unit)?.ip().into())
+        Some(self.state().pods.get(unit)?.ip())
     }
 
     fn service_ip(&self, app: &str) -> Option<IpAddr> {
-        Some(self.state().services.get(app)?.ip.into())
+        Some(self.state().services.get(app)?.ip)
     }
 
     fn expose(&mut self, app: &str, ports: &BTreeSet<u16>) -> Result<(), CloudError> {

@@ -2,7 +2,7 @@
 //! denies every other name at once. Pods find it through their `/etc/resolv.conf`.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,8 +12,6 @@ use tokio::runtime::Handle;
 
 use super::Error;
 
-/// The server's address, the one that `MicroK8s` uses.
-pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 152, 183, 10);
 /// Pods come and go: nobody shall remember an answer.
 const LIFETIME: u32 = 0;
 
@@ -53,9 +51,9 @@ impl Names {
         self.silent.store(silent, Ordering::Relaxed);
     }
 
-    /// Starts to serve.
-    pub(super) fn serve(&self, runtime: &Handle) -> Result<(), Error> {
-        let address = SocketAddr::new(IpAddr::V4(SERVER), 53);
+    /// Starts to serve at this address.
+    pub(super) fn serve(&self, address: IpAddr, runtime: &Handle) -> Result<(), Error> {
+        let address = SocketAddr::new(address, 53);
         let socket = UdpSocket::bind(address)
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
             .map_err(|source| Error::Listen { address, source })?;

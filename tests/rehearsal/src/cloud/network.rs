@@ -2,14 +2,17 @@
 //! Everything lives in the sandbox's network namespace and ends with it.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::os::fd::AsRawFd;
 
 use futures_util::TryStreamExt;
 use nix::sched::CloneFlags;
 use nix::unistd::sethostname;
+use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth};
+use rtnetlink::packet_route::route::{RouteMessage, RouteScope, RouteType};
 use rtnetlink::{
     Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
     new_connection,
@@ -19,16 +22,96 @@ use tokio::runtime::Runtime;
 use super::Error;
 use super::namespace::{Namespace, leave, on_thread};
 
-/// The node's address among the pods, and their way out.
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
-const POD_PREFIX: u8 = 16;
-/// All addresses of this network belong to the node: the addresses of Services.
-const SERVICES: Ipv4Addr = Ipv4Addr::new(10, 152, 183, 1);
-const SERVICE_PREFIX: u8 = 24;
 const BRIDGE: &str = "pods";
 /// Without an address of its own a bridge takes one from its ports, and changes it with them;
 /// pods would then send to an address that is no longer there.
 const BRIDGE_ADDRESS: [u8; 6] = [0x02, 0x10, 0x01, 0x00, 0x00, 0x01];
+
+/// Lets a program listen at an IPv6 address that is the node's by its route only, as it may with IPv4.
+const LISTEN_BY_ROUTE: &str = "/proc/sys/net/ipv6/ip_nonlocal_bind";
+
+/// Which kind of addresses pods and Services have: a cluster may be of either kind alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4 only.
+    #[default]
+    V4,
+    /// IPv6 only. As everywhere, `127.0.0.1` is there too, within each pod.
+    V6,
+}
+
+impl Family {
+    const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// The `n`th address among the pods.
+    fn pod(self, n: u16) -> IpAddr {
+        let [high, low] = n.to_be_bytes();
+        match self {
+            Self::V4 => Ipv4Addr::new(10, 1, high, low).into(),
+            Self::V6 => Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, n).into(),
+        }
+    }
+
+    const fn pod_prefix(self) -> u8 {
+        match self {
+            Self::V4 => 16,
+            Self::V6 => 64,
+        }
+    }
+
+    /// The node's address among the pods, and their way out.
+    fn gateway(self) -> IpAddr {
+        self.pod(1)
+    }
+
+    /// The address of the `n`th Service.
+    pub(super) fn service(self, n: u8) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::new(10, 152, 183, n).into(),
+            Self::V6 => Ipv6Addr::new(0xfd98, 0, 0, 0, 0, 0, 0, n.into()).into(),
+        }
+    }
+
+    /// The address of the name server: that of the tenth Service, as in `MicroK8s`.
+    pub(super) fn name_server(self) -> IpAddr {
+        self.service(10)
+    }
+
+    /// The route by which all addresses of Services are the node's own.
+    fn services(self, lo: u32) -> RouteMessage {
+        let mut route = match self.service(0) {
+            IpAddr::V4(first) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(first, 24)
+                .output_interface(lo)
+                .build(),
+            IpAddr::V6(first) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(first, 108)
+                .output_interface(lo)
+                .build(),
+        };
+        route.header.kind = RouteType::Local;
+        route.header.table = nix::libc::RT_TABLE_LOCAL;
+        route.header.scope = RouteScope::Host;
+        route
+    }
+
+    /// The route by which pods send whatever is not for their neighbours.
+    fn way_out(self) -> RouteMessage {
+        match self.gateway() {
+            IpAddr::V4(gateway) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .gateway(gateway)
+                .build(),
+            IpAddr::V6(gateway) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .gateway(gateway)
+                .build(),
+        }
+    }
+}
 
 /// The namespaces that the containers of a pod have in common.
 #[derive(Debug)]
@@ -47,7 +130,7 @@ impl PodNamespaces {
     }
 }
 
-/// The last two bytes of the first and of the last address that pods get: the lower ones are the node's, and
+/// The numbers of the first and of the last address that pods get: the lower ones are the node's, and
 /// 10.1.255.0 and above stay free.
 const PODS: RangeInclusive<u16> = 10..=0xfeff;
 
@@ -55,13 +138,15 @@ const PODS: RangeInclusive<u16> = 10..=0xfeff;
 /// Temporal's ring does, so meet another case in every run.
 #[derive(Debug)]
 pub(super) struct Addresses {
+    family: Family,
     random: fastrand::Rng,
     drawn: BTreeSet<u16>,
 }
 
 impl Addresses {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(family: Family, seed: u64) -> Self {
         Self {
+            family,
             random: fastrand::Rng::with_seed(seed),
             drawn: BTreeSet::new(),
         }
@@ -73,33 +158,31 @@ impl Addresses {
     }
 
     /// An address that no pod has had, as long as there is one.
-    pub(super) fn draw(&mut self) -> Option<Ipv4Addr> {
+    pub(super) fn draw(&mut self) -> Option<IpAddr> {
         if self.drawn.len() == PODS.len() {
             return None;
         }
         loop {
             let n = self.random.u16(PODS);
             if self.drawn.insert(n) {
-                let [high, low] = n.to_be_bytes();
-                return Some(Ipv4Addr::new(10, 1, high, low));
+                return Some(self.family.pod(n));
             }
         }
     }
 }
 
-/// The address of the `n`th Service.
-pub(super) fn service_address(n: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 152, 183, n)
-}
-
 /// Makes the node's side of the network.
-pub(super) fn start() -> Result<(), Error> {
+pub(super) fn start(family: Family) -> Result<(), Error> {
     on_thread(|| {
+        if family == Family::V6 {
+            fs::write(LISTEN_BY_ROUTE, "1").map_err(Error::file("write", LISTEN_BY_ROUTE))?;
+        }
         let runtime = runtime()?;
         let node = connect(&runtime)?;
         runtime.block_on(async {
             let lo = up(&node, "lo").await?;
-            address(&node, lo, SERVICES, SERVICE_PREFIX).await?;
+            let services = node.route().add(family.services(lo)).execute().await;
+            services.map_err(Error::link("add the route to the Services"))?;
             let bridge = LinkBridge::new(BRIDGE)
                 .address(BRIDGE_ADDRESS.to_vec())
                 .build();
@@ -109,36 +192,28 @@ pub(super) fn start() -> Result<(), Error> {
                 .await
                 .map_err(Error::link("make the bridge"))?;
             let bridge = up(&node, BRIDGE).await?;
-            address(&node, bridge, GATEWAY, POD_PREFIX).await
+            address(&node, bridge, family.gateway()).await
         })
     })
 }
 
 /// Removes the node's side of the network.
-pub(super) fn stop() -> Result<(), Error> {
+pub(super) fn stop(family: Family) -> Result<(), Error> {
     on_thread(|| {
         let runtime = runtime()?;
         let node = connect(&runtime)?;
         runtime.block_on(async {
             delete(&node, BRIDGE).await?;
-            let mut addresses = node.address().get().execute();
-            while let Some(message) = addresses
-                .try_next()
-                .await
-                .map_err(Error::link("list the addresses"))?
-            {
-                if message.header.prefix_len == SERVICE_PREFIX {
-                    let deleted = node.address().del(message).execute().await;
-                    deleted.map_err(Error::link("remove the address of the Services"))?;
-                }
-            }
-            Ok(())
+            let lo = index(&node, "lo").await?;
+            let services = node.route().del(family.services(lo)).execute().await;
+            services.map_err(Error::link("remove the route to the Services"))
         })
     })
 }
 
 /// Makes the namespaces of a pod and connects them to the bridge by a link of the given name.
-pub(super) fn add_pod(host: &str, ip: Ipv4Addr, link: &str) -> Result<PodNamespaces, Error> {
+pub(super) fn add_pod(host: &str, ip: IpAddr, link: &str) -> Result<PodNamespaces, Error> {
+    let family = Family::of(ip);
     on_thread(|| {
         let runtime = runtime()?;
         let node = connect(&runtime)?;
@@ -168,12 +243,9 @@ pub(super) fn add_pod(host: &str, ip: Ipv4Addr, link: &str) -> Result<PodNamespa
                 .map_err(Error::link("make the pod's link"))?;
             up(&pod, "lo").await?;
             let eth0 = up(&pod, "eth0").await?;
-            address(&pod, eth0, ip, POD_PREFIX).await?;
-            let route = RouteMessageBuilder::<Ipv4Addr>::new()
-                .gateway(GATEWAY)
-                .build();
+            address(&pod, eth0, ip).await?;
             pod.route()
-                .add(route)
+                .add(family.way_out())
                 .execute()
                 .await
                 .map_err(Error::link("add the pod's route"))
@@ -227,12 +299,11 @@ async fn up(handle: &Handle, name: &str) -> Result<u32, Error> {
     Ok(index)
 }
 
-async fn address(handle: &Handle, link: u32, ip: Ipv4Addr, prefix: u8) -> Result<(), Error> {
-    let added = handle
-        .address()
-        .add(link, ip.into(), prefix)
-        .execute()
-        .await;
+async fn address(handle: &Handle, link: u32, ip: IpAddr) -> Result<(), Error> {
+    let mut add = handle.address().add(link, ip, Family::of(ip).pod_prefix());
+    // Nobody else has it. With IPv6 the kernel would ask around for a second, in which nobody can use it.
+    add.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+    let added = add.execute().await;
     added.map_err(Error::link("add an address"))
 }
 
@@ -249,15 +320,19 @@ async fn delete(handle: &Handle, link: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::net::Ipv4Addr;
+    use std::net::IpAddr;
 
-    use super::{Addresses, GATEWAY, PODS};
+    use super::{Addresses, Family, PODS};
 
-    fn drawn(seed: u64, count: usize) -> Vec<Ipv4Addr> {
-        let mut addresses = Addresses::new(seed);
+    fn drawn_of(family: Family, seed: u64, count: usize) -> Vec<IpAddr> {
+        let mut addresses = Addresses::new(family, seed);
         std::iter::from_fn(|| addresses.draw())
             .take(count)
             .collect()
+    }
+
+    fn drawn(seed: u64, count: usize) -> Vec<IpAddr> {
+        drawn_of(Family::V4, seed, count)
     }
 
     #[test]
@@ -268,15 +343,17 @@ mod tests {
 
     #[test]
     fn pod_addresses_are_distinct_and_stay_in_the_network() {
-        let all = drawn(1, usize::MAX);
-        assert_eq!(all.len(), PODS.len(), "as many as there are");
-        let distinct: BTreeSet<&Ipv4Addr> = all.iter().collect();
-        assert_eq!(distinct.len(), all.len());
-        assert!(!distinct.contains(&GATEWAY));
-        for address in all {
-            let [ten, one, high, low] = address.octets();
-            assert_eq!((ten, one), (10, 1), "{address}");
-            assert!(high < 255 && (high > 0 || low >= 10), "{address}");
+        for (family, network) in [(Family::V4, "10.1."), (Family::V6, "fd01::")] {
+            let all = drawn_of(family, 1, usize::MAX);
+            assert_eq!(all.len(), PODS.len(), "as many as there are");
+            let distinct: BTreeSet<&IpAddr> = all.iter().collect();
+            assert_eq!(distinct.len(), all.len());
+            assert!(!distinct.contains(&family.gateway()));
+            for address in all {
+                let text = address.to_string();
+                assert!(text.starts_with(network), "{text}");
+                assert!(!text.starts_with("10.1.255."), "{text}");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::charm::CharmContainer;
@@ -32,7 +32,7 @@ impl Pod {
     pub(super) fn new(
         description: &Description,
         dns: &Dns,
-        ip: Ipv4Addr,
+        ip: IpAddr,
         link: String,
         images: &BTreeMap<String, Image>,
         place: PathBuf,
@@ -101,7 +101,7 @@ impl Pod {
         Ok(())
     }
 
-    pub(super) fn ip(&self) -> Ipv4Addr {
+    pub(super) fn ip(&self) -> IpAddr {
         self.etc.ip
     }
 

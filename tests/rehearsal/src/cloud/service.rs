@@ -3,7 +3,7 @@
 //! not ready; a port that is not exposed refuses.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,13 +23,13 @@ const CLOSE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 struct Endpoints {
-    pods: Mutex<Vec<Ipv4Addr>>,
+    pods: Mutex<Vec<IpAddr>>,
     turn: AtomicUsize,
 }
 
 impl Endpoints {
     /// The pods, the one whose turn it is first.
-    fn in_turn(&self) -> Vec<Ipv4Addr> {
+    fn in_turn(&self) -> Vec<IpAddr> {
         let mut pods = self
             .pods
             .lock()
@@ -53,14 +53,14 @@ struct Port {
 /// The Service of an application.
 #[derive(Debug)]
 pub(super) struct Service {
-    pub(super) ip: Ipv4Addr,
+    pub(super) ip: IpAddr,
     pub(super) name: String,
     endpoints: Arc<Endpoints>,
     ports: BTreeMap<u16, Port>,
 }
 
 impl Service {
-    pub(super) fn new(ip: Ipv4Addr, name: String) -> Self {
+    pub(super) fn new(ip: IpAddr, name: String) -> Self {
         Self {
             ip,
             name,
@@ -69,7 +69,7 @@ impl Service {
         }
     }
 
-    pub(super) fn add(&self, pod: Ipv4Addr) {
+    pub(super) fn add(&self, pod: IpAddr) {
         self.endpoints
             .pods
             .lock()
@@ -77,7 +77,7 @@ impl Service {
             .push(pod);
     }
 
-    pub(super) fn remove(&self, pod: Ipv4Addr) {
+    pub(super) fn remove(&self, pod: IpAddr) {
         let mut pods = self
             .endpoints
             .pods
@@ -115,7 +115,7 @@ impl Service {
     }
 
     fn listen(&self, port: u16, runtime: &Handle) -> Result<Port, Error> {
-        let address = SocketAddr::new(IpAddr::V4(self.ip), port);
+        let address = SocketAddr::new(self.ip, port);
         let listener = std::net::TcpListener::bind(address)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|source| Error::Listen { address, source })?;

@@ -5,6 +5,7 @@
 //! databag rules are in `bags.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
@@ -84,7 +85,7 @@ pub struct Network {
     /// The pod's address.
     pub bind_address: String,
     /// The Service's address, once known.
-    pub ingress_address: Option<String>,
+    pub ingress_address: Option<IpAddr>,
 }
 
 impl<'m> HookContext<'m> {
@@ -260,7 +261,7 @@ impl<'m> HookContext<'m> {
         match self.me()?.observed.pod_ip {
             Some(address) if known => Ok(Network {
                 bind_address: address.to_string(),
-                ingress_address: app.service_ip.map(|it| it.to_string()),
+                ingress_address: app.service_ip,
             }),
             _ => {
                 let text = format!("no network config found for binding \"{endpoint}\"");

@@ -5,6 +5,14 @@ use std::net::IpAddr;
 
 use super::model::{Model, Settings, app_of, number_of};
 
+/// The subnet that has this address only.
+pub(super) fn subnet(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(it) => format!("{it}/32"),
+        IpAddr::V6(it) => format!("{it}/128"),
+    }
+}
+
 impl Model {
     /// Hands leadership to a unit, which has not been told yet.
     pub fn set_leader(&mut self, unit: &str) {
@@ -50,11 +58,7 @@ impl Model {
     fn address_settings(&self, app: &str) -> Settings {
         let address = self.applications.get(app).and_then(|it| it.service_ip);
         let text = address.map(|it| it.to_string()).unwrap_or_default();
-        let subnet = match address {
-            Some(IpAddr::V4(it)) => format!("{it}/32"),
-            Some(IpAddr::V6(it)) => format!("{it}/128"),
-            None => String::new(),
-        };
+        let subnet = address.map(subnet).unwrap_or_default();
         Settings::from([
             ("ingress-address".to_owned(), text.clone()),
             ("private-address".to_owned(), text),
@@ -164,5 +168,17 @@ impl Model {
             .filter(ends)
             .map(|it| it.id)
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::subnet;
+
+    #[test]
+    fn an_address_alone_is_a_subnet_of_its_family() {
+        for (address, expected) in [("10.1.0.7", "10.1.0.7/32"), ("fd98::7", "fd98::7/128")] {
+            assert_eq!(subnet(address.parse().unwrap()), expected);
+        }
     }
 }

@@ -27,11 +27,16 @@ const FLAGS: [&str; 4] = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-v"]
 /// Temporal 1.17 links only with the link-name check off; it does no harm to the others.
 const UNCHECKED: &str = "-checklinkname=0";
 
+/// Stands in for the QUIC of old libp2p, see there.
+const WITHOUT_QUIC: &str = "without-quic";
+
 /// What to build from one pinned module.
 #[derive(Debug)]
 pub(super) struct Recipe {
     title: String,
     module: PathBuf,
+    /// The directories below `parts/` with source of our own that is compiled in.
+    own: &'static [&'static str],
     /// Package and the name its program gets.
     programs: &'static [(&'static str, &'static str)],
     /// A directory of a module that the programs need at run time, and the name it gets.
@@ -62,6 +67,7 @@ impl Recipe {
         Self {
             title: format!("pebble {version}"),
             module: module(&format!("pebble-{version}")),
+            own: &[],
             programs: &[("github.com/canonical/pebble/cmd/pebble", "pebble")],
             data: None,
             linker: UNCHECKED.to_owned(),
@@ -73,6 +79,7 @@ impl Recipe {
         Self {
             title: format!("temporal {version}"),
             module: module(&format!("temporal-{version}")),
+            own: &[],
             programs: &[
                 ("go.temporal.io/server/cmd/server", "temporal-server"),
                 ("go.temporal.io/server/cmd/tools/sql", "temporal-sql-tool"),
@@ -97,6 +104,7 @@ impl Recipe {
         Self {
             title: format!("kubernetes {version}"),
             module: module(&format!("kubernetes-{version}")),
+            own: &[],
             programs: &[
                 ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
                 (
@@ -119,10 +127,11 @@ impl Recipe {
         Self {
             title: format!("kubo {KUBO_VERSION}"),
             module: module(&format!("kubo-{KUBO_VERSION}")),
+            own: &[],
             programs: &[("github.com/ipfs/kubo/cmd/ipfs", "ipfs")],
             data: None,
             linker: UNCHECKED.to_owned(),
-            seconds: 73,
+            seconds: 60,
         }
     }
 
@@ -130,13 +139,27 @@ impl Recipe {
         Self {
             title: format!("ipfs-cluster {IPFS_CLUSTER_VERSION}"),
             module: module(&format!("ipfs-cluster-{IPFS_CLUSTER_VERSION}")),
+            own: &[WITHOUT_QUIC],
             programs: &[(
-                "github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service",
+                "github.com/ipfs/ipfs-cluster/cmd/ipfs-cluster-service",
                 "ipfs-cluster-service",
             )],
             data: None,
             linker: UNCHECKED.to_owned(),
-            seconds: 53,
+            seconds: 38,
+        }
+    }
+
+    /// A program of ours, on the modules of RTrade's Temporal.
+    pub(super) fn asker() -> Self {
+        Self {
+            title: "asker".to_owned(),
+            module: module("asker"),
+            own: &["asker", WITHOUT_QUIC],
+            programs: &[("asker", "asker")],
+            data: None,
+            linker: UNCHECKED.to_owned(),
+            seconds: 23,
         }
     }
 
@@ -148,14 +171,13 @@ impl Recipe {
         }
     }
 
-    /// The name in the cache: other pins or another Go make another entry.
+    /// The name in the cache: other pins, other source of ours or another Go make another entry.
     pub(super) fn entry(&self) -> Result<String, PartsError> {
         let mut hash = Sha256::new();
-        for name in ["go.mod", "go.sum"] {
-            let path = self.module.join(name);
-            let pins = fs::read(&path).map_err(PartsError::file("read the pins", &path))?;
-            hash.update((pins.len() as u64).to_le_bytes());
-            hash.update(pins);
+        for path in self.hashed()? {
+            let text = fs::read(&path).map_err(PartsError::file("read the pins", &path))?;
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
         }
         hash.update(GO_VERSION);
         hash.update(self.flags().join(" "));
@@ -165,6 +187,17 @@ impl Recipe {
             .take(8)
             .fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
         Ok(format!("{}-{hash:016x}", self.title.replace(' ', "-")))
+    }
+
+    /// What a build depends on and nobody else pins: the pins themselves, and source of ours.
+    fn hashed(&self) -> Result<Vec<PathBuf>, PartsError> {
+        let mut paths = ["go.mod", "go.sum"]
+            .map(|name| self.module.join(name))
+            .to_vec();
+        for directory in self.own {
+            paths.extend(files_of(&module(directory))?);
+        }
+        Ok(paths)
     }
 
     /// Begins to fetch the sources, for as long as the value lives: the network has time while the
@@ -286,6 +319,16 @@ fn module(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// The files of a directory, in the order of their names.
+fn files_of(directory: &Path) -> Result<Vec<PathBuf>, PartsError> {
+    let unread = || PartsError::file("read the directory", directory);
+    let entries = fs::read_dir(directory).map_err(unread())?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths: Vec<_> = paths.collect::<Result<_, _>>().map_err(unread())?;
+    paths.sort();
+    Ok(paths)
+}
+
 /// The name that Go gives to a package's program: the last part of the path that is no major version.
 fn program_of(package: &str) -> &str {
     let is_version = |part: &&str| {
@@ -377,6 +420,15 @@ mod tests {
         ] {
             assert_eq!(program_of(package), program);
         }
+    }
+
+    #[test]
+    fn another_source_of_ours_is_another_entry() {
+        let hashed = Recipe::asker().hashed().unwrap();
+        for path in ["asker/go.sum", "asker/main.go", "without-quic/quic.go"] {
+            assert!(hashed.contains(&module("").join(path)), "{hashed:?}");
+        }
+        assert_eq!(Recipe::pebble("1.26.0").hashed().unwrap().len(), 2);
     }
 
     #[test]

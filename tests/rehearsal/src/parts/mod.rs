@@ -2,7 +2,8 @@
 //! for RabbitMQ the packages of the system.
 //!
 //! Pebble, Temporal, Kubernetes, kubo and IPFS Cluster are built once by the Go of the Python environment,
-//! from the modules below `parts/`, into a cache outside the tree; RabbitMQ is unpacked beside them;
+//! from the modules below `parts/`, into a cache outside the tree, and so is a program of our own that asks
+//! a stack what RTrade's Temporal asks it; RabbitMQ is unpacked beside them;
 //! everything else is found in the Python environment that tox made. Called by the rehearsal, the tests
 //! and CI, before any pod exists: it blocks, for
 //! minutes on the first time. It never writes into the source tree and never picks a version itself.
@@ -34,10 +35,10 @@ pub const TEMPORAL_VERSIONS: [&str; 3] = ["1.17.4", "1.23.1", "1.32.2"];
 pub const KUBERNETES_VERSIONS: [&str; 1] = ["1.34.4"];
 
 /// The pinned version of kubo, the IPFS node.
-pub const KUBO_VERSION: &str = "0.43.1";
+pub const KUBO_VERSION: &str = "0.27.0";
 
 /// The pinned version of IPFS Cluster.
-pub const IPFS_CLUSTER_VERSION: &str = "1.1.6";
+pub const IPFS_CLUSTER_VERSION: &str = "0.14.4";
 
 /// Why a part could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -177,6 +178,8 @@ pub enum Part {
     Kubo,
     /// IPFS Cluster.
     IpfsCluster,
+    /// The program that asks a stack what RTrade's Temporal asks it.
+    Asker,
     /// RabbitMQ with its Erlang.
     RabbitMq,
     /// PgBouncer, a connection pooler.
@@ -269,6 +272,12 @@ impl Parts {
         Ok(entry.join("ipfs-cluster-service"))
     }
 
+    /// The program `asker`, built when it is not there yet: on the modules of RTrade's Temporal, which
+    /// nobody publishes as a whole, it asks a stack's servers what that program asks them.
+    pub fn asker(&self) -> Result<PathBuf, PartsError> {
+        Ok(self.built(go::Recipe::asker())?.join("asker"))
+    }
+
     /// A directory with RabbitMQ in `rabbitmq` (its scripts are in `sbin` there) and Erlang's `erl`
     /// and `epmd` in `bin`, which belongs on their PATH; unpacked when it is not there yet.
     pub fn rabbitmq(&self) -> Result<PathBuf, PartsError> {
@@ -287,22 +296,14 @@ impl Parts {
     }
 
     /// Makes sure that each of `parts` is there, with its progress on stderr: what is missing is told
-    /// first, with how long it takes and with what comes `then`.
-    pub fn prepare(&self, parts: &[Part], then: Option<&str>) -> Result<(), PartsError> {
-        let mut missing = Vec::new();
-        for part in parts {
-            self.found(part)?;
-            if let Some(making) = Making::of(part).transpose()?
-                && !self.entry(&making)?.is_dir()
-            {
-                missing.push(making);
-            }
-        }
+    /// first, with how long it takes and with what else happens meanwhile.
+    pub fn prepare(&self, parts: &[Part], meanwhile: Option<&str>) -> Result<(), PartsError> {
+        let mut missing = self.unmade(parts)?;
         // While the small ones are compiled, the sources of the large ones come.
         missing.sort_by(|one, other| one.job().seconds.total_cmp(&other.job().seconds));
         let mut agenda = Agenda::new(missing.iter().map(Making::job).collect());
         if !missing.is_empty() {
-            eprintln!("{}", agenda.announcement(&self.kept(), then));
+            eprintln!("{}", agenda.announcement(&self.kept(), meanwhile));
         }
         for (at, making) in missing.iter().enumerate() {
             let next = missing.get(at + 1).and_then(Making::recipe);
@@ -314,6 +315,25 @@ impl Parts {
             agenda.advance();
         }
         Ok(())
+    }
+
+    /// What of `parts` has to be made first, by name.
+    pub fn missing(&self, parts: &[Part]) -> Result<Vec<String>, PartsError> {
+        let missing = self.unmade(parts)?;
+        Ok(missing.iter().map(|making| making.job().title).collect())
+    }
+
+    fn unmade(&self, parts: &[Part]) -> Result<Vec<Making>, PartsError> {
+        let mut missing = Vec::new();
+        for part in parts {
+            self.found(part)?;
+            if let Some(making) = Making::of(part).transpose()?
+                && !self.entry(&making)?.is_dir()
+            {
+                missing.push(making);
+            }
+        }
+        Ok(missing)
     }
 
     /// Whether a part that nobody makes is there.
@@ -328,6 +348,7 @@ impl Parts {
             | Part::Kubernetes(_)
             | Part::Kubo
             | Part::IpfsCluster
+            | Part::Asker
             | Part::RabbitMq
             | Part::PgBouncer => Ok(()),
         }
@@ -396,6 +417,7 @@ impl Making {
             }
             Part::Kubo => Ok(go::Recipe::kubo()),
             Part::IpfsCluster => Ok(go::Recipe::ipfs_cluster()),
+            Part::Asker => Ok(go::Recipe::asker()),
             Part::RabbitMq => return Some(Ok(Self::Packages(Packages::RabbitMq))),
             Part::PgBouncer => return Some(Ok(Self::Packages(Packages::PgBouncer))),
             Part::Postgresql | Part::TemporalCli | Part::Nginx | Part::Python => return None,
@@ -475,5 +497,6 @@ mod tests {
         }
         go::Recipe::kubo().entry().unwrap();
         go::Recipe::ipfs_cluster().entry().unwrap();
+        go::Recipe::asker().entry().unwrap();
     }
 }

@@ -46,14 +46,14 @@ impl Agenda {
         }
     }
 
-    /// What will happen, how long it takes and what stays of it. `then` is what comes after the parts.
-    pub(super) fn announcement(&self, kept: &Path, then: Option<&str>) -> String {
+    /// What will happen, how long it takes and what stays of it. `meanwhile` is what else happens.
+    pub(super) fn announcement(&self, kept: &Path, meanwhile: Option<&str>) -> String {
         let titles: Vec<_> = self.jobs.iter().map(|job| job.title.as_str()).collect();
         let seconds = self.jobs.iter().map(|job| job.seconds).sum();
-        let then = then.map_or_else(String::new, |then| format!("; {then}"));
+        let meanwhile = meanwhile.map_or_else(String::new, |it| format!("; {it}"));
         wrapped(&format!(
             "these parts are made first, once: {}. On two cores that takes about {}, nearly all of it \
-             for compiling Go, and what the network needs for the sources{then}. What is made stays in \
+             for compiling Go, and what the network needs for the sources{meanwhile}. What is made stays in \
              `{}`, beside some 10 GB in Go's own caches: later runs take seconds, and after an \
              interrupt the next one goes on from there",
             titles.join(", "),
@@ -341,14 +341,14 @@ mod tests {
 
     #[test]
     fn the_announcement_tells_what_how_long_and_where_it_stays() {
-        let text = agenda().announcement(Path::new("/cache"), Some("then the charm, too"));
+        let text = agenda().announcement(Path::new("/cache"), Some("meanwhile the charm, too"));
         assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
         let text = text.replace('\n', " ");
         for told in [
             "small, large",
             "about 5 min",
             "`/cache`",
-            "then the charm, too",
+            "meanwhile the charm, too",
         ] {
             assert!(text.contains(told), "{told} in {text}");
         }

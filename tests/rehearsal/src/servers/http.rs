@@ -1,7 +1,7 @@
 //! The little HTTP that the servers' own interfaces need: one request, one answer, no more.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long a server may be silent.
@@ -17,16 +17,27 @@ pub struct Answer {
 }
 
 /// Sends a request without a body to a port of this machine. `authorization` is the whole value of
-/// that header. An old version of the protocol spares both sides the chunks.
+/// that header.
 pub fn ask(port: u16, method: &str, path: &str, authorization: Option<&str>) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    let address = (Ipv4Addr::LOCALHOST, port).into();
+    ask_at(address, method, path, authorization)
+}
+
+/// Sends it to any address. An old version of the protocol spares both sides the chunks.
+pub fn ask_at(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    authorization: Option<&str>,
+) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;
     let authorization =
         authorization.map_or_else(String::new, |value| format!("Authorization: {value}\r\n"));
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n{authorization}Content-Length: 0\r\n\r\n"
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{authorization}Content-Length: 0\r\n\r\n"
     )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

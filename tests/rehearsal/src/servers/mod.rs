@@ -2,6 +2,7 @@
 //! to start them, how to ask them. Called by the counterparts and by tests; starts nothing that
 //! stays by itself, and knows nothing of networks or mounts.
 
+pub mod asker;
 pub mod http;
 pub mod ipfs;
 pub mod ipfs_cluster;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use super::Start;
@@ -92,7 +92,8 @@ impl Nginx {
 
     /// Writes the configuration for these Ingresses; a running nginx takes it up on SIGHUP.
     pub fn configure(&self, ingresses: &[Ingress]) -> Result<(), NginxError> {
-        let text = configuration(ingresses, self.port, &self.root)?;
+        let has_ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+        let text = configuration(ingresses, self.port, has_ipv6, &self.root)?;
         let path = self.root.join("nginx.conf");
         fs::write(&path, text).map_err(|source| NginxError::Write { path, source })
     }
@@ -116,8 +117,22 @@ impl Nginx {
 ///
 /// The worker stays root, the one user that every user namespace has (there nginx complains that it
 /// cannot set its groups, and goes on). A single process would do without, but it stops answering
-/// after a SIGHUP. Unknown hosts get the controller's default backend, 404.
-fn configuration(ingresses: &[Ingress], port: u16, root: &Path) -> Result<String, NginxError> {
+/// after a SIGHUP. Unknown hosts get the controller's default backend, 404. As the controller it listens with IPv6
+/// where the machine has that.
+fn configuration(
+    ingresses: &[Ingress],
+    port: u16,
+    has_ipv6: bool,
+    root: &Path,
+) -> Result<String, NginxError> {
+    let listen = |also: &str| {
+        let ipv4 = format!("listen {port}{also};");
+        if has_ipv6 {
+            format!("{ipv4} listen [::]:{port}{also};")
+        } else {
+            ipv4
+        }
+    };
     let root = root.display();
     let mut text = format!(
         "\
@@ -138,20 +153,21 @@ http {{
     uwsgi_temp_path \"{root}/uwsgi\";
     scgi_temp_path \"{root}/scgi\";
     server {{
-        listen {port} default_server;
+        {}
         server_name _;
         return 404;
     }}
-"
+",
+        listen(" default_server")
     );
     for (number, ingress) in ingresses.iter().enumerate() {
-        text.push_str(&server(number, ingress, port)?);
+        text.push_str(&server(number, ingress, &listen(""))?);
     }
     text.push_str("}\n");
     Ok(text)
 }
 
-fn server(number: usize, ingress: &Ingress, port: u16) -> Result<String, NginxError> {
+fn server(number: usize, ingress: &Ingress, listen: &str) -> Result<String, NginxError> {
     let host = checked("host", &ingress.host)?;
     let service = checked("service", &ingress.service)?;
     let size = checked(
@@ -195,7 +211,7 @@ fn server(number: usize, ingress: &Ingress, port: u16) -> Result<String, NginxEr
         "    \
     {upstream}
     server {{
-        listen {port};
+        {listen}
         server_name {host};
         client_max_body_size {size};
         location / {{
@@ -240,7 +256,7 @@ mod tests {
     }
 
     fn rendered(ingress: Ingress) -> String {
-        configuration(&[ingress], 80, Path::new("/n")).unwrap()
+        configuration(&[ingress], 80, true, Path::new("/n")).unwrap()
     }
 
     #[test]
@@ -286,7 +302,7 @@ mod tests {
                 host: host.to_owned(),
                 ..ingress()
             };
-            let refused = configuration(&[ingress], 80, Path::new("/n")).unwrap_err();
+            let refused = configuration(&[ingress], 80, true, Path::new("/n")).unwrap_err();
             assert!(matches!(refused, NginxError::Invalid { .. }), "{host:?}");
         }
     }

@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 pub use clients::Client;
 pub use inside::ContainerFile;
 
-use crate::cloud::{self, Image, Node};
+use crate::cloud::{self, Family, Image, Node};
 use crate::counterparts::CounterpartError;
 use crate::counterparts::admin::Admin;
 use crate::counterparts::nginx::{Annotations, Generation, Nginx};
@@ -140,6 +140,8 @@ pub struct Options {
     pub integrator: Generation,
     /// What our image brings besides the server.
     pub brings: Brings,
+    /// The addresses that pods and Services have.
+    pub family: Family,
 }
 
 /// What an image brings besides the server.
@@ -160,6 +162,7 @@ impl Default for Options {
             disk: None,
             integrator: Generation::Today,
             brings: Brings::default(),
+            family: Family::default(),
         }
     }
 }
@@ -203,7 +206,7 @@ impl Stage {
         let temporal = parts.temporal(&options.temporal)?;
         let pebble = parts.pebble(&options.pebble)?;
         let images = BTreeMap::from([(CONTAINER.to_owned(), image(&temporal, &pebble, options))]);
-        let node = Node::new(directory.path(), images)?;
+        let node = Node::new(directory.path(), images, options.family)?;
         let mut juju = Juju::new(MODEL, Box::new(node.clone()), directory.path())?;
         let seed = options.seed.unwrap_or_else(crate::seed);
         juju.seed(seed);

@@ -396,13 +396,13 @@ impl Story<'_> {
             .stage
             .node
             .service_ip(APP)
-            .map(|ip| ip.to_string())
+            .map(|ip| SocketAddr::new(ip, 7233).to_string())
             .unwrap_or_default();
         let temporal = self.stage.temporal_cli()?;
         self.teller.line(&format!(
             "\nthe deployment stays until Ctrl-C. From another terminal, as the same user:\n  \
              nsenter --all --target $(pgrep --newest --full '[r]ehearsal .*--inside') \
-             {} workflow list --address {address}:7233",
+             {} workflow list --address {address}",
             temporal.display()
         ));
         loop {

@@ -16,7 +16,7 @@ use std::time::Instant;
 use clap::Parser;
 
 use crate::chain;
-use crate::cloud::{self, Entered};
+use crate::cloud::{self, Entered, Family};
 use crate::pack::Profile;
 use crate::stage::{self, Setup, Stage, programme};
 use report::{Document, Figures, Step, Teller};
@@ -38,6 +38,9 @@ pub struct Options {
     /// After the deployment works, leave it alone for so many seconds and tell what that costs.
     #[arg(long, value_name = "SECONDS")]
     idle: Option<u32>,
+    /// Play on a cluster that has IPv6 only.
+    #[arg(long)]
+    ipv6: bool,
     /// Version of Temporal Server.
     #[arg(long, default_value = "1.32.2")]
     temporal_version: String,
@@ -90,19 +93,20 @@ pub fn main(options: &Options) -> ExitCode {
 
 fn outside(options: &Options) -> Result<u8, Box<dyn Error>> {
     cloud::allowed()?;
-    programme::prepare(&[&options.temporal_version], &[&options.pebble_version])?;
+    let (temporal, pebble) = ([&*options.temporal_version], [&*options.pebble_version]);
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if let Some(charm) = &options.charm {
         charm
             .metadata()
             .map_err(|error| format!("{}: {error}", charm.display()))?;
+        programme::prepare(&temporal, &pebble)?;
     } else {
         let profile = if options.release {
             Profile::Release
         } else {
             Profile::Ci
         };
-        let charm = programme::packed(profile)?;
+        let charm = programme::prepare_and_pack(&temporal, &pebble, profile)?;
         arguments.retain(|argument| argument != "--release");
         arguments.extend(["--charm".into(), charm.into()]);
     }
@@ -148,6 +152,7 @@ impl<'a> Story<'a> {
                 seed: Some(seed),
                 temporal: options.temporal_version.clone(),
                 pebble: options.pebble_version.clone(),
+                family: if options.ipv6 { Family::V6 } else { Family::V4 },
                 ..stage::Options::default()
             },
         )?;

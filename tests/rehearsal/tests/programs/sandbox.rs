@@ -3,7 +3,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rehearsal::cloud::{self, Node};
+use rehearsal::cloud::{self, Family, Node};
 use rehearsal::parts::{Part, Parts};
 use rehearsal::servers::ipfs_cluster::IpfsClusterPorts;
 
@@ -14,14 +14,19 @@ pub(crate) const UP: Duration = Duration::from_mins(2);
 
 /// Runs `test` in a process of its own inside a sandbox, where the loopback is the whole network.
 pub(crate) fn sandboxed(name: &str, needed: &[Part], test: impl FnOnce(&Parts, &Path)) {
+    on_node(name, needed, |parts, work, _| test(parts, work));
+}
+
+/// The same for a test that makes pods on the sandbox's node.
+pub(crate) fn on_node(name: &str, needed: &[Part], test: impl FnOnce(&Parts, &Path, &Node)) {
     let parts = Parts::locate().unwrap();
     if cloud::inside().unwrap() {
         let work = PathBuf::from(std::env::var_os(WORK).unwrap());
         let entered = cloud::enter(std::slice::from_ref(&work)).unwrap();
         assert_eq!(entered, cloud::Entered::Inside);
         // It brings the loopback up and answers for names.
-        let _node = Node::new(work.join("node"), BTreeMap::new()).unwrap();
-        test(&parts, &work);
+        let node = Node::new(work.join("node"), BTreeMap::new(), Family::default()).unwrap();
+        test(&parts, &work, &node);
         std::fs::write(work.join("ran"), "").unwrap();
         return;
     }
@@ -52,7 +57,6 @@ pub(crate) const USUAL: IpfsClusterPorts = IpfsClusterPorts {
     swarm: 9096,
     rest: 9094,
     proxy: 9095,
-    pinning: 9097,
     ipfs: 5001,
 };
 

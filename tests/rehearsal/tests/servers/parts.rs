@@ -76,6 +76,12 @@ fn the_parts_of_the_stack_say_their_versions() {
     let parts = Parts::locate().unwrap();
     assert!(says(&parts.kubo().unwrap(), &["version"]).contains(KUBO_VERSION));
     assert!(says(&parts.ipfs_cluster().unwrap(), &["--version"]).contains(IPFS_CLUSTER_VERSION));
+    let asker = Command::new(parts.asker().unwrap())
+        .arg("-h")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(asker.stderr).unwrap();
+    assert!(said.contains("what the API asks at its start"), "{said}");
     // Debian's version of RabbitMQ is Debian's business; that its Erlang starts is enough here.
     let erl = parts.rabbitmq().unwrap().join("bin/erl");
     let root = "io:put_chars(code:root_dir()), halt().";

@@ -1,8 +1,11 @@
 //! Configuration, leadership, status, version, ports, network, log, and what Kubernetes refuses.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 
 use super::super::model::{Port, StatusEntry};
+use super::super::scopes::subnet;
 use super::args::{Args, Flag, switch, value};
 use super::{HookContext, ToolError};
 
@@ -171,8 +174,8 @@ pub(super) fn network_get(hook: &mut HookContext, args: &Args, _: Option<&str>) 
         Some(_) => hook.network_of(endpoint, Some(super::relations::relation(hook, args)?))?,
         None => hook.network_get(endpoint)?,
     };
-    let ingress: Vec<String> = network.ingress_address.into_iter().collect();
-    let egress: Vec<String> = ingress.iter().map(|it| format!("{it}/32")).collect();
+    let ingress: Vec<IpAddr> = network.ingress_address.into_iter().collect();
+    let egress: Vec<String> = ingress.iter().copied().map(subnet).collect();
     let answers = [
         ("bind-address", json!(network.bind_address)),
         ("primary-address", json!(network.bind_address)),

@@ -1,0 +1,16 @@
+// Package libp2pquic stands in for libp2p's QUIC transport of 2019 to 2022, whose copies of the standard
+// library's TLS no Go of today compiles. What is built with it names the transport and never uses it:
+// IPFS Cluster up to 0.14 runs on TCP and WebSocket only, since that QUIC had no private networks, and
+// its client asks by plain HTTP.
+package libp2pquic
+
+import (
+	"errors"
+
+	"github.com/libp2p/go-libp2p-core/transport"
+)
+
+// NewTransport fails: who asks for QUIC is told that there is none.
+func NewTransport() (transport.Transport, error) {
+	return nil, errors.New("built without QUIC")
+}
