@@ -16,6 +16,7 @@ pub mod kubernetes;
 pub mod names;
 pub mod objects;
 pub mod parts;
+pub mod reference;
 pub mod run;
 pub mod secrets;
 pub mod settings;

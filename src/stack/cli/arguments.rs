@@ -63,7 +63,7 @@ pub(super) enum Command {
     },
     /// Print the JSON schema of stack.yaml
     Schema,
-    /// Print every setting of a program with its default, as a Markdown table
+    /// Print every setting of a program with what apply writes for it, as a Markdown table
     Settings {
         /// Whose settings.
         #[arg(value_enum)]
@@ -153,6 +153,8 @@ pub(super) enum ProgramName {
     Temporal,
     IpfsCluster,
     Postgres,
+    Rabbitmq,
+    Ipfs,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

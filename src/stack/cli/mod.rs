@@ -21,7 +21,8 @@ use crate::error::chain;
 use crate::input::{self, File, Mesh, Stack};
 use crate::kubernetes::{Access, Kind, Kubernetes, name_of};
 use crate::objects;
-use crate::parts::{self, temporal};
+use crate::parts::temporal;
+use crate::reference::{self, Of};
 use crate::run::plan::Allowed;
 use crate::run::wait::{Progress as _, WORKLOADS, Watch};
 use crate::run::{apply, check, delete, plan, status, wait};
@@ -79,12 +80,14 @@ async fn run(cli: Cli) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         Command::Settings { program } => {
-            let program = match program {
-                ProgramName::Temporal => Program::Temporal,
-                ProgramName::IpfsCluster => Program::IpfsCluster,
-                ProgramName::Postgres => Program::Postgres,
+            let of = match program {
+                ProgramName::Temporal => Of::Settings(Program::Temporal),
+                ProgramName::IpfsCluster => Of::Settings(Program::IpfsCluster),
+                ProgramName::Postgres => Of::Settings(Program::Postgres),
+                ProgramName::Rabbitmq => Of::Rabbitmq,
+                ProgramName::Ipfs => Of::Ipfs,
             };
-            print!("{}", parts::reference(program));
+            print!("{}", reference::table(of));
             Ok(ExitCode::SUCCESS)
         }
     }
