@@ -126,7 +126,7 @@ require (
 	google.golang.org/grpc v1.22.0 // indirect
 )
 
-// no Go of today compiles it, and nothing here uses it
+// with the Go of today it ends a program at its start, and nothing here uses it
 replace github.com/libp2p/go-libp2p-quic-transport => ../without-quic
 
 // as in Temporal's own: what asks for the second version means the first
