@@ -44,12 +44,12 @@ async def until_it_works(step):
 
 async def play(arguments):
     started = time.monotonic()
-    client = await until_it_works(
-        lambda: Client.connect(arguments.address, namespace=arguments.namespace)
-    )
     queue = f"queue-of-{arguments.id}"
 
     async def run():
+        # A client of its own for each try: a worker whose start was refused stays registered with its client, which
+        # then takes no second one for the same queue.
+        client = await Client.connect(arguments.address, namespace=arguments.namespace)
         # The worker asks for the namespace first, which a new server may not know yet.
         async with Worker(
             client,
