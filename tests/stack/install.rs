@@ -95,7 +95,7 @@ async fn rendered_manifests_pass_strict_validation() {
         let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
         assert!(!text.contains("password123"), "{text}");
         let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-        assert!(documents.len() >= 25, "{}", documents.len());
+        assert!(documents.len() >= 24, "{}", documents.len());
         for object in documents {
             let kind = [
                 Kind::ConfigMap,

@@ -79,7 +79,7 @@ fn is_taken(path: &str) -> bool {
             .is_some_and(|rest| rest.starts_with('/'))
     };
     let is_system = parts.next().is_none_or(|first| SYSTEM.contains(&first));
-    is_strange || is_system || HOLDS.iter().any(|inner| is_above(&inner))
+    is_strange || is_system || HOLDS.iter().any(is_above)
 }
 
 fn not_known(draft: &mut Draft, name: &str) {
