@@ -32,6 +32,8 @@ pub enum Component {
     Api,
     /// A worker on a queue.
     Worker(Worker),
+    /// What makes an account, and goes again.
+    Account,
 }
 
 impl Component {
@@ -43,6 +45,7 @@ impl Component {
             Self::Rabbitmq => "rabbitmq".to_owned(),
             Self::Ipfs => "ipfs".to_owned(),
             Self::Migrate => "temporal-migrate".to_owned(),
+            Self::Account => "temporal-user".to_owned(),
             Self::Krab => "temporal-krab".to_owned(),
             Self::Api => "temporal-api".to_owned(),
             Self::Worker(worker) => format!("temporal-queue-{}", worker.name()),
@@ -52,7 +55,12 @@ impl Component {
     /// The label `app`, as the original's objects had it.
     const fn app(self) -> &'static str {
         match self {
-            Self::Stack | Self::Migrate | Self::Krab | Self::Api | Self::Worker(_) => "temporal",
+            Self::Stack
+            | Self::Migrate
+            | Self::Krab
+            | Self::Api
+            | Self::Worker(_)
+            | Self::Account => "temporal",
             Self::Postgres => "postgres",
             Self::Rabbitmq => "rabbitmq",
             Self::Ipfs => "ipfs",

@@ -2,9 +2,9 @@
 //! RabbitMQ, installed into a Kubernetes cluster. It shares its name with Temporal Server and nothing else.
 //!
 //! ```text
-//! cli → run (check, plan, apply, wait, status, delete) → kubernetes
+//! cli → run (check, plan, apply, wait, status, user, delete) → kubernetes
 //!     ↘     ↘ stack (joins the parts) → parts/{postgres, rabbitmq, ipfs, temporal} → objects, secrets, settings,
-//!       input                                                                        input, names
+//!       reference ↗ , input                                                          input, names
 //! ```
 //!
 //! `run` and `kubernetes` touch a cluster, `cli` reads files and prints; everything else only computes. An import goes
@@ -17,6 +17,7 @@ pub mod kubernetes;
 pub mod names;
 pub mod objects;
 pub mod parts;
+pub mod reference;
 pub mod run;
 pub mod secrets;
 pub mod settings;

@@ -20,6 +20,8 @@ mod install;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod programs;
 #[cfg(test)]
 mod rabbitmq;

@@ -1,6 +1,7 @@
 //! The environment that the containers get, in the real programs, each test in a network of its own.
 
 mod ipfs;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,14 +42,18 @@ impl Rendered {
         Self { wanted, values }
     }
 
-    pub(crate) fn object(&self, kind: Kind, name: &str) -> Object {
-        let objects = stack::objects(Context {
+    fn objects(&self) -> Vec<Object> {
+        stack::objects(Context {
             stack: &self.wanted.stack,
             namespace: &self.wanted.namespace,
             environment: &self.wanted.environment,
             values: &self.values,
-        });
-        let found = objects
+        })
+    }
+
+    pub(crate) fn object(&self, kind: Kind, name: &str) -> Object {
+        let found = self
+            .objects()
             .into_iter()
             .find(|it| it.kind == kind && it.name() == name);
         found.unwrap_or_else(|| panic!("{} `{name}`", kind.word()))

@@ -104,6 +104,8 @@ async fn the_schema_knows_every_field_of_stack_yaml() {
         ("temporal", "`DATABASE_URL`"),
         ("ipfs-cluster", "`CLUSTER_SECRET`"),
         ("postgres", "`POSTGRES_PASSWORD`"),
+        ("rabbitmq", "`default_queue_type`"),
+        ("ipfs", "`Addresses.Swarm`"),
     ] {
         let table = place.run(&["settings", program]).done().out;
         assert!(table.contains(name), "{table}");

@@ -48,6 +48,11 @@ pub(super) enum Command {
     },
     /// Wait until everything that is installed is ready
     Wait(Timeout),
+    /// Look after the accounts of the API
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
     /// Remove the stack; its data stays
     Delete {
         /// Remove the data, too: claims, Secrets, and the namespace if it was made by apply.
@@ -58,12 +63,35 @@ pub(super) enum Command {
     },
     /// Print the JSON schema of stack.yaml
     Schema,
-    /// Print every setting of a program with its default, as a Markdown table
+    /// Print every setting of a program with what apply writes for it, as a Markdown table
     Settings {
         /// Whose settings.
         #[arg(value_enum)]
         program: ProgramName,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Make an account that can be used at once: whoever signs up with the API waits for a mail that nobody sends
+    Add(NewUser),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewUser {
+    /// The name to log in with.
+    pub(super) name: String,
+    /// The mail address, which no other account may have. Without it the name at `localhost`.
+    #[arg(long)]
+    pub(super) mail: Option<String>,
+    /// Read the password from standard input, in place of the terminal.
+    #[arg(long, conflicts_with = "from_secret")]
+    pub(super) password_stdin: bool,
+    /// Read the password from a Secret of the namespace, under the key `password` or the one that is named.
+    #[arg(long, value_name = "SECRET[/KEY]")]
+    pub(super) from_secret: Option<String>,
+    #[command(flatten)]
+    pub(super) timeout: Timeout,
 }
 
 #[derive(Debug, Args)]
@@ -125,6 +153,8 @@ pub(super) enum ProgramName {
     Temporal,
     IpfsCluster,
     Postgres,
+    Rabbitmq,
+    Ipfs,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod teller;
+mod user;
 
 use std::error::Error;
 use std::path::Path;
@@ -13,14 +14,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use self::arguments::Cli;
-use self::arguments::{Applied, Command, MeshName, Planned, ProgramName, Source};
+use self::arguments::{Applied, Command, MeshName, Planned, ProgramName, Source, UserCommand};
 use self::teller::Teller;
 
 use crate::error::chain;
 use crate::input::{self, File, Mesh, Stack};
 use crate::kubernetes::{Access, Kind, Kubernetes, name_of};
 use crate::objects;
-use crate::parts::{self, temporal};
+use crate::parts::temporal;
+use crate::reference::{self, Of};
 use crate::run::plan::Allowed;
 use crate::run::wait::{Progress as _, WORKLOADS, Watch};
 use crate::run::{apply, check, delete, plan, status, wait};
@@ -65,6 +67,9 @@ async fn run(cli: Cli) -> Outcome {
         Command::Apply(applied) => install(&to, &applied).await,
         Command::Status { json } => show_status(&to, json).await,
         Command::Wait(timeout) => wait_for_all(&to, timeout.timeout).await,
+        Command::User {
+            command: UserCommand::Add(new),
+        } => user::add(&to, &new).await,
         Command::Delete {
             delete_data,
             timeout,
@@ -75,12 +80,14 @@ async fn run(cli: Cli) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         Command::Settings { program } => {
-            let program = match program {
-                ProgramName::Temporal => Program::Temporal,
-                ProgramName::IpfsCluster => Program::IpfsCluster,
-                ProgramName::Postgres => Program::Postgres,
+            let of = match program {
+                ProgramName::Temporal => Of::Settings(Program::Temporal),
+                ProgramName::IpfsCluster => Of::Settings(Program::IpfsCluster),
+                ProgramName::Postgres => Of::Settings(Program::Postgres),
+                ProgramName::Rabbitmq => Of::Rabbitmq,
+                ProgramName::Ipfs => Of::Ipfs,
             };
-            print!("{}", parts::reference(program));
+            print!("{}", reference::table(of));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -332,6 +339,11 @@ async fn install(to: &Cluster, applied: &Applied) -> Outcome {
         summary.created, summary.changed, summary.kept, summary.removed
     );
     println!("{}", address(&kubernetes, &wanted).await?);
+    println!(
+        "who signs up there waits for a mail that nobody sends: `temporal-stack --namespace {} user add NAME` makes an \
+         account",
+        wanted.namespace
+    );
     Ok(ExitCode::SUCCESS)
 }
 

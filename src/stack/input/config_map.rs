@@ -51,7 +51,9 @@ pub(super) fn read(file: &File, stack: &mut Stack) -> Vec<Problem> {
         others: Vec::new(),
         problems: Vec::new(),
     };
-    manifests.into_iter().for_each(|it| reading.manifest(it));
+    for manifest in manifests {
+        reading.manifest(manifest);
+    }
     let Reading {
         found,
         others,

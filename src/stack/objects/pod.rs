@@ -220,7 +220,7 @@ fn mesh(context: Context<'_>, component: Component) -> Value {
             annotations["config.linkerd.io/skip-inbound-ports"] = "4001".into();
             annotations["config.linkerd.io/skip-outbound-ports"] = "4001".into();
         }
-        Component::Migrate => {
+        Component::Migrate | Component::Account => {
             // a proxy that is an ordinary container would keep the Job's Pod running for ever
             annotations["config.linkerd.io/proxy-enable-native-sidecar"] = "true".into();
         }
@@ -244,6 +244,7 @@ pub(crate) fn opaque_ports(context: Context<'_>, component: Component) -> Option
         | Component::Rabbitmq
         | Component::Ipfs
         | Component::Migrate
+        | Component::Account
         | Component::Krab
         | Component::Api
         | Component::Worker(_) => true,

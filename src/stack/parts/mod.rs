@@ -50,22 +50,6 @@ pub fn is_secret(program: Program, name: &str) -> bool {
     known.is_none_or(|variable| variable.secret)
 }
 
-/// A Markdown table of a program's variables.
-pub fn reference(program: Program) -> String {
-    let rows = variables(program).iter().map(|variable| {
-        let names: Vec<_> = variable
-            .spellings()
-            .map(|name| format!("`{name}`"))
-            .collect();
-        let Variable {
-            default, meaning, ..
-        } = variable;
-        format!("| {} | {default} | {meaning} |\n", names.join(" or "))
-    });
-    let head = "| name | when it is not set | meaning |\n| --- | --- | --- |\n";
-    std::iter::once(head.to_owned()).chain(rows).collect()
-}
-
 /// The variable with this name in one of its spellings.
 fn known(program: Program, name: &str) -> Option<&'static Variable> {
     variables(program)

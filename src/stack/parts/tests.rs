@@ -90,17 +90,6 @@ fn the_tables_are_whole() {
 }
 
 #[test]
-fn the_reference_has_a_row_for_each_variable() {
-    for program in Program::ALL {
-        let text = reference(program);
-        assert_eq!(text.lines().count(), variables(program).len() + 2);
-        assert!(text.lines().all(|line| line.matches('|').count() == 4));
-    }
-    let row = "| `LOG_DIR` or `LOGDIR` | the working directory `/daemon` |";
-    assert!(reference(Program::Temporal).contains(row));
-}
-
-#[test]
 fn unknown_names_are_secret() {
     for program in Program::ALL {
         assert!(is_secret(program, "DATABASE_PASWORD"));

@@ -1,4 +1,4 @@
-//! What is done in a cluster: look, compare, carry out, wait, remove.
+//! What is done in a cluster: look, compare, carry out, wait, remove; make accounts.
 
 pub mod apply;
 pub mod check;
@@ -7,4 +7,5 @@ mod events;
 pub mod plan;
 pub mod ready;
 pub mod status;
+pub mod user;
 pub mod wait;

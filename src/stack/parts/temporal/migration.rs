@@ -17,7 +17,8 @@ pub const TABLES: [&str; 10] = [
     "encrypted_uploads",
     "users",
     "payments",
-    "ipns",
+    // so the library breaks `IPNS`
+    "ip_ns",
     "hosted_networks",
     "zones",
     "records",

@@ -1,6 +1,7 @@
 //! Temporal itself: the migration, the key store krab, the API and the queue workers. One workload for each, so
 //! that a worker which lacks its settings cannot take the API with it.
 
+pub mod account;
 mod migration;
 pub(crate) mod settings;
 mod variables;

@@ -29,17 +29,23 @@ pub(crate) static VARIABLES: &[Variable] = rows! {
     API_CONNECTION_LIMIT: Number,
         "50",
         "requests an hour that one client address may make, on every route including the health \
-         check; an HTTP probe every ten seconds makes 360, so probe TCP or set this higher";
+         check; behind a load balancer or an Ingress that hides them, all clients are one address, so \
+         set it higher there";
     API_JWT_KEY: Text, secret,
         "an empty key, with which anyone can make a login token", "key that signs login tokens";
     API_JWT_REALM: Text,
-        "an empty realm", "realm named in login tokens";
+        "after a login every request fails", "realm named in login tokens";
     API_SIZE_LIMIT_IN_GIGA_BYTES | API_SIZELIMITINGIGABYTES: Number,
         "uploads of files fail", "largest file to upload, in gigabytes (2^30 bytes)";
 
     // keys of other services
     API_KEYS_CHAIN_RIDER | APIKEYS_CHAINRIDER: Text, secret,
         "no Dash payments", "key for ChainRider, which reads the Dash blockchain";
+    API_KEYS_COIN_MARKET_CAP | APIKEYS_COINMARKETCAP: Text, secret,
+        "no prices of coins", "key for CoinMarketCap; read from release 2.8 on, `CMC_API` before and first";
+    API_KEYS_RE_CAPTCHA | APIKEYS_RECAPTCHA: Text, secret,
+        "no check that a person signs up",
+        "key for reCAPTCHA; read from release 2.8 on, `RECAPTCHA_KEY` before and first";
     AWS_KEY_ID | AWS_KEYID: Text,
         "no use of AWS", "id of an AWS access key";
     AWS_SECRET: Text, secret,
@@ -119,13 +125,11 @@ pub(crate) static VARIABLES: &[Variable] = rows! {
     SERVICES_KRAB_FALLBACK_TLS_KEY_FILE | SERVICES_KRABFALLBACK_TLS_KEYFILE: Path,
         "no TLS", "private key of that certificate";
     SERVICES_KRAB_FALLBACK_AUTH_KEY | SERVICES_KRABFALLBACK_AUTHKEY: Text, secret,
-        "an empty word", "word that the second krab wants to hear from its clients";
+        "the word of the first krab", "word that the second krab wants to hear from its clients";
     SERVICES_KRAB_FALLBACK_LOG_FILE | SERVICES_KRABFALLBACK_LOGFILE: Text,
         "none", "log file of the second krab; likewise";
     SERVICES_KRAB_FALLBACK_KEYSTORE_PASSWORD | SERVICES_KRABFALLBACK_KEYSTOREPASSWORD: Text, secret,
-        "an empty password",
-        "password with which the second krab encrypts its keys; with another one they cannot be \
-         read";
+        "none", "password of the second krab; the stack's programs do not read it";
 
     // lens, a search engine
     SERVICES_LENS_URL: Address,
@@ -159,13 +163,14 @@ pub(crate) static VARIABLES: &[Variable] = rows! {
 
     // RTNS, which publishes IPNS records
     SERVICES_RTNS_MULTI_ADDRESSES | SERVICES_RTNS_MULTIADDRESSES: Multiaddresses,
-        "none: the `ipns-entry` worker needs one",
-        "where the `ipns-entry` worker listens, with commas between them";
+        "`/ip4/0.0.0.0/tcp/3999`",
+        "where the `ipns-entry` worker listens, with commas between them; the program listens on port \
+         3999, whatever this says";
     SERVICES_RTNS_KEY_NAME | SERVICES_RTNS_KEYNAME: Text,
-        "none: the `ipns-entry` worker needs one",
+        "the worker `ipns-entry` is not installed",
         "name of its own key in krab, which must be there";
     SERVICES_RTNS_DATASTORE_PATH | SERVICES_RTNS_DATASTOREPATH: Path,
-        "none: the `ipns-entry` worker needs one", "folder of its records, to be kept";
+        "in memory", "folder of its records, to be kept";
 
     // other services
     SERVICES_MONERO_RPC | SERVICES_MONERORPC: Text,
@@ -221,7 +226,7 @@ pub(crate) static VARIABLES: &[Variable] = rows! {
 
     // pay, the payment signer
     PAY_ADDRESS: Host,
-        "none", "host of the payment signer, which the stack does not contain";
+        "`127.0.0.1`, port 9090", "host of the payment signer, which the stack does not contain";
     PAY_PORT: Port,
         "none", "port of the payment signer";
     PAY_PROTOCOL: Text,
