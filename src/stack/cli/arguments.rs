@@ -100,7 +100,7 @@ pub(super) struct Source {
     #[arg(long, short = 'f')]
     pub(super) file: Option<PathBuf>,
     /// Files with the ConfigMaps temporal-config, ipfs-cluster-config and postgres-config of the original
-    /// documentation.
+    /// documentation, among other manifests and in Lists, too.
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub(super) from_configmaps: Vec<PathBuf>,
     /// The mesh, in place of the one in stack.yaml.
