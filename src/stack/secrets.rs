@@ -164,7 +164,7 @@ pub enum Error {
     /// Data were made with another value, which is no secret.
     #[error("`{key}` was \"{had}\" when the data were made, and \"{wants}\" is wanted: {remedy}")]
     Fixed {
-        /// The setting or field, a key of the Secret [`STACK_SECRET`](crate::names::STACK_SECRET).
+        /// The setting or field, a key of the Secret [`STACK_SECRET`].
         key: String,
         /// The old value.
         had: String,
