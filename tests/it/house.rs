@@ -25,7 +25,7 @@ const FLOORS: [(&str, &[&str]); 12] = [
 ];
 
 /// The floors of `temporal-stack`, which is a package of its own inside.
-const STACK: [(&str, &[&str]); 11] = [
+const STACK: [(&str, &[&str]); 12] = [
     ("ground", &["error", "names", "secret"]),
     ("words and wire", &["kubernetes", "settings"]),
     ("what the user wants", &["input"]),
@@ -34,6 +34,7 @@ const STACK: [(&str, &[&str]); 11] = [
     ("what objects share", &["objects"]),
     ("parts", &["parts"]),
     ("the parts joined", &["stack"]),
+    ("a page of settings", &["reference"]),
     ("what is done", &["run"]),
     ("who is told", &["cli"]),
     ("the program", &["main"]),
