@@ -311,14 +311,31 @@ pub async fn again(pebble: &Pebble, facts: &mut Facts, patience: Patience) {
     }
 }
 
-/// Why one of the other units does not serve, if one does not. A unit that is being removed is missed by nobody.
+/// Why one of the other units does not serve, if one does not within `patience`. A unit that is being removed is missed
+/// by nobody.
 pub async fn other_that_does_not_serve(
     juju: &Juju,
     others: &OtherUnits,
+    patience: Duration,
 ) -> Result<Option<String>, Error> {
     let Some(id) = others.relation else {
         return Ok(None);
     };
+    let deadline = Instant::now() + patience;
+    loop {
+        let why = look_at_others(juju, others, id).await?;
+        if why.is_none() || Instant::now() + STORE_PAUSE >= deadline {
+            return Ok(why);
+        }
+        sleep(STORE_PAUSE).await;
+    }
+}
+
+async fn look_at_others(
+    juju: &Juju,
+    others: &OtherUnits,
+    id: u32,
+) -> Result<Option<String>, Error> {
     let units = juju.relation_units(id).await?.unwrap_or_default();
     let each = units.iter().map(async |unit| {
         let Some(bag) = juju.relation_get_unit(id, unit).await? else {

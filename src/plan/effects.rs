@@ -44,8 +44,9 @@ pub enum Terms {
     OthersServe(OtherUnits),
     /// The server does not serve: a restart takes nothing away, and may be the cure.
     Any,
-    /// The server runs on a store that is another one now: it leaves that in its turn, or without (law S2).
-    OrWithout,
+    /// The server runs on a store that is another one now: it leaves that in its turn or, after a while, without (law
+    /// S2). If it serves, it lets the other units serve first for as long.
+    OrWithout(Option<OtherUnits>),
 }
 
 /// Who the other units are, and what they run.
