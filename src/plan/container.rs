@@ -1,6 +1,6 @@
 //! What has to change in the workload container, and in which plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::effects::{Change, OtherUnits, Plan, Terms, Turn};
 use super::gates::{held, must_stop};
@@ -160,11 +160,18 @@ fn turn(facts: &Facts, workload: &Workload, server: &Server) -> Option<Turn> {
 /// Whom to look at before this server goes.
 fn others(facts: &Facts, server: &Server, service: &Service) -> OtherUnits {
     let peers = facts.relations.get(PEER);
+    let roles: BTreeSet<_> = [&server.service, &service.config].map(layer::roles).into();
+    let moved = layer::stores(&service.config) != layer::stores(&server.service);
+    let heartbeats = !moved
+        && !server.image.version.has_worker_health()
+        && roles.iter().flatten().all(|role| *role == Role::Worker);
     OtherUnits {
         relation: peers.and_then(|all| Some(all.first()?.id)),
-        roles: [&server.service, &service.config].map(layer::roles).into(),
+        roles,
         histories: histories(facts),
         shards: server.shards,
+        version: server.image.version,
+        heartbeats: heartbeats.then(|| server.databases.main.clone()),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::facts::Leadership;
 use crate::juju::{LogLevel, Status};
 use crate::pebble::{CheckConfig, ServiceConfig};
 use crate::secret::Secret;
-use crate::temporal::{Database, Role};
+use crate::temporal::{Database, Role, Version};
 
 /// What to do. While there are changes, they are all there is: what Juju is told depends on what comes of them, and
 /// is planned after they were made. Its text is free of secrets.
@@ -60,6 +60,10 @@ pub struct OtherUnits {
     pub histories: BTreeSet<IpAddr>,
     /// How many shards there are.
     pub shards: u32,
+    /// What the image calls itself.
+    pub version: Version,
+    /// Where their heartbeats are, if nothing else tells that they serve: that is so of workers before 1.31.
+    pub heartbeats: Option<Database>,
 }
 
 impl Plan {

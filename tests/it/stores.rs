@@ -246,8 +246,24 @@ fn a_server_that_serves_restarts_only_while_the_others_serve() {
             roles: [new.into(), old.into()].into(),
             histories: [[10, 1, 0, 5].into()].into(),
             shards: SHARDS,
+            version: "1.32.2".parse().unwrap(),
+            heartbeats: None,
         })
     );
+    // a worker before 1.31 tells no health; where nothing else runs, there are its heartbeats
+    let heartbeats = |version: &str, services: &str| {
+        let mut world = settled_with(json!({"services": services}));
+        world.options = options(json!({"services": services, "log-level": "debug"}));
+        workload(&mut world).image = Probe::Known(Ok(version.parse().unwrap()));
+        match terms(&world) {
+            Some(Terms::OthersServe(others)) => others.heartbeats.map(|database| database.name),
+            other => panic!("{other:?}"),
+        }
+    };
+    let main = Some("temporal-k8s_db".to_owned());
+    assert_eq!(heartbeats("1.30.6", "worker"), main);
+    assert_eq!(heartbeats("1.30.6", "frontend,worker"), None);
+    assert_eq!(heartbeats("1.31.0", "worker"), None);
     // when they do not serve, nothing is done, and the status says why
     world.attempt = Attempt::Postponed("`temporal-k8s/1` does not serve (history: why)".into());
     let shown = plan(&world).to_string();
