@@ -13,7 +13,7 @@ use crate::pebble::Pebble;
 use crate::plan::{self, Plan, Terms, Turn};
 use crate::{apply, postgres};
 
-/// How long a hook waits for its turn to restart a server. After that the next hook tries again.
+/// How long a hook waits for its turn to restart a server. After that the next hook tries again, or it goes on without.
 const TURN_LIMIT: Duration = Duration::from_mins(1);
 
 /// One hook, and what it has to say of itself.
@@ -67,18 +67,30 @@ async fn take_turn(
     let Some(Turn { database, terms }) = &plan.turn else {
         return Ok(Ok(None));
     };
+    let watch = Watch::start();
     let turn = match postgres::turn(database, TURN_LIMIT, postgres::LEASE).await {
         Ok(turn) => turn,
-        Err(why) if *terms == Terms::OrWithout => {
+        Err(why) if matches!(terms, Terms::OrWithout(_)) => {
             debug!("goes on without its turn to restart: {why}");
             return Ok(Ok(None));
         }
         Err(why) => return Ok(Err(why)),
     };
-    if let Terms::OthersServe(units) = terms
-        && let Some(why) = observe::other_that_does_not_serve(juju, units).await?
-    {
-        return Ok(Err(why));
+    match terms {
+        Terms::OthersServe(units) => {
+            if let Some(why) =
+                observe::other_that_does_not_serve(juju, units, Duration::ZERO).await?
+            {
+                return Ok(Err(why));
+            }
+        }
+        Terms::OrWithout(Some(units)) => {
+            let left = watch.left(TURN_LIMIT);
+            if let Some(why) = observe::other_that_does_not_serve(juju, units, left).await? {
+                debug!("does not wait any longer for the other units: {why}");
+            }
+        }
+        Terms::Any | Terms::OrWithout(None) => {}
     }
     Ok(Ok(Some(turn)))
 }

@@ -171,7 +171,7 @@ impl Facts {
         });
         let stores = container::layer::identity(&databases);
         let service = container::layer::service(image, &roles, &text, &stores);
-        let check = container::check::config(self.bind_address?, &roles);
+        let check = container::check::config(self.bind_address?, image.version, &roles);
         let files = BTreeMap::from([
             (container::config::PATH, Secret::new(text)),
             (

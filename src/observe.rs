@@ -29,6 +29,8 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 const STORE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a server that should already serve may take to answer.
 const HEALTH_LIMIT: Duration = Duration::from_secs(5);
+/// How long the heartbeats of other units are waited for: as long as servers wait before they call a process dead.
+const HEARTBEAT_LIMIT: Duration = Duration::from_secs(20);
 /// How long a hook waits for a server that it has just started.
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// The pause between two looks at a starting server.
@@ -254,7 +256,10 @@ async fn stores(questions: &Questions) -> PerStore<Probe<StoreFacts>> {
 
 async fn serving(questions: &Questions) -> Probe<Serving> {
     match &questions.health {
-        Some((address, roles)) => Probe::Known(health::look(*address, roles, HEALTH_LIMIT).await),
+        Some(asked) => {
+            let (address, roles) = (asked.address, &asked.roles);
+            Probe::Known(health::look(address, roles, asked.version, HEALTH_LIMIT).await)
+        }
         None => Probe::NotAsked,
     }
 }
@@ -311,39 +316,75 @@ pub async fn again(pebble: &Pebble, facts: &mut Facts, patience: Patience) {
     }
 }
 
-/// Why one of the other units does not serve, if one does not. A unit that is being removed is missed by nobody.
+/// Why one of the other units does not serve, if one does not within `patience`. A unit that is being removed is missed
+/// by nobody.
 pub async fn other_that_does_not_serve(
     juju: &Juju,
     others: &OtherUnits,
+    patience: Duration,
 ) -> Result<Option<String>, Error> {
     let Some(id) = others.relation else {
         return Ok(None);
     };
+    let deadline = Instant::now() + patience;
+    loop {
+        let why = look_at_others(juju, others, id).await?;
+        if why.is_none() || Instant::now() + STORE_PAUSE >= deadline {
+            return Ok(why);
+        }
+        sleep(STORE_PAUSE).await;
+    }
+}
+
+async fn look_at_others(
+    juju: &Juju,
+    others: &OtherUnits,
+    id: u32,
+) -> Result<Option<String>, Error> {
     let units = juju.relation_units(id).await?.unwrap_or_default();
     let each = units.iter().map(async |unit| {
         let Some(bag) = juju.relation_get_unit(id, unit).await? else {
             return Ok(None);
         };
-        let why = match peer::parse(&bag) {
+        let address = peer::parse(&bag);
+        let why = match address {
             Some(address) => does_not_serve(address, others).await,
             None => Some("it has not told its address yet".to_owned()),
         };
-        match why {
-            Some(why) if !juju.is_dying(unit).await? => {
-                Ok(Some(format!("`{unit}` does not serve ({why})")))
-            }
-            Some(_) | None => Ok(None),
+        if why.is_some() && juju.is_dying(unit).await? {
+            return Ok(None);
         }
+        Ok(Some((unit, address, why)))
     });
-    let reasons = try_join_all(each).await?;
-    Ok(reasons.into_iter().flatten().next())
+    let each = try_join_all(each).await?;
+    let down = |unit: &str, why: &str| Some(format!("`{unit}` does not serve ({why})"));
+    let mut at = BTreeMap::new();
+    for (unit, address, why) in each.into_iter().flatten() {
+        if let Some(why) = why {
+            return Ok(down(unit, &why));
+        }
+        at.extend(address.map(|address| (address, unit)));
+    }
+    let Some(database) = others.heartbeats.as_ref().filter(|_| !at.is_empty()) else {
+        return Ok(None);
+    };
+    let workers = at.keys().copied().collect();
+    Ok(
+        match postgres::silent_workers(database, workers, HEARTBEAT_LIMIT).await {
+            Ok(silent) => silent
+                .first()
+                .and_then(|address| down(at.get(address)?, "worker: it writes no heartbeats")),
+            Err(why) => Some(why),
+        },
+    )
 }
 
 /// Why none of the sets of roles is served there.
 async fn does_not_serve(address: IpAddr, others: &OtherUnits) -> Option<String> {
     let mut reason = None;
     for roles in &others.roles {
-        let mut serving = health::look(address, roles, HEALTH_LIMIT).await;
+        let version = Some(others.version);
+        let mut serving = health::look(address, roles, version, HEALTH_LIMIT).await;
         if serving.shards.as_ref().is_some_and(BTreeSet::is_empty) && rests(address, others).await {
             serving.roles.insert(Role::History, Ok(()));
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::pebble::{CheckConfig, ExecCheck, SHARED};
-use crate::temporal::Role;
+use crate::temporal::{Role, Version};
 
 /// Its name, which Juju tells in the hooks.
 pub const NAME: &str = "serves";
@@ -17,8 +17,8 @@ pub const COMMAND: &str = "serves";
 
 /// The check's definition. A server that does not serve is found down before a hook gives up waiting for it (20 s),
 /// so that what it does afterwards is a recovery; one that comes up quickly is never found down.
-pub fn config(address: IpAddr, roles: &BTreeSet<Role>) -> CheckConfig {
-    let mut command = format!("{SHARED}/{PROGRAM} {COMMAND} {address}");
+pub fn config(address: IpAddr, version: Version, roles: &BTreeSet<Role>) -> CheckConfig {
+    let mut command = format!("{SHARED}/{PROGRAM} {COMMAND} {address} {version}");
     for role in roles {
         command.push(' ');
         command.push_str(role.name());

@@ -138,6 +138,11 @@ impl Watch {
         Self(Instant::now())
     }
 
+    /// What is left of `limit`.
+    pub fn left(self, limit: Duration) -> Duration {
+        limit.saturating_sub(self.0.elapsed())
+    }
+
     /// How long ago that was.
     pub fn took(self) -> Took {
         Took(self.0.elapsed())

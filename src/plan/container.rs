@@ -1,6 +1,6 @@
 //! What has to change in the workload container, and in which plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::effects::{Change, OtherUnits, Plan, Terms, Turn};
 use super::gates::{held, must_stop};
@@ -12,7 +12,7 @@ use crate::juju::Event;
 use crate::relations::PEER;
 use crate::secret::Secret;
 use crate::snapshot::{Service, Workload};
-use crate::temporal::Store;
+use crate::temporal::{Role, Store};
 
 /// What to do in the container, if anything. Once per hook: after an attempt only the health counts.
 pub(super) fn container(facts: &Facts) -> Option<Plan> {
@@ -139,23 +139,40 @@ fn turn(facts: &Facts, workload: &Workload, server: &Server) -> Option<Turn> {
     if matches!(facts.hook.event, Event::Action { .. }) {
         return None;
     }
-    let terms = if layer::stores(&service.config) != layer::stores(&server.service) {
-        Terms::OrWithout
-    } else if serves_as(facts, &layer::roles(&service.config)) {
-        let peers = facts.relations.get(PEER);
-        Terms::OthersServe(OtherUnits {
-            relation: peers.and_then(|all| Some(all.first()?.id)),
-            roles: [&server.service, &service.config].map(layer::roles).into(),
-            histories: histories(facts),
-            shards: server.shards,
-        })
-    } else {
-        Terms::Any
+    let moved = layer::stores(&service.config) != layer::stores(&server.service);
+    let mut running = layer::roles(&service.config);
+    if moved {
+        // its heartbeats are in the store that it leaves
+        running.remove(&Role::Worker);
+    }
+    let others = serves_as(facts, &running).then(|| others(facts, server, service));
+    let terms = match others {
+        others if moved => Terms::OrWithout(others),
+        Some(others) => Terms::OthersServe(others),
+        None => Terms::Any,
     };
     Some(Turn {
         database: server.databases.main.clone(),
         terms,
     })
+}
+
+/// Whom to look at before this server goes.
+fn others(facts: &Facts, server: &Server, service: &Service) -> OtherUnits {
+    let peers = facts.relations.get(PEER);
+    let roles: BTreeSet<_> = [&server.service, &service.config].map(layer::roles).into();
+    let moved = layer::stores(&service.config) != layer::stores(&server.service);
+    let heartbeats = !moved
+        && !server.image.version.has_worker_health()
+        && roles.iter().flatten().all(|role| *role == Role::Worker);
+    OtherUnits {
+        relation: peers.and_then(|all| Some(all.first()?.id)),
+        roles,
+        histories: histories(facts),
+        shards: server.shards,
+        version: server.image.version,
+        heartbeats: heartbeats.then(|| server.databases.main.clone()),
+    }
 }
 
 /// Why a server that runs is not what it should be.

@@ -10,7 +10,7 @@ use crate::facts::Leadership;
 use crate::juju::{LogLevel, Status};
 use crate::pebble::{CheckConfig, ServiceConfig};
 use crate::secret::Secret;
-use crate::temporal::{Database, Role};
+use crate::temporal::{Database, Role, Version};
 
 /// What to do. While there are changes, they are all there is: what Juju is told depends on what comes of them, and
 /// is planned after they were made. Its text is free of secrets.
@@ -44,8 +44,9 @@ pub enum Terms {
     OthersServe(OtherUnits),
     /// The server does not serve: a restart takes nothing away, and may be the cure.
     Any,
-    /// The server runs on a store that is another one now: it leaves that in its turn, or without (law S2).
-    OrWithout,
+    /// The server runs on a store that is another one now: it leaves that in its turn or, after a while, without (law
+    /// S2). If it serves, it lets the other units serve first for as long.
+    OrWithout(Option<OtherUnits>),
 }
 
 /// Who the other units are, and what they run.
@@ -59,6 +60,10 @@ pub struct OtherUnits {
     pub histories: BTreeSet<IpAddr>,
     /// How many shards there are.
     pub shards: u32,
+    /// What the image calls itself.
+    pub version: Version,
+    /// Where their heartbeats are, if nothing else tells that they serve: that is so of workers before 1.31.
+    pub heartbeats: Option<Database>,
 }
 
 impl Plan {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::facts::Facts;
 use crate::juju::Event;
-use crate::temporal::{Database, PerStore, Role};
+use crate::temporal::{Database, PerStore, Role, Version};
 
 /// What to ask. An answer that could change nothing is not asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,18 @@ pub struct Questions {
     /// and the ring come and go.
     pub proof: Option<PerStore<Database>>,
     /// See [`health`].
-    pub health: Option<(IpAddr, BTreeSet<Role>)>,
+    pub health: Option<Health>,
+}
+
+/// A server to be asked whether it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Where it is.
+    pub address: IpAddr,
+    /// What should run there.
+    pub roles: BTreeSet<Role>,
+    /// What the image calls itself.
+    pub version: Option<Version>,
 }
 
 /// Decides whom to ask.
@@ -41,10 +52,14 @@ fn proof(facts: &Facts) -> Option<PerStore<Database>> {
     Some(facts.server.as_ref()?.databases.clone())
 }
 
-/// Where and which roles to ask for health: those that should run, if the server does run.
-pub fn health(facts: &Facts) -> Option<(IpAddr, BTreeSet<Role>)> {
+/// The roles that should run are asked for their health, if the server does run.
+pub fn health(facts: &Facts) -> Option<Health> {
     let config = facts.config.as_ref().ok()?;
     let service = facts.workload.known()?.service.as_ref()?;
     let address = facts.bind_address?;
-    service.is_active().then(|| (address, facts.roles(config)))
+    service.is_active().then(|| Health {
+        address,
+        roles: facts.roles(config),
+        version: facts.version(),
+    })
 }

@@ -39,8 +39,9 @@ pub(super) fn health_problems(facts: &Facts) -> Vec<Problem> {
     let roles = serving.roles.iter().filter_map(|(&role, answer)| {
         let why = match answer {
             Err(_) if role == Role::History && rests(facts).is_some() => return None,
+            // what the ring says comes first: it is the cause of what the process does
+            answer if role == Role::Worker => worker(facts).or_else(|| answer.clone().err())?,
             Err(why) => why.clone(),
-            Ok(()) if role == Role::Worker => worker(facts)?,
             Ok(()) => return None,
         };
         Some(Problem::NotServing { role, why })
@@ -91,8 +92,8 @@ fn own_shards(facts: &Facts) -> Option<&BTreeSet<u32>> {
     serving.shards.as_ref()
 }
 
-/// Why the worker cannot be working. It has no port to be asked at, but its process writes a heartbeat; and it needs a
-/// frontend somewhere in the ring: without one it ends after a minute, to be started again, and so on.
+/// Why the worker cannot be working, by what is in the ring: its process writes a heartbeat; and it needs a frontend
+/// somewhere: without one it ends after a minute, to be started again, and so on.
 fn worker(facts: &Facts) -> Option<String> {
     let members = &facts.stores.main.known()?.members;
     let frontend = if facts.version()?.has_internal_frontend() {

@@ -28,11 +28,24 @@ pub struct Serving {
     pub elsewhere: BTreeSet<u32>,
 }
 
-/// Asks every role at the same time. Never waits longer than `limit`.
-pub async fn look(address: IpAddr, roles: &BTreeSet<Role>, limit: Duration) -> Serving {
+/// Asks every role of a server of this version at the same time. Never waits longer than `limit`.
+pub async fn look(
+    address: IpAddr,
+    roles: &BTreeSet<Role>,
+    version: Option<Version>,
+    limit: Duration,
+) -> Serving {
     let mut questions = JoinSet::new();
+    let has_worker_health = version.is_some_and(Version::has_worker_health);
     for &role in roles {
-        questions.spawn(async move { (role, ask(role, address, limit).await) });
+        questions.spawn(async move {
+            let answer = if role == Role::Worker && !has_worker_health {
+                Answer::of(joins(role, address, limit).await)
+            } else {
+                ask(role, address, limit).await
+            };
+            (role, answer)
+        });
     }
     let mut serving = Serving::default();
     for (role, answer) in questions.join_all().await {
@@ -86,11 +99,15 @@ impl Answer {
     }
 }
 
+/// Is there a process to be a member of the ring? That is all that can be seen from outside of one that does not tell
+/// its health.
+async fn joins(role: Role, address: IpAddr, limit: Duration) -> Result<(), String> {
+    let server = Server::new(SocketAddr::new(address, role.membership_port()), limit);
+    server.listens().await
+}
+
 async fn ask(role: Role, address: IpAddr, limit: Duration) -> Answer {
-    let Some(service) = health_name(role) else {
-        // Nothing listens for the worker: its heartbeat in the store tells of it.
-        return Answer::of(Ok(()));
-    };
+    let service = health_name(role);
     let server = Server::new(SocketAddr::new(address, role.grpc_port()), limit);
     let channel = match server.connect().await {
         Ok(channel) => channel,
@@ -125,16 +142,16 @@ async fn ask(role: Role, address: IpAddr, limit: Duration) -> Answer {
     }
 }
 
-/// The name under which a role reports its health, the same from 1.17 to 1.32. The empty name would be
-/// weaker: 1.17 does not know it, and newer servers report SERVING under it from the first moment.
-const fn health_name(role: Role) -> Option<&'static str> {
+/// The name under which a role reports its health, the same from 1.17 (the worker: 1.31) to 1.32. The empty name would
+/// be weaker: 1.17 does not know it, and newer servers report SERVING under it from the first moment.
+const fn health_name(role: Role) -> &'static str {
     match role {
         Role::Frontend | Role::InternalFrontend => {
-            Some("temporal.api.workflowservice.v1.WorkflowService")
+            "temporal.api.workflowservice.v1.WorkflowService"
         }
-        Role::History => Some("temporal.api.workflowservice.v1.HistoryService"),
-        Role::Matching => Some("temporal.api.workflowservice.v1.MatchingService"),
-        Role::Worker => None,
+        Role::History => "temporal.api.workflowservice.v1.HistoryService",
+        Role::Matching => "temporal.api.workflowservice.v1.MatchingService",
+        Role::Worker => "temporal.api.workflowservice.v1.WorkerService",
     }
 }
 

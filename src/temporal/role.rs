@@ -38,7 +38,7 @@ impl Role {
         }
     }
 
-    /// The gRPC port. The worker has one in its configuration, but does not listen on it.
+    /// The gRPC port. A worker before 1.31 has one in its configuration, but does not listen on it.
     pub const fn grpc_port(self) -> u16 {
         match self {
             Self::Frontend => 7233,

@@ -79,6 +79,11 @@ impl Version {
         self.at_least(1, 20)
     }
 
+    /// Does the worker of this version say at its gRPC port whether it serves? Before, nothing listens there.
+    pub const fn has_worker_health(self) -> bool {
+        self.at_least(1, 31)
+    }
+
     /// Does this version take its configuration as one file, by flag or variable?
     pub const fn has_config_file(self) -> bool {
         self.at_least(1, 30)
@@ -299,13 +304,15 @@ mod tests {
     }
 
     #[test]
-    fn plugin_and_internal_frontend_come_with_1_20() {
+    fn what_comes_with_which_version() {
         assert_eq!(version("1.17.3").plugin(), "postgres");
         assert_eq!(version("1.19.1").plugin(), "postgres");
         assert_eq!(version("1.20.0").plugin(), "postgres12");
         assert_eq!(version("2.0.0").plugin(), "postgres12");
         assert!(!version("1.19.1").has_internal_frontend());
         assert!(version("1.20.0").has_internal_frontend());
+        assert!(!version("1.30.6").has_worker_health());
+        assert!(version("1.31.0").has_worker_health());
         assert!(!version("1.29.1").has_config_file());
         assert!(version("1.30.0").has_config_file());
     }

@@ -926,11 +926,12 @@ async fn our_check_comes_back_as_it_was(daemon: Daemon) {
         Attempt::Done
     );
     assert_eq!(seen(&daemon).await.check, None);
+    let version = "1.32.2".parse().unwrap();
     for roles in [
         BTreeSet::from([Role::History]),
         BTreeSet::from([Role::Frontend, Role::Worker]),
     ] {
-        let wants = check::config("fd00::1".parse().unwrap(), &roles);
+        let wants = check::config("fd00::1".parse().unwrap(), version, &roles);
         let watch = [Change::Watch(wants.clone())];
         assert_eq!(apply::changes(&daemon.pebble, &watch).await, Attempt::Done);
         let workload = seen(&daemon).await;

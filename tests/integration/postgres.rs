@@ -1,14 +1,15 @@
 //! What `postgres` asks a real `PostgreSQL`: the turn to restart, also through a pooler and with holders that are lost;
 //! rights, connections, and databases that are copies.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use temporal_k8s::postgres::{Denied, LEASE, Room, StoreFacts, proof, turn};
+use temporal_k8s::postgres::{Denied, LEASE, Room, StoreFacts, proof, silent_workers, turn};
 use temporal_k8s::probe::Probe;
 use temporal_k8s::temporal::{Database, PerStore, Role, Store};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -459,4 +460,61 @@ async fn the_connections_of_everybody_are_counted_once() {
     assert_eq!(said.server.taken, 6);
     assert_eq!((said.temporal, said.others), (2, 1));
     drop(open);
+}
+
+/// What the old heartbeat of a process that is gone, the first one of one that fails, and a second one come to.
+#[tokio::test]
+async fn a_worker_is_alive_when_its_process_writes_another_heartbeat() {
+    let postgres = Postgres::start("heartbeats", "127.77.9.11").await;
+    let (databases, _container) = schema("heartbeats", "1.23.1", &postgres).await;
+    let main = databases.main.clone();
+    let workers: BTreeSet<IpAddr> = (1..=3).map(|host| [10, 0, 0, host].into()).collect();
+    let beat = async |process: u8, host: u8, role: u8| {
+        let beat = format!(
+            "INSERT INTO cluster_membership
+             (membership_partition, host_id, rpc_address, rpc_port, role, last_heartbeat)
+             VALUES (0, '\\x0{process}', '10.0.0.{host}', 6939, {role}, now() AT TIME ZONE 'utc')
+             ON CONFLICT (membership_partition, host_id)
+             DO UPDATE SET last_heartbeat = excluded.last_heartbeat"
+        );
+        execute(&main, &beat).await;
+    };
+    // the third is no worker
+    for (process, role) in [(1, 4), (2, 4), (3, 2)] {
+        beat(process, process, role).await;
+    }
+    let members = said(Store::Main, &main).await.members;
+    assert_eq!(
+        members.len(),
+        3,
+        "as far as one can see at once: {members:?}"
+    );
+    let watching = silent_workers(&main, workers.clone(), 3 * SOON);
+    let living = async {
+        tokio::time::sleep(SOON).await;
+        beat(1, 1, 4).await;
+        // the second begins anew
+        beat(4, 2, 4).await;
+        beat(3, 3, 2).await;
+    };
+    let (silent, ()) = tokio::join!(watching, living);
+    let dead = [2, 3].map(|host| IpAddr::from([10, 0, 0, host]));
+    assert_eq!(silent, Ok(dead.into()));
+    // whoever is alive is not waited for any longer
+    let begin = Instant::now();
+    let first = BTreeSet::from([IpAddr::from([10, 0, 0, 1])]);
+    let watching = silent_workers(&main, first, Duration::from_mins(1));
+    let living = async {
+        tokio::time::sleep(SOON).await;
+        beat(1, 1, 4).await;
+    };
+    let (silent, ()) = tokio::join!(watching, living);
+    assert_eq!(silent, Ok(BTreeSet::new()));
+    assert!(begin.elapsed() < LIMIT, "{:?}", begin.elapsed());
+    let wrong = Database {
+        name: "nowhere".to_owned(),
+        ..main.clone()
+    };
+    let refused = silent_workers(&wrong, workers, SOON).await.unwrap_err();
+    assert!(refused.contains("`nowhere` does not exist"), "{refused}");
 }

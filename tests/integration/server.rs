@@ -17,12 +17,14 @@ use rehearsal::servers::postgresql::unprivileged;
 use temporal_k8s::config::LogLevel;
 use temporal_k8s::container::config::Inputs;
 use temporal_k8s::container::{FILE_MODE, config, dynamic, layer, pgpass};
-use temporal_k8s::postgres::{LEASE, StoreFacts, proof, turn};
+use temporal_k8s::postgres::{LEASE, StoreFacts, proof, silent_workers, turn};
 use temporal_k8s::probe::Probe;
 use temporal_k8s::relations::{Heard, Own, State, admin};
 use temporal_k8s::secret::Secret;
 use temporal_k8s::temporal::health::{Serving, all_is_well, look};
-use temporal_k8s::temporal::{Database, Image, PerStore, Role, Store, Version, required_schema};
+use temporal_k8s::temporal::{
+    Database, Image, Member, PerStore, Role, Store, Version, required_schema,
+};
 
 use crate::Temporal;
 
@@ -459,11 +461,15 @@ impl Container {
         Process(child)
     }
 
+    async fn look(&self) -> Serving {
+        look(self.address, &self.roles, Some(self.version), LIMIT).await
+    }
+
     /// What it says when it serves, or in the end.
     async fn serving_within(&self, limit: Duration) -> Serving {
         let deadline = Instant::now() + limit;
         loop {
-            let serving = look(self.address, &self.roles, LIMIT).await;
+            let serving = self.look().await;
             if all_is_well(&serving) || Instant::now() >= deadline {
                 return serving;
             }
@@ -542,14 +548,14 @@ async fn deploy(version: &str, database_address: &str, address: &str) {
     );
 
     postgres.process.stop();
-    let serving = look(container.address, &container.roles, LIMIT).await;
+    let serving = container.look().await;
     println!("{version} without a database: {serving:?}");
     assert!(matches!(serving.store, Some(Err(_))), "{serving:?}");
     postgres.restart().await;
     container.wait().await;
 
     server.stop();
-    let serving = look(container.address, &container.roles, LIMIT).await;
+    let serving = container.look().await;
     println!("{version} stopped: {serving:?}");
     let refused = format!(
         "connection refused by {}",
@@ -626,7 +632,7 @@ async fn rotate(version: &str, database_address: &str, address: &str) {
     }
 
     postgres.rotate("one that nobody told the server").await;
-    let serving = look(container.address, &container.roles, LIMIT).await;
+    let serving = container.look().await;
     assert!(matches!(serving.store, Some(Err(_))), "{serving:?}");
 }
 
@@ -694,6 +700,72 @@ async fn the_server_of_2024_serves_in_two_parts() {
 }
 
 /// Proof, turn, schema, pass file, addresses to dial and to listen at: a whole deployment without IPv4.
+/// A server that runs the worker only shows itself while it works, and not for longer.
+async fn work(version: &str, network: &str) {
+    let name = format!("work-{version}");
+    let host = |number: u8| format!("{network}.{number}");
+    let postgres = Postgres::start(&name, &host(1)).await;
+    let databases = postgres.provide(PASSWORD).await;
+    let front = [
+        Role::Frontend,
+        Role::InternalFrontend,
+        Role::History,
+        Role::Matching,
+    ];
+    let make = |part: &str, number, roles: &[Role]| {
+        let name = format!("{name}-{part}");
+        Container::new(&name, version, &host(number), roles, &databases)
+    };
+    let front = make("front", 2, &front);
+    let worker = make("worker", 3, &[Role::Worker]);
+    let beats = async || {
+        let limit = Duration::from_secs(20);
+        let worker = BTreeSet::from([worker.address]);
+        let silent = silent_workers(&databases.main, worker, limit)
+            .await
+            .unwrap();
+        silent.is_empty()
+    };
+    let looks = async || worker.look().await.roles[&Role::Worker].clone();
+    front.set_up_schema();
+    let mut front_process = front.start();
+    front.wait().await;
+    assert!(looks().await.is_err(), "nothing runs");
+    let mut process = worker.start();
+    worker.wait().await;
+    let begin = Instant::now();
+    assert!(beats().await);
+    println!("{version}: another heartbeat after {:?}", begin.elapsed());
+    process.stop();
+    assert!(looks().await.is_err(), "it has ended");
+    let ring = worker.proofs().await.main.members;
+    let is_worker = |member: &Member| member.role == Role::Worker;
+    assert!(
+        ring.iter().any(is_worker),
+        "its last heartbeat looks alive: {ring:?}"
+    );
+    assert!(!beats().await);
+    if version == "1.32.2" {
+        // it waits for a frontend, in vain: a process and its heartbeats are there, but it says nothing
+        front_process.stop();
+        process = worker.start();
+        let serving = worker.serving_within(Duration::from_secs(15)).await;
+        println!("{version} without a frontend: {serving:?}");
+        assert!(!all_is_well(&serving), "{serving:?}");
+        process.stop();
+    }
+}
+
+#[tokio::test]
+async fn the_newest_worker_is_seen_while_it_works() {
+    work("1.32.2", "127.61.5").await;
+}
+
+#[tokio::test]
+async fn the_worker_of_2024_is_seen_while_it_works() {
+    work("1.23.1", "127.61.6").await;
+}
+
 #[tokio::test]
 async fn a_server_serves_on_ipv6() {
     for version in ["1.17.4", "1.23.1", "1.32.2"] {

@@ -260,7 +260,7 @@ pub(crate) fn workload(world: &mut World) -> &mut Workload {
 /// Every role that runs serves, and the store can be read.
 pub(crate) fn all_well(world: &World) -> Serving {
     let roles = plan::health(&world.facts())
-        .map(|(_, roles)| roles)
+        .map(|asked| asked.roles)
         .unwrap_or_default();
     Serving {
         store: roles.contains(&Role::Frontend).then_some(Ok(())),

@@ -265,13 +265,14 @@ fn a_variable_of_the_image_that_names_the_file_decides_how_ours_is_named() {
 #[test]
 fn the_check_is_the_approved_one() {
     let roles = BTreeSet::from([Role::History, Role::Frontend]);
-    insta::assert_yaml_snapshot!(check::config("10.1.0.5".parse().unwrap(), &roles), @r"
+    let (address, version) = ("10.1.0.5".parse().unwrap(), "1.32.2".parse().unwrap());
+    insta::assert_yaml_snapshot!(check::config(address, version, &roles), @r"
     override: replace
     period: 5s
     timeout: 3s
     threshold: 3
     exec:
-      command: /charm/container/temporal-k8s serves 10.1.0.5 frontend history
+      command: /charm/container/temporal-k8s serves 10.1.0.5 1.32.2 frontend history
       working-dir: /
     ");
 }
@@ -361,7 +362,8 @@ async fn a_server_that_says_nothing_is_given_up() {
     listener(address, 7234, b"HTTP/1.1 400 Bad Request\r\n\r\n");
     let roles = BTreeSet::from([Role::Frontend, Role::History, Role::Matching, Role::Worker]);
     let started = Instant::now();
-    let serving = look(IpAddr::V4(address), &roles, SHORT).await;
+    let newest = "1.32.2".parse().ok();
+    let serving = look(IpAddr::V4(address), &roles, newest, SHORT).await;
     assert!(started.elapsed() < SHORT * 2, "{:?}", started.elapsed());
     let silence = Err("no answer from 127.63.0.4:7233 within 0.3 s".to_owned());
     assert_eq!(serving.roles[&Role::Frontend], silence);
@@ -372,13 +374,29 @@ async fn a_server_that_says_nothing_is_given_up() {
         serving.roles[&Role::Matching],
         Err("connection refused by 127.63.0.4:7235".to_owned())
     );
-    assert_eq!(serving.roles[&Role::Worker], Ok(()));
+    assert_eq!(
+        serving.roles[&Role::Worker],
+        Err("connection refused by 127.63.0.4:7239".to_owned())
+    );
 }
 
+/// Before 1.31 a worker tells no health, but its process has to be there.
 #[tokio::test]
-async fn a_unit_with_only_a_worker_needs_no_listener() {
-    let roles = BTreeSet::from([Role::Worker]);
-    let limit = Duration::from_secs(5);
-    let serving = look([127, 63, 0, 6].into(), &roles, limit).await;
-    assert_eq!(serving.roles, [(Role::Worker, Ok(()))].into());
+async fn an_old_worker_is_seen_by_its_place_in_the_ring() {
+    let address = Ipv4Addr::new(127, 63, 0, 6);
+    let worker = async |version: Option<&str>| {
+        let version = version.map(|text| text.parse().unwrap());
+        let roles = BTreeSet::from([Role::Worker]);
+        let serving = look(IpAddr::V4(address), &roles, version, SHORT).await;
+        serving.roles[&Role::Worker].clone()
+    };
+    let refused = |port| Err(format!("connection refused by {address}:{port}"));
+    for old in [Some("1.30.6"), None] {
+        assert_eq!(worker(old).await, refused(6939));
+    }
+    listener(address, 6939, b"");
+    for old in [Some("1.30.6"), None] {
+        assert_eq!(worker(old).await, Ok(()));
+    }
+    assert_eq!(worker(Some("1.31.0")).await, refused(7239));
 }

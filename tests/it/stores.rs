@@ -246,9 +246,25 @@ fn a_server_that_serves_restarts_only_while_the_others_serve() {
             roles: [new.into(), old.into()].into(),
             histories: [[10, 1, 0, 5].into()].into(),
             shards: SHARDS,
+            version: "1.32.2".parse().unwrap(),
+            heartbeats: None,
         })
     );
-    // when they do not, nothing is done, and the status says why
+    // a worker before 1.31 tells no health; where nothing else runs, there are its heartbeats
+    let heartbeats = |version: &str, services: &str| {
+        let mut world = settled_with(json!({"services": services}));
+        world.options = options(json!({"services": services, "log-level": "debug"}));
+        workload(&mut world).image = Probe::Known(Ok(version.parse().unwrap()));
+        match terms(&world) {
+            Some(Terms::OthersServe(others)) => others.heartbeats.map(|database| database.name),
+            other => panic!("{other:?}"),
+        }
+    };
+    let main = Some("temporal-k8s_db".to_owned());
+    assert_eq!(heartbeats("1.30.6", "worker"), main);
+    assert_eq!(heartbeats("1.30.6", "frontend,worker"), None);
+    assert_eq!(heartbeats("1.31.0", "worker"), None);
+    // when they do not serve, nothing is done, and the status says why
     world.attempt = Attempt::Postponed("`temporal-k8s/1` does not serve (history: why)".into());
     let shown = plan(&world).to_string();
     let said = "unit waiting: waiting for its turn to restart the server: `temporal-k8s/1` does not serve (history: why)";
@@ -279,7 +295,17 @@ fn who_needs_no_look_at_the_others_and_who_needs_no_turn() {
     let elsewhere = store(Store::Main, 17);
     moved.relate("db", elsewhere);
     moved.stores.main = facts((1, 19), None);
-    assert_eq!(terms(&moved), Some(Terms::OrWithout), "law S2");
+    let waits = |terms| match terms {
+        Some(Terms::OrWithout(others)) => others.is_some(),
+        other => panic!("law S2: {other:?}"),
+    };
+    assert!(
+        waits(terms(&moved)),
+        "its worker's heartbeats are left behind"
+    );
+    assert!(plan(&moved).starts());
+    refuse(&mut moved, &[Role::Frontend]);
+    assert!(!waits(terms(&moved)), "as it is when the old store is gone");
     assert!(plan(&moved).starts());
 
     assert!(plan(&ready_to_start()).starts());

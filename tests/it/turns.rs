@@ -1,10 +1,15 @@
 //! Whole processes and their turn to restart, on a database that keeps it back.
 
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
 use crate::scenarios::stage::{
     APP, POSTGRESQL, Stage as _, UNIT, assert_all_active, assert_status, deploy_calmly, settle,
     units, update_status,
 };
 use crate::support::stage::FastStage;
+use crate::support::temporal::Mood;
 
 /// The database server is at another address, with everything in it, and the provider says so for both stores at once.
 fn relocate(stage: &mut FastStage) {
@@ -62,6 +67,43 @@ fn units_leave_a_changed_store_each_in_its_turn() {
         assert_eq!(stage.starts(&unit), 2, "{unit}");
     }
     assert_eq!(stage.postgres.turns(), (5, 3));
+}
+
+/// Another one may take longer to serve than its hook lasts.
+#[test]
+fn a_unit_that_serves_leaves_a_changed_store_when_the_others_serve() {
+    let mut stage = FastStage::new();
+    stage.juju().retries(5);
+    // what these roles answer does not depend on the old address, where nothing is any more
+    deploy_calmly(&mut stage, 2, &[("services", "history,matching")]);
+    assert_all_active(&mut stage);
+    let other = format!("{APP}/1");
+    stage.set_server_mood(&other, Mood::NotServing);
+    let (cloud, postgres) = (stage.cloud.clone(), Arc::clone(&stage.postgres));
+    let begins_to_serve = thread::spawn({
+        let other = other.clone();
+        move || {
+            while postgres.turns().1 == 0 {
+                thread::sleep(Duration::from_millis(50));
+            }
+            thread::sleep(Duration::from_secs(2));
+            let starts = cloud.container(UNIT, |pebble| pebble.container().starts());
+            cloud.with(&other, |pod| pod.image.set_mood(Mood::Serving));
+            starts
+        }
+    });
+    // the other one does not hear of it yet
+    stage.juju().drop_events(move |unit, _| unit == other);
+    relocate(&mut stage);
+    let starts = begins_to_serve.join().expect("a thread");
+    assert_eq!(
+        starts, 1,
+        "it had its turn, and went with the other one down"
+    );
+    assert_eq!(stage.starts(UNIT), 2);
+    stage.juju().keep_events();
+    update_status(&mut stage);
+    assert_all_active(&mut stage);
 }
 
 #[test]

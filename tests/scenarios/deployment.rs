@@ -127,9 +127,10 @@ pub(crate) fn three_units_become_active_and_leadership_may_move_at_any_time(stag
 }
 
 /// Another application of our charm, without an admin: it asks the database itself.
-fn deploy_beside(stage: &mut dyn Stage, app: &str, config: &[(&str, &str)]) {
+pub(crate) fn deploy_beside(stage: &mut dyn Stage, app: &str, units: u32, config: &[(&str, &str)]) {
     let charm = stage.charm();
-    stage.juju().deploy(app, charm, 1, config).expect("deploy");
+    let deployed = stage.juju().deploy(app, charm, units, config);
+    deployed.expect("deploy");
     integrate_databases(stage, app);
 }
 
@@ -151,7 +152,7 @@ pub(crate) fn a_worker_only_application_opens_only_its_ports(stage: &mut dyn Sta
     ];
     deploy_calmly(stage, 1, &rest);
     let config = [("services", "worker"), ("database-prefix", "shared")];
-    deploy_beside(stage, "temporal-worker", &config);
+    deploy_beside(stage, "temporal-worker", 1, &config);
     assert_all_active(stage);
     assert_eq!(ports(stage, WORKER), ["6939/tcp", "7239/tcp"]);
     rests(stage);
@@ -221,7 +222,7 @@ const REST_CONFIG: [(&str, &str); 2] = [
 /// Two applications, one cluster: only the first has an admin.
 pub(crate) fn split_applications_share_one_pair_of_databases(stage: &mut dyn Stage) {
     deploy_calmly(stage, 1, &FRONT);
-    deploy_beside(stage, REST, &REST_CONFIG);
+    deploy_beside(stage, REST, 1, &REST_CONFIG);
     recover(stage);
     for unit in [UNIT, REST_UNIT] {
         let (config, _) = stage.file(unit, CONFIG).expect("a configuration");
@@ -237,7 +238,7 @@ pub(crate) fn split_applications_share_one_pair_of_databases(stage: &mut dyn Sta
 /// The one without `admin` is there first, all alone.
 pub(crate) fn the_rest_of_a_split_deployment_may_come_first(stage: &mut dyn Stage) {
     deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
-    deploy_beside(stage, REST, &REST_CONFIG);
+    deploy_beside(stage, REST, 1, &REST_CONFIG);
     assert_waits_for_the_front(stage);
     deploy(stage, 1, &FRONT);
     for endpoint in ["db", "visibility", "admin"] {
@@ -251,7 +252,7 @@ pub(crate) fn the_rest_of_a_split_deployment_may_come_first(stage: &mut dyn Stag
 pub(crate) fn both_parts_of_a_split_deployment_may_come_at_once(stage: &mut dyn Stage) {
     deploy_counterparts(stage, &[POSTGRESQL, ADMIN]);
     deploy(stage, 1, &FRONT);
-    deploy_beside(stage, REST, &REST_CONFIG);
+    deploy_beside(stage, REST, 1, &REST_CONFIG);
     for endpoint in ["visibility", "db"] {
         integrate(stage, endpoint);
     }

@@ -82,6 +82,8 @@ macro_rules! for_each_scenario {
             }
             turns {
                 a_bad_change_rolls_into_one_unit_only
+                a_bad_change_rolls_into_one_worker_only
+                a_bad_change_rolls_into_one_old_worker_only
             }
             host_info {
                 everybody_who_asks_is_told_where_the_frontend_is

@@ -210,8 +210,12 @@ impl Image {
             "worker",
             "internal-frontend",
         ];
+        // before 1.31, a worker is seen by its place in the ring only
+        let is_old = minor(&self.version) < 31;
+        let barred = is_old && self.barred.load(Ordering::Relaxed);
+        let hides = |role: &str| barred && role == "worker";
         let member = |(number, name): (i32, &str)| {
-            let runs = roles.iter().any(|role| role == name);
+            let runs = roles.iter().any(|role| role == name && !hides(role));
             runs.then(|| (number, self.ip.to_string()))
         };
         let mut process = Process {
@@ -222,16 +226,15 @@ impl Image {
         let join = |database: &mut Database| database.members.extend(process.members.clone());
         server.main.with(join).map_err(|_| NO_CONNECTION)?;
         server.shards();
-        for role in roles {
+        for role in roles.iter().filter(|role| !hides(role)) {
             let rpc = &config["services"][role]["rpc"];
-            let port = rpc["grpcPort"]
-                .as_u64()
-                .and_then(|port| u16::try_from(port).ok());
+            let kind = if role == "worker" && is_old {
+                "membershipPort"
+            } else {
+                "grpcPort"
+            };
+            let port = rpc[kind].as_u64().and_then(|port| u16::try_from(port).ok());
             let port = port.ok_or_else(|| format!("\"{role}\" service is missing in config"))?;
-            if role == "worker" {
-                // it has no listener
-                continue;
-            }
             let listener = bind(SocketAddr::from((self.ip, port)))?;
             let server = Arc::clone(server);
             let task = accept(listener, role.clone(), server);
@@ -525,6 +528,7 @@ impl Server {
                 let name = match role {
                     "history" => "temporal.api.workflowservice.v1.HistoryService",
                     "matching" => "temporal.api.workflowservice.v1.MatchingService",
+                    "worker" => "temporal.api.workflowservice.v1.WorkerService",
                     _ => "temporal.api.workflowservice.v1.WorkflowService",
                 };
                 self.shards();

@@ -1,6 +1,10 @@
 //! The calls of Temporal's gRPC API that this charm makes, without TLS; every answer that is none is words for a
 //! status line.
-#![expect(clippy::disallowed_methods, reason = "every call has a deadline")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "every call has a deadline"
+)]
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
@@ -9,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use prost::Message;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -43,6 +48,15 @@ impl Server {
         match timeout_at(self.deadline, endpoint.connect()).await {
             Ok(Ok(channel)) => Ok(channel),
             Ok(Err(error)) => Err(self.connect_words(&error)),
+            Err(_) => Err(self.silence()),
+        }
+    }
+
+    /// Does anything listen there?
+    pub(super) async fn listens(&self) -> Result<(), String> {
+        match timeout_at(self.deadline, TcpStream::connect(self.address)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.refusal(error.kind())),
             Err(_) => Err(self.silence()),
         }
     }
@@ -128,16 +142,18 @@ impl Server {
         format!("no answer from {} within {seconds} s", self.address)
     }
 
+    fn refusal(&self, kind: io::ErrorKind) -> String {
+        match kind {
+            io::ErrorKind::ConnectionRefused => format!("connection refused by {}", self.address),
+            kind => format!("{} cannot be reached: {kind}", self.address),
+        }
+    }
+
     fn connect_words(&self, error: &tonic::transport::Error) -> String {
         let mut cause = error.source();
         while let Some(inner) = cause {
             if let Some(inner) = inner.downcast_ref::<io::Error>() {
-                return match inner.kind() {
-                    io::ErrorKind::ConnectionRefused => {
-                        format!("connection refused by {}", self.address)
-                    }
-                    kind => format!("{} cannot be reached: {kind}", self.address),
-                };
+                return self.refusal(inner.kind());
             }
             cause = inner.source();
         }
