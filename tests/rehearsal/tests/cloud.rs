@@ -594,7 +594,7 @@ fn a_process_in_a_pod_writes_to_its_own_directory_only() {
             create(&mut node, work, "app", 0);
             let directory = node.pod_directory("app/0").unwrap().join("data");
             let script = format!(
-                "id -u; echo own > own; stat -c %u own; echo x > /tmp/x && echo tmp; \
+                "id -u; echo own > own; stat -c %u own; mktemp -p /tmp > new && echo tmp; \
              echo x > {0}/planted || echo x > /usr/planted || echo x > /etc/hosts; \
              cat /etc/hostname; ls -d {0}",
                 work.display()
