@@ -14,8 +14,8 @@ pub(crate) struct Pods {
     pub(crate) phase: Phase,
     /// Differs whenever the Pods must be made anew.
     pub(crate) fingerprint: String,
-    /// User and group of the image's program; `None` for one that we do not know.
-    pub(crate) user: Option<(u32, u32)>,
+    /// User and group of the program, which is not root.
+    pub(crate) user: (u32, u32),
     /// How long a Pod may take to end.
     pub(crate) grace: u32,
     pub(crate) containers: Vec<Value>,
@@ -28,14 +28,15 @@ impl Pods {
     fn template(self, context: Context<'_>) -> Value {
         let mut annotations = mesh(context, self.component);
         annotations[SETTINGS] = self.fingerprint.into();
-        let mut security = json!({ "seccompProfile": { "type": "RuntimeDefault" } });
-        if let Some((user, group)) = self.user {
-            security["runAsNonRoot"] = true.into();
-            security["runAsUser"] = user.into();
-            security["runAsGroup"] = group.into();
-            security["fsGroup"] = group.into();
-            security["fsGroupChangePolicy"] = "OnRootMismatch".into();
-        }
+        let (user, group) = self.user;
+        let security = json!({
+            "seccompProfile": { "type": "RuntimeDefault" },
+            "runAsNonRoot": true,
+            "runAsUser": user,
+            "runAsGroup": group,
+            "fsGroup": group,
+            "fsGroupChangePolicy": "OnRootMismatch",
+        });
         let mut spec = json!({
             // Services named like a program's settings would become settings of it
             "enableServiceLinks": false,

@@ -48,7 +48,7 @@ fn stateful_set(context: Context<'_>) -> Object {
         component: COMPONENT,
         phase: Phase::Stores,
         fingerprint: String::new(),
-        user: Some(USER),
+        user: USER,
         grace: 60,
         containers: Vec::new(),
         init_containers: Vec::new(),

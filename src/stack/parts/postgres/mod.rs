@@ -117,7 +117,7 @@ fn stateful_set(context: Context<'_>) -> Object {
         component: COMPONENT,
         phase: Phase::Stores,
         fingerprint: context.fingerprints(&context.environment.postgres, &[POSTGRES_SECRETS]),
-        user: Some(USER),
+        user: USER,
         grace: 120,
         containers: vec![server],
         init_containers: vec![folder],

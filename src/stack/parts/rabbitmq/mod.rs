@@ -226,7 +226,7 @@ fn stateful_set(context: Context<'_>) -> Object {
         component: COMPONENT,
         phase: Phase::Stores,
         fingerprint: context.fingerprints(&files, &[RABBITMQ_SECRETS, RABBITMQ_CONFIG]),
-        user: Some(USER),
+        user: USER,
         grace: 120,
         containers: vec![server],
         init_containers: vec![cookie],

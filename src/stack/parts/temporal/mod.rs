@@ -321,7 +321,7 @@ fn pods(context: Context<'_>, component: Component, phase: Phase, program: Value
         component,
         phase,
         fingerprint: context.fingerprints(&context.environment.temporal, &[TEMPORAL_SECRETS]),
-        user: Some(USER),
+        user: USER,
         grace: 30,
         containers: vec![program],
         init_containers: Vec::new(),
