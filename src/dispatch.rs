@@ -7,7 +7,7 @@ use tracing::{Instrument as _, debug, debug_span, info};
 
 use crate::container::CONTAINER;
 use crate::facts::{Attempt, Facts};
-use crate::juju::{Error, Hook, Juju, Log, Watch};
+use crate::juju::{Agent, Error, Hook, Juju, Log, Watch};
 use crate::observe::{self, Patience};
 use crate::pebble::Pebble;
 use crate::plan::{self, Plan, Terms, Turn};
@@ -18,7 +18,7 @@ const TURN_LIMIT: Duration = Duration::from_mins(1);
 
 /// One hook, and what it has to say of itself.
 pub async fn dispatch(hook: Hook, log: &Log) -> Result<(), Error> {
-    let juju = Juju::new();
+    let juju = Juju::new().with_agent(Agent::from_environment());
     let outcome = reconcile(&juju, hook).await;
     let logged = log.flush(&juju).await;
     outcome.and(logged)

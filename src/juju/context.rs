@@ -71,6 +71,35 @@ impl Hook {
     }
 }
 
+/// Where the unit's agent answers the hook tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// The path of its socket; an abstract name begins with `@`.
+    pub address: String,
+    /// Juju's name for this hook, which every request carries.
+    pub context: String,
+}
+
+impl Agent {
+    /// Reads the variables that Juju sets for its own tools. `None` where they say nothing of use: then the tools
+    /// themselves are the way. `JUJU_HOOK_TRANSPORT=tools` asks for them.
+    pub fn from_environment() -> Option<Self> {
+        Self::from_variables(|name| std::env::var(name).ok())
+    }
+
+    /// The same from any source of variables.
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let wanted = set("JUJU_HOOK_TRANSPORT").is_none_or(|transport| transport != "tools");
+        // others are for agents of another machine, and want certificates
+        let is_local = set("JUJU_AGENT_SOCKET_NETWORK")? == "unix";
+        (wanted && is_local).then_some(Self {
+            address: set("JUJU_AGENT_SOCKET_ADDRESS")?,
+            context: set("JUJU_CONTEXT_ID")?,
+        })
+    }
+}
+
 /// A unit's name, such as `temporal-k8s/0`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unit {
@@ -520,6 +549,30 @@ mod tests {
         assert!(!departing("hooks/db-relation-departed", "temporal-k8s/1"));
         assert!(!departing("hooks/db-relation-departed", ""));
         assert!(!departing("hooks/db-relation-broken", "temporal-k8s/0"));
+    }
+
+    #[test]
+    fn the_agent_is_asked_directly_where_that_is_local_and_nobody_forbids_it() {
+        let agent = |changes: &[(&str, &str)]| {
+            let mut variables = BTreeMap::from([
+                ("JUJU_AGENT_SOCKET_NETWORK", "unix"),
+                ("JUJU_AGENT_SOCKET_ADDRESS", "/run/agent.socket"),
+                ("JUJU_CONTEXT_ID", "temporal-k8s/0-update-status-1"),
+            ]);
+            variables.extend(changes.iter().copied());
+            Agent::from_variables(|name| variables.get(name).map(|it| (*it).to_owned()))
+        };
+        assert_eq!(agent(&[]).unwrap().address, "/run/agent.socket");
+        assert_eq!(agent(&[("JUJU_HOOK_TRANSPORT", "direct")]), agent(&[]));
+        for unfit in [
+            ("JUJU_HOOK_TRANSPORT", "tools"),
+            ("JUJU_AGENT_SOCKET_NETWORK", "tcp"),
+            ("JUJU_AGENT_SOCKET_NETWORK", ""),
+            ("JUJU_AGENT_SOCKET_ADDRESS", ""),
+            ("JUJU_CONTEXT_ID", ""),
+        ] {
+            assert_eq!(agent(&[unfit]), None, "{unfit:?}");
+        }
     }
 
     #[test]

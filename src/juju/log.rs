@@ -51,7 +51,11 @@ impl Log {
             std::mem::take(&mut *lines)
         };
         for (level, text) in lines {
-            juju.juju_log(level, &text).await?;
+            match juju.juju_log(level, &text).await {
+                // a line that may be lost is no reason to run the hook again
+                Ok(()) | Err(Error::Unsure { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

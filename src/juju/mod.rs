@@ -3,13 +3,15 @@
 
 mod context;
 mod databag;
+mod direct;
+mod gob;
 mod log;
 mod status;
 mod tools;
 mod transport;
 
 pub use context::{
-    Error as ContextError, Event, Hook, NotAUnit, RelationEvent, RelationEventKind, Unit,
+    Agent, Error as ContextError, Event, Hook, NotAUnit, RelationEvent, RelationEventKind, Unit,
 };
 pub use databag::{Databag, Relation, difference};
 pub use log::{Log, Took, Watch};

@@ -1,6 +1,6 @@
-//! How a hook tool is reached: a process today. Only [`Juju::ask`] and [`Juju::tell`] are called from
-//! outside, by the functions in `tools`. Errors keep the command and what it said, and never a databag's
-//! value.
+//! How a hook tool is reached: at the agent's socket or, where that does not do, as a process. Only [`Juju::ask`] and
+//! [`Juju::tell`] are called from outside, by the functions in `tools`. Errors keep the command and what it said, and
+//! never a databag's value.
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -9,13 +9,20 @@
 
 use std::ffi::OsString;
 use std::process::{ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+use tokio::sync::OnceCell;
+use tracing::debug;
 
+use super::context::Agent;
+use super::direct::{Direct, Surprise};
+use crate::error::chain;
 use crate::secret::Secret;
 
 /// The longest text for one argument. The kernel takes 128 KiB for one; Juju adds to log lines.
@@ -26,6 +33,16 @@ const TEXT_LIMIT: usize = 100 * 1024;
 pub struct Juju {
     path: Option<OsString>,
     limit: Duration,
+    agent: Option<Agent>,
+    link: Arc<Link>,
+}
+
+/// The connection to the agent, made for the first question.
+#[derive(Debug, Default)]
+struct Link {
+    direct: OnceCell<Option<Direct>>,
+    /// Did it answer with a surprise? Then the tools are used for the rest of the hook.
+    given_up: AtomicBool,
 }
 
 impl Default for Juju {
@@ -73,6 +90,14 @@ pub enum Error {
         /// What is wrong with the answer, without quoting it: it may hold a password.
         what: String,
     },
+    /// The connection to the agent broke after it was told something.
+    #[error("it is not known whether `{tool}` was done, so it is not repeated: {why}")]
+    Unsure {
+        /// The tool.
+        tool: &'static str,
+        /// What broke it.
+        why: String,
+    },
     /// The tool did not end.
     #[error("`{tool}` gave no answer within {} s: is the unit's agent alive?", limit.as_secs_f32())]
     Timeout {
@@ -112,14 +137,38 @@ impl Error {
     }
 }
 
+/// What a tool is for: a question, or something to be done, with what it reads from standard input.
+enum Input<'a> {
+    Reads,
+    Writes(Option<&'a Secret<String>>),
+}
+
+impl Input<'_> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Reads | Self::Writes(None) => None,
+            Self::Writes(Some(text)) => Some(text.expose()),
+        }
+    }
+}
+
 impl Juju {
     /// The tools that Juju put first on `PATH`. Each may take 30 s, which is far more than a healthy
     /// agent needs and far less than a person would wait.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             path: None,
             limit: Duration::from_secs(30),
+            agent: None,
+            link: Arc::default(),
         }
+    }
+
+    /// The agent itself, if it can be asked; the tools where it cannot.
+    #[must_use]
+    pub fn with_agent(mut self, agent: Option<Agent>) -> Self {
+        self.agent = agent;
+        self
     }
 
     /// The tools on another `PATH`.
@@ -143,7 +192,7 @@ impl Juju {
         args: &[&str],
     ) -> Result<Option<T>, Error> {
         let args: Vec<&str> = ["--format=json"].iter().chain(args).copied().collect();
-        let stdout = self.run(tool, &args, None).await?;
+        let stdout = self.run(tool, &args, &Input::Reads).await?;
         if stdout.trim_ascii().is_empty() {
             return Ok(None);
         }
@@ -166,7 +215,7 @@ impl Juju {
         args: &[&str],
         input: Option<&Secret<String>>,
     ) -> Result<(), Error> {
-        self.run(tool, args, input).await.map(drop)
+        self.run(tool, args, &Input::Writes(input)).await.map(drop)
     }
 
     /// The one place that reaches the agent.
@@ -174,7 +223,7 @@ impl Juju {
         &self,
         tool: &'static str,
         args: &[&str],
-        input: Option<&Secret<String>>,
+        input: &Input<'_>,
     ) -> Result<Vec<u8>, Error> {
         let limit = self.limit;
         let output = tokio::time::timeout(limit, self.converse(tool, args, input))
@@ -188,15 +237,56 @@ impl Juju {
             tool,
             args: args.iter().map(ToString::to_string).collect(),
             status: output.status,
-            stderr: without_input(stderr.trim(), input.map_or("", |input| input.expose())),
+            stderr: without_input(stderr.trim(), input.text().unwrap_or_default()),
         })
     }
 
+    /// Directly, if that goes. A question may be asked again; what may have been done is not repeated.
     async fn converse(
         &self,
         tool: &'static str,
         args: &[&str],
-        input: Option<&Secret<String>>,
+        input: &Input<'_>,
+    ) -> Result<Output, Error> {
+        if let Some(direct) = self.direct().await {
+            let bytes = input.text().map(str::as_bytes);
+            match direct.run(tool, args, bytes).await {
+                Ok(output) => return Ok(output),
+                Err(Surprise { why, seen }) => {
+                    self.give_up(&why);
+                    if seen && matches!(input, Input::Writes(_)) {
+                        return Err(Error::Unsure { tool, why });
+                    }
+                }
+            }
+        }
+        self.start(tool, args, input.text()).await
+    }
+
+    async fn direct(&self) -> Option<&Direct> {
+        if self.link.given_up.load(Ordering::Relaxed) {
+            return None;
+        }
+        let connect = || async {
+            let connected = Direct::connect(self.agent.as_ref()?).await;
+            let connected = connected.map_err(|error| self.give_up(&chain(&error)));
+            connected.ok()
+        };
+        self.link.direct.get_or_init(connect).await.as_ref()
+    }
+
+    /// Said once in a hook.
+    fn give_up(&self, why: &str) {
+        if !self.link.given_up.swap(true, Ordering::Relaxed) {
+            debug!("asks Juju by its hook tools: {why}");
+        }
+    }
+
+    async fn start(
+        &self,
+        tool: &'static str,
+        args: &[&str],
+        input: Option<&str>,
     ) -> Result<Output, Error> {
         let mut command = Command::new(tool);
         command
@@ -218,7 +308,7 @@ impl Juju {
         let pipe = child.stdin.take();
         let feed = async move {
             if let (Some(mut pipe), Some(input)) = (pipe, input) {
-                pipe.write_all(input.expose().as_bytes()).await?;
+                pipe.write_all(input.as_bytes()).await?;
             }
             Ok(())
         };
