@@ -108,22 +108,20 @@ fn message(out: &mut Vec<u8>, content: &[u8]) {
 }
 
 fn uint(out: &mut Vec<u8>, number: u64) {
+    if number < 128 {
+        out.extend(number.to_be_bytes().last());
+        return;
+    }
     let bytes = number.to_be_bytes();
     let mut rest = bytes.as_slice();
-    // 255 stands for one byte, 254 for two
-    let mut count = 0xff - 7;
+    // 248 stands for eight bytes, 255 for one
+    let mut count = 248;
     while let [0, less @ ..] = rest {
         rest = less;
         count += 1;
     }
-    match rest {
-        [] => out.push(0),
-        &[byte] if byte < 128 => out.push(byte),
-        rest => {
-            out.push(count);
-            out.extend_from_slice(rest);
-        }
-    }
+    out.push(count);
+    out.extend_from_slice(rest);
 }
 
 fn int(out: &mut Vec<u8>, number: i64) {
