@@ -107,7 +107,7 @@ pub async fn notes(juju: &Juju, notes: &[Note]) -> Result<(), juju::Error> {
     for note in notes {
         match tell(juju, note).await {
             // who leads now tells it in its own hook; a relation that is gone needs to be told nothing
-            Err(error) if error.is_not_leader() || error.is_not_found() => {
+            Err(error) if error.is_not_leader() || error.is_not_found() || error.is_denied() => {
                 debug!("not told: {note}: {}", chain(&error));
             }
             told => told?,

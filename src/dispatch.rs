@@ -28,12 +28,7 @@ pub async fn dispatch(hook: Hook, log: &Log) -> Result<(), Error> {
 async fn reconcile(juju: &Juju, hook: Hook) -> Result<(), Error> {
     let (watch, event) = (Watch::start(), hook.event.to_string());
     let pebble = Pebble::of_container(CONTAINER);
-    let asking_juju = observe::model(juju, hook).instrument(debug_span!("asking juju"));
-    let mut snapshot = asking_juju.await?;
-    let asking_pebble =
-        observe::workload(&pebble, &snapshot).instrument(debug_span!("asking pebble"));
-    snapshot.workload = asking_pebble.await;
-    let mut facts = Facts::of(snapshot);
+    let mut facts = Facts::of(observe::snapshot(juju, &pebble, hook).await?);
     let questions = plan::questions(&facts);
     let asking = observe::answers(&questions, &mut facts);
     asking

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use tokio::time::sleep;
+use tracing::{Instrument as _, debug_span};
 
 use crate::container;
 use crate::error::{chain, shorten};
@@ -52,10 +53,39 @@ pub enum Patience {
     OneLook,
 }
 
-/// What Juju says. Independent questions are asked at the same time: each costs the start of a program.
-pub async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, Error> {
-    if hook.event == Event::Stop {
-        return stopping(juju, hook).await;
+/// What Juju and the container say, both asked at the same time.
+pub async fn snapshot(juju: &Juju, pebble: &Pebble, hook: Hook) -> Result<Snapshot, Error> {
+    let (looks, wants_image) = match hook.event {
+        Event::Install => (false, false),
+        Event::Stop => (true, false),
+        _ => (true, true),
+    };
+    let asking_pebble = async {
+        if looks {
+            workload(pebble).await
+        } else {
+            Probe::NotAsked
+        }
+    };
+    let asking_pebble = asking_pebble.instrument(debug_span!("asking pebble"));
+    let asking_juju = model(juju, hook).instrument(debug_span!("asking juju"));
+    let (snapshot, mut workload) = tokio::join!(asking_juju, asking_pebble);
+    let snapshot = snapshot?;
+    if let Probe::Known(workload) = &mut workload {
+        let known = snapshot.memory.image_of(&workload.boot_id);
+        workload.image = image(pebble, known, wants_image).await;
+    }
+    Ok(Snapshot {
+        workload,
+        ..snapshot
+    })
+}
+
+/// What Juju says, in as few rounds as there can be: what can be asked without an answer first, the relations' databags
+/// then. `docs/performance.md` has each question with its reason.
+async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, Error> {
+    if matches!(hook.event, Event::Install | Event::Stop) {
+        return coming_or_going(juju, hook).await;
     }
     let (leaving, options, leader, state, open_ports, bind_address, ids) = tokio::try_join!(
         leaving(juju, &hook),
@@ -66,13 +96,14 @@ pub async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, Error> {
         juju.network_get(PEER),
         try_join_all(ENDPOINTS.iter().map(|endpoint| ids(juju, endpoint))),
     )?;
+    let memory = Memory::from_state(&state);
     let broken = hook.broken_relation();
     let each = ENDPOINTS.iter().zip(ids).map(|(endpoint, mut ids)| {
         ids.retain(|id| Some(*id) != broken);
         if endpoint.count == Count::One {
             ids.truncate(1);
         }
-        relations(juju, &hook, leader, endpoint, ids)
+        relations(juju, &hook, &memory, endpoint, ids)
     });
     let ((status, app_status), relations) =
         tokio::try_join!(statuses(juju, &hook, leader), try_join_all(each))?;
@@ -86,7 +117,7 @@ pub async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, Error> {
             .unwrap_or_default(),
         bind_address,
         open_ports,
-        memory: Memory::from_state(&state),
+        memory,
         status,
         app_status,
         ..Snapshot::of(hook)
@@ -104,12 +135,11 @@ async fn leaving(juju: &Juju, hook: &Hook) -> Result<bool, Error> {
     }
 }
 
-/// The little that a stopping unit has to know.
-async fn stopping(juju: &Juju, hook: Hook) -> Result<Snapshot, Error> {
-    let leader = juju.is_leader().await?;
-    let (status, app_status) = statuses(juju, &hook, leader).await?;
+/// The little that a unit has to know which Juju tells of no relation yet, or which stops: neither speaks for the
+/// application.
+async fn coming_or_going(juju: &Juju, hook: Hook) -> Result<Snapshot, Error> {
+    let (status, app_status) = statuses(juju, &hook, false).await?;
     Ok(Snapshot {
-        leader,
         status,
         app_status,
         ..Snapshot::of(hook)
@@ -130,9 +160,9 @@ async fn statuses(
     Ok((unit, answer.own))
 }
 
-/// The relations of an endpoint, lowest number first; not asked for where nothing is read of them.
+/// The relations of an endpoint, lowest number first; not asked for where nothing is read or said.
 async fn ids(juju: &Juju, endpoint: &Endpoint) -> Result<Vec<u32>, Error> {
-    if endpoint.reads.is_empty() {
+    if endpoint.reads.is_empty() && endpoint.keys.is_empty() {
         return Ok(Vec::new());
     }
     juju.relation_ids(endpoint.name).await
@@ -142,13 +172,12 @@ async fn ids(juju: &Juju, endpoint: &Endpoint) -> Result<Vec<u32>, Error> {
 async fn relations(
     juju: &Juju,
     hook: &Hook,
-    leader: bool,
+    memory: &Memory,
     endpoint: &Endpoint,
     ids: Vec<u32>,
 ) -> Result<(&'static str, Vec<Relation>), Error> {
-    let each = ids
-        .into_iter()
-        .map(|id| relation(juju, hook, leader, endpoint.reads, id));
+    let each = ids.into_iter();
+    let each = each.map(|id| relation(juju, hook, memory, endpoint.reads, id));
     Ok((endpoint.name, try_join_all(each).await?))
 }
 
@@ -156,84 +185,61 @@ async fn relations(
 async fn relation(
     juju: &Juju,
     hook: &Hook,
-    leader: bool,
+    memory: &Memory,
     reads: &[Bag],
     id: u32,
 ) -> Result<Relation, Error> {
-    let unit = hook.unit.name();
-    let own_unit_bag = async {
-        if reads.contains(&Bag::OwnUnit) {
-            juju.relation_get_unit(id, &unit).await
-        } else {
-            Ok(Some(Databag::new()))
-        }
-    };
-    let own_app_bag = async {
-        if leader && reads.contains(&Bag::OwnApp) {
-            juju.relation_get_app(id, &hook.unit.app).await
-        } else {
-            Ok(None)
-        }
-    };
-    let (remote, own_unit_bag, own_app_bag) =
-        tokio::try_join!(remote(juju, hook, reads, id), own_unit_bag, own_app_bag)?;
-    Ok(Relation {
+    let mut relation = Relation {
         id,
-        remote_app: remote.app,
-        remote_app_bag: remote.app_bag,
-        remote_unit_bags: remote.unit_bags,
-        own_unit_bag,
-        own_app_bag,
-    })
-}
-
-/// What the other side says.
-#[derive(Default)]
-struct Remote {
-    app: String,
-    app_bag: Option<Databag>,
-    unit_bags: BTreeMap<String, Databag>,
-}
-
-async fn remote(juju: &Juju, hook: &Hook, reads: &[Bag], id: u32) -> Result<Remote, Error> {
-    if !reads.contains(&Bag::RemoteApp) {
-        return Ok(Remote::default());
+        remote_app: String::new(),
+        remote_app_bag: None,
+        remote_unit_bags: BTreeMap::new(),
+        own_unit_bag: Some(Databag::new()),
+    };
+    if reads.is_empty() {
+        return Ok(relation);
     }
-    // Juju names the application in the environment of the relation's own hooks
+    let Some(app) = remote_app(juju, hook, memory, id).await? else {
+        return Ok(relation);
+    };
+    relation.remote_app_bag = juju.relation_get_app(id, &app).await?;
+    relation.remote_app = app;
+    let said = relation.remote_app_bag.as_ref();
+    let has = |key: &str| said.is_none_or(|bag| bag.contains_key(key));
+    let wants_units = |bag: &Bag| matches!(bag, Bag::RemoteUnits { unless } if !has(unless));
+    if reads.iter().any(wants_units) {
+        let units = juju.relation_units(id).await?.unwrap_or_default();
+        let each = units.into_iter().map(async |unit| {
+            let bag = juju.relation_get_unit(id, &unit).await?;
+            Ok(bag.map(|bag| (unit, bag)))
+        });
+        let each = try_join_all(each).await?;
+        relation.remote_unit_bags = each.into_iter().flatten().collect();
+    }
+    let wants_own =
+        |bag: &Bag| matches!(bag, Bag::OwnUnit { unless } if !unless(&relation, memory));
+    if reads.iter().any(wants_own) {
+        relation.own_unit_bag = juju.relation_get_unit(id, &hook.unit.name()).await?;
+    }
+    Ok(relation)
+}
+
+/// The application on the other side. Juju names it in the environment of the relation's own hooks, and it stays the
+/// same for the relation's whole life.
+async fn remote_app(
+    juju: &Juju,
+    hook: &Hook,
+    memory: &Memory,
+    id: u32,
+) -> Result<Option<String>, Error> {
     let named = match &hook.event {
         Event::Relation(event) if event.id == id => event.remote_app.clone(),
         _ => None,
     };
-    let app = match named {
-        Some(app) => Some(app),
-        None => juju.relation_app(id).await?,
-    };
-    let Some(app) = app else {
-        return Ok(Remote::default());
-    };
-    let app_bag = juju.relation_get_app(id, &app).await?;
-    let mut unit_bags = BTreeMap::new();
-    let has = |key: &str| app_bag.as_ref().is_none_or(|bag| bag.contains_key(key));
-    let wants_units = |bag: &Bag| matches!(bag, Bag::RemoteUnits { unless } if !has(unless));
-    if reads.iter().any(wants_units) {
-        for unit in juju.relation_units(id).await?.unwrap_or_default() {
-            if let Some(bag) = juju.relation_get_unit(id, &unit).await? {
-                unit_bags.insert(unit, bag);
-            }
-        }
+    match named.or_else(|| memory.remotes.get(&id).cloned()) {
+        Some(app) => Ok(Some(app)),
+        None => juju.relation_app(id).await,
     }
-    Ok(Remote {
-        app,
-        app_bag,
-        unit_bags,
-    })
-}
-
-/// What the container says. Its image is asked once in its life.
-pub async fn workload(pebble: &Pebble, snapshot: &Snapshot) -> Probe<Workload> {
-    let wants_image = snapshot.hook.event != Event::Stop;
-    let known = |boot_id: &str| snapshot.memory.image_of(boot_id);
-    look_inside(pebble, known, wants_image).await
 }
 
 /// Asks the databases and the server what the plan wants to know, all at the same time.
@@ -408,49 +414,48 @@ async fn rests(address: IpAddr, others: &OtherUnits) -> bool {
 }
 
 async fn look_again(pebble: &Pebble, facts: &mut Facts) {
-    let before = facts.workload.known();
-    let known = |boot_id: &str| {
-        let same = |before: &&Workload| before.boot_id == boot_id && !boot_id.is_empty();
-        let before = before.filter(same)?;
-        before.image.known()?.as_ref().ok().cloned()
-    };
-    facts.workload = look_inside(pebble, known, facts.hook.event != Event::Stop).await;
+    let before = std::mem::replace(&mut facts.workload, workload(pebble).await);
+    if let Probe::Known(workload) = &mut facts.workload {
+        let boot_id = &workload.boot_id;
+        let same = |before: &&Workload| before.boot_id == *boot_id && !boot_id.is_empty();
+        let before = before.known().filter(same);
+        let known = before.and_then(|before| before.image.known()?.as_ref().ok().cloned());
+        workload.image = image(pebble, known, facts.hook.event != Event::Stop).await;
+    }
 }
 
-async fn look_inside(
+/// What the image says of itself, asked once in the container's life.
+pub async fn image(
     pebble: &Pebble,
-    known: impl Fn(&str) -> Option<Image>,
-    wants_image: bool,
-) -> Probe<Workload> {
-    match ask_pebble(pebble, known, wants_image).await {
+    known: Option<Image>,
+    wanted: bool,
+) -> Probe<Result<Image, String>> {
+    match known {
+        Some(image) => Probe::Known(Ok(image)),
+        None if wanted => ask_image(pebble).await,
+        None => Probe::NotAsked,
+    }
+}
+
+/// What the container says, but for its image.
+pub async fn workload(pebble: &Pebble) -> Probe<Workload> {
+    match ask_pebble(pebble).await {
         Ok(workload) => Probe::Known(workload),
         Err(error) => Probe::Unreachable(chain(&error)),
     }
 }
 
-async fn ask_pebble(
-    pebble: &Pebble,
-    known: impl Fn(&str) -> Option<Image>,
-    wants_image: bool,
-) -> Result<Workload, pebble::Error> {
-    let boot_id = pebble.system_info().await?.boot_id;
+async fn ask_pebble(pebble: &Pebble) -> Result<Workload, pebble::Error> {
     let paths = [
         container::config::PATH,
         container::dynamic::PATH,
         container::pgpass::PATH,
     ];
-    let image = async {
-        match known(&boot_id) {
-            Some(image) => Probe::Known(Ok(image)),
-            None if wants_image => ask_image(pebble).await,
-            None => Probe::NotAsked,
-        }
-    };
-    let (mut plan, states, files, image) = tokio::try_join!(
+    let (system, mut plan, states, files) = tokio::try_join!(
+        pebble.system_info(),
         pebble.plan(),
         pebble.services(&[]),
         files(pebble, &paths),
-        async { Ok(image.await) },
     )?;
     let (ours, others): (Vec<_>, Vec<_>) = states
         .into_iter()
@@ -483,8 +488,8 @@ async fn ask_pebble(
         (Some(_) | None, _) => None,
     };
     Ok(Workload {
-        boot_id,
-        image,
+        boot_id: system.boot_id,
+        image: Probe::NotAsked,
         service,
         check,
         others,

@@ -1,6 +1,9 @@
 //! Databags as Juju hands them out, and what has to be written into one.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::secret::Secret;
 
@@ -26,33 +29,44 @@ pub struct Relation {
     pub remote_app_bag: Option<Databag>,
     /// The databags of the other application's units that were asked for and could be read, by unit name.
     pub remote_unit_bags: BTreeMap<String, Databag>,
-    /// This unit's own databag, with the keys that Juju maintains; `None` if it could not be read in this hook.
+    /// This unit's own databag, for the keys that Juju maintains there, if it was asked for; `None` if it could not be
+    /// read in this hook.
     pub own_unit_bag: Option<Databag>,
-    /// Our application's databag; only the leader may read it, so it is `None` on other units.
-    pub own_app_bag: Option<Databag>,
 }
 
-/// What has to be written so that `have` says what is wanted: new values, and `None` for keys of ours
-/// that are no longer wanted. Keys that are not `owned`, such as Juju's own, are left alone. Empty when
-/// there is nothing to do.
-pub fn difference(
-    have: &Databag,
-    want: &Databag,
-    owned: &[&str],
-) -> BTreeMap<String, Option<Secret<String>>> {
-    let stale = owned
-        .iter()
-        .filter(|key| have.contains_key(**key) && !want.contains_key(**key))
-        .map(|key| ((*key).to_owned(), None));
-    let new = want
-        .iter()
-        .filter(|(key, value)| have.get(*key) != Some(*value))
-        .map(|(key, value)| (key.clone(), Some(value.clone())));
-    stale.chain(new).collect()
+/// What makes a databag say what is wanted, whatever it says now: the wanted values, and `None` for those of our keys
+/// that are not wanted. Keys that are not `owned`, such as Juju's own, are left alone. Juju tells nobody of a value that
+/// is written once more, or of a key deleted that was not there.
+pub fn entries(want: &Databag, owned: &[&str]) -> BTreeMap<String, Option<Secret<String>>> {
+    let unwanted = owned.iter().filter(|key| !want.contains_key(**key));
+    let unwanted = unwanted.map(|key| ((*key).to_owned(), None));
+    let wanted = want.iter();
+    let wanted = wanted.map(|(key, value)| (key.clone(), Some(value.clone())));
+    unwanted.chain(wanted).collect()
+}
+
+/// A short name for what a databag says: its hash, of which no value can be read.
+pub fn digest(bag: &Databag) -> String {
+    let mut hash = Sha256::new();
+    for (key, value) in bag {
+        // a zero ends each, so that no two databags make one text
+        hash.update(key);
+        hash.update([0]);
+        hash.update(value.expose());
+        hash.update([0]);
+    }
+    let hash = hash.finalize();
+    hash.iter().take(8).fold(String::new(), |mut hex, byte| {
+        // writing to a string cannot fail
+        _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn bag(pairs: &[(&str, &str)]) -> Databag {
@@ -63,17 +77,10 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_written_and_only_what_is_ours_is_deleted() {
-        let have = bag(&[
-            ("same", "1"),
-            ("changed", "1"),
-            ("stale", "1"),
-            ("egress-subnets", "10.0.0.1/32"),
-        ]);
-        let want = bag(&[("same", "1"), ("changed", "2"), ("new", "1")]);
-        let owned = ["same", "changed", "stale", "new", "never-written"];
+    fn all_that_is_wanted_is_written_and_only_what_is_ours_is_deleted() {
+        let want = bag(&[("changed", "2"), ("new", "1")]);
         assert_eq!(
-            difference(&have, &want, &owned),
+            entries(&want, &["changed", "stale", "new"]),
             BTreeMap::from([
                 ("changed".to_owned(), Some("2".into())),
                 ("new".to_owned(), Some("1".into())),
@@ -83,8 +90,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_over_what_was_just_written() {
-        let want = bag(&[("a", "1")]);
-        assert!(difference(&want, &want, &["a", "b"]).is_empty());
+    fn two_databags_that_differ_have_two_digests() {
+        let bags = [
+            bag(&[]),
+            bag(&[("a", "")]),
+            bag(&[("a", "b")]),
+            bag(&[("ab", "")]),
+            bag(&[("a", "b"), ("c", "d")]),
+            bag(&[("a", "b"), ("c", "e")]),
+        ];
+        let digests: BTreeSet<String> = bags.iter().map(digest).collect();
+        assert_eq!(digests.len(), bags.len());
+        assert!(digests.iter().all(|digest| digest.len() == 16));
     }
 }

@@ -13,7 +13,7 @@ mod transport;
 pub use context::{
     Agent, Error as ContextError, Event, Hook, NotAUnit, RelationEvent, RelationEventKind, Unit,
 };
-pub use databag::{Databag, Relation, difference};
+pub use databag::{Databag, Relation, digest, entries};
 pub use log::{Log, Took, Watch};
 pub use status::{Level, Status};
 pub use tools::{ApplicationStatus, LogLevel};

@@ -320,7 +320,7 @@ impl fmt::Display for Note {
             Self::Remember { entries } => {
                 f.write_str("remember")?;
                 entries.iter().try_for_each(|(key, value)| match value {
-                    Some(value) => write!(f, " {key}={value}"),
+                    Some(_) => write!(f, " {key}"),
                     None => write!(f, " -{key}"),
                 })
             }

@@ -8,19 +8,22 @@ use super::problems::problems;
 use super::serving::rests;
 use super::words::{self, Problem};
 use crate::facts::Facts;
-use crate::juju::{Level, LogLevel, Status, difference};
-use crate::memory::Memory;
+use crate::juju::{Databag, Event, Level, LogLevel, Status, digest, entries};
+use crate::memory::{Memory, Told};
 use crate::probe::Probe;
 use crate::relations::{ENDPOINTS, Endpoint, State};
+use crate::secret::Secret;
 use crate::temporal::{PerStore, Role, Store};
 
 /// Everything that this hook has to tell.
 pub(super) fn all(facts: &Facts) -> Vec<Note> {
     let mut notes = ports(facts);
+    let mut memory = facts.memory.clone();
+    (memory.told_unit, memory.told_app) = told_before(facts);
     for endpoint in ENDPOINTS {
-        notes.extend(publish(facts, endpoint));
+        notes.extend(publish(facts, endpoint, &mut memory));
     }
-    notes.extend(remember(facts));
+    notes.extend(remember(facts, memory));
     notes.extend(version(facts));
     notes.extend(conclude(facts).1);
     notes
@@ -60,36 +63,67 @@ fn ports(facts: &Facts) -> Vec<Note> {
     open.into_iter().chain(close).collect()
 }
 
-/// What we say on the relations of an endpoint, where it differs from what we have said. Nothing is written to a
-/// databag that could not be read.
-fn publish(facts: &Facts, endpoint: &Endpoint) -> Vec<Note> {
-    let Some(said) = (endpoint.publish)(endpoint.name, &facts.own()) else {
-        return Vec::new();
-    };
+/// What we say on the relations of an endpoint, where it differs from what we have said; `told` is kept up to date.
+fn publish(facts: &Facts, endpoint: &Endpoint, memory: &mut Memory) -> Vec<Note> {
+    let said = (endpoint.publish)(endpoint.name, &facts.own());
     let mut notes = Vec::new();
     for relation in facts.relations.get(endpoint.name).into_iter().flatten() {
-        if let (Some(leadership), Some(have)) = (facts.leadership, &relation.own_app_bag) {
-            let entries = difference(have, &said.app, endpoint.keys);
-            notes.extend((!entries.is_empty()).then_some(Note::PublishApp {
+        let relation = relation.id;
+        let app = said.as_ref().map(|said| &said.app);
+        if let Some(leadership) = facts.leadership {
+            let entries = news(relation, app, endpoint.keys.app, &mut memory.told_app);
+            notes.extend(entries.map(|entries| Note::PublishApp {
                 leadership,
-                relation: relation.id,
+                relation,
                 entries,
             }));
         }
-        if let Some(have) = &relation.own_unit_bag {
-            let entries = difference(have, &said.unit, endpoint.keys);
-            notes.extend((!entries.is_empty()).then_some(Note::PublishUnit {
-                relation: relation.id,
-                entries,
-            }));
-        }
+        let unit = said.as_ref().map(|said| &said.unit);
+        let entries = news(relation, unit, endpoint.keys.unit, &mut memory.told_unit);
+        notes.extend(entries.map(|entries| Note::PublishUnit { relation, entries }));
     }
     notes
 }
 
-/// What later hooks have to know.
-fn remember(facts: &Facts) -> Option<Note> {
-    let mut memory = facts.memory.clone();
+/// What to write into a databag for it to say `want`, unless that was told before.
+fn news(
+    relation: u32,
+    want: Option<&Databag>,
+    ours: &[&str],
+    told: &mut Told,
+) -> Option<BTreeMap<String, Option<Secret<String>>>> {
+    let want = want.filter(|_| !ours.is_empty())?;
+    let digest = digest(want);
+    let before = told.insert(relation, digest.clone());
+    (before != Some(digest)).then(|| entries(want, ours))
+}
+
+/// What was told on the relations that there are. A new revision of the charm, or a new leader, tells everything once
+/// more: who wrote last may have been another one.
+fn told_before(facts: &Facts) -> (Told, Told) {
+    let event = &facts.hook.event;
+    let exists = |relation: &u32| {
+        let mut all = facts.relations.values().flatten();
+        all.any(|it| it.id == *relation)
+    };
+    let of = |told: &Told, counts: bool| {
+        let mut told = told.clone();
+        told.retain(|relation, _| counts && exists(relation));
+        told
+    };
+    let same_charm = *event != Event::UpgradeCharm;
+    let leads_still = facts.leadership.is_some() && *event != Event::LeaderElected;
+    (
+        of(&facts.memory.told_unit, same_charm),
+        of(&facts.memory.told_app, same_charm && leads_still),
+    )
+}
+
+/// What later hooks have to know, besides what was told.
+fn remember(facts: &Facts, mut memory: Memory) -> Option<Note> {
+    let relations = facts.relations.values().flatten();
+    let named = relations.filter(|relation| !relation.remote_app.is_empty());
+    memory.remotes = named.map(|it| (it.id, it.remote_app.clone())).collect();
     if let (Ok(_), Some(databases)) = (&facts.config, &facts.heard.stores) {
         let accepted = |store: Store| match databases.get(store) {
             State::Ready(database) => Some(database.identity()),

@@ -8,13 +8,16 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::endpoint::{Own, Said};
+use super::endpoint::{Keys, Own, Said};
 use super::state::State;
 use crate::juju::{Databag, Relation};
 use crate::temporal::{Database, PerStore, url_host};
 
 /// The keys that this charm writes.
-pub const KEYS: &[&str] = &["database_connections"];
+pub const KEYS: Keys = Keys {
+    app: &["database_connections"],
+    unit: &[],
+};
 
 /// Has the admin application reported the schema ready? The Temporal UI can be related here by mistake,
 /// since Juju compares interfaces only; it never reports anything.
@@ -109,7 +112,6 @@ mod tests {
             ),
             remote_unit_bags: BTreeMap::new(),
             own_unit_bag: Some(Databag::new()),
-            own_app_bag: None,
         }
     }
 
@@ -156,7 +158,7 @@ mod tests {
             main: &main,
             visibility: &visibility,
         });
-        assert_eq!(bag.keys().collect::<Vec<_>>(), KEYS);
+        assert_eq!(bag.keys().collect::<Vec<_>>(), KEYS.app);
         assert_eq!(
             bag["database_connections"].expose(),
             concat!(

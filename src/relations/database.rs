@@ -7,7 +7,7 @@
 mod libpq;
 pub mod offers;
 
-use super::endpoint::{Own, Said, Trouble};
+use super::endpoint::{Keys, Own, Said, Trouble};
 use super::state::State;
 use crate::juju::{Databag, Relation};
 use crate::secret::Secret;
@@ -17,7 +17,12 @@ pub use libpq::{LibpqError, parse_libpq};
 
 /// The keys that this charm, or the Python charm before it, may have written. `roles` and `extensions`
 /// make providers refuse to provide anything.
-pub const KEYS: &[&str] = &["database", "extensions", "roles"];
+pub const KEYS: Keys = Keys {
+    app: WRITTEN,
+    unit: WRITTEN,
+};
+
+const WRITTEN: &[&str] = &["database", "extensions", "roles"];
 
 /// What the leader asks for, in the application's and in its own unit's databag.
 pub fn publish(name: &str, own: &Own<'_>) -> Option<Said> {

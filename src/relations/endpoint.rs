@@ -7,6 +7,7 @@ use super::database::offers::Offers;
 use super::state::State;
 use crate::config::Config;
 use crate::juju::{Databag, Relation, Unit};
+use crate::memory::Memory;
 use crate::temporal::{Database, PerStore};
 
 /// What is said on a relation of the endpoint with this name.
@@ -25,11 +26,11 @@ pub struct Endpoint {
     pub interface: &'static str,
     /// How many relations it may have.
     pub count: Count,
-    /// The databags that a hook reads of each of its relations; none other is.
+    /// The databags that a hook reads of each of its relations; none other is. Our own are not read to know what we
+    /// have said there: that is remembered.
     pub reads: &'static [Bag],
-    /// The keys that we may ever have written. One that is no longer wanted is deleted; others, such as
-    /// Juju's own, are left alone.
-    pub keys: &'static [&'static str],
+    /// The keys that we may ever have written.
+    pub keys: Keys,
     /// What our side should hold. `None` leaves it as it is.
     pub publish: Publish,
     /// What keeps the endpoint from doing its part, if anything does.
@@ -50,7 +51,7 @@ impl Endpoint {
             interface,
             count,
             reads: &[],
-            keys: &[],
+            keys: Keys::NONE,
             publish: |_, _| None,
             trouble: |_, _, _| None,
         }
@@ -64,7 +65,7 @@ impl Endpoint {
 
     /// The same with [`Endpoint::keys`] and [`Endpoint::publish`].
     #[must_use]
-    pub const fn says(self, keys: &'static [&'static str], publish: Publish) -> Self {
+    pub const fn says(self, keys: Keys, publish: Publish) -> Self {
         Self {
             keys,
             publish,
@@ -100,7 +101,7 @@ pub enum Count {
 }
 
 /// One of the databags of a relation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Bag {
     /// The other application's, and with it the application's name.
     RemoteApp,
@@ -109,10 +110,34 @@ pub enum Bag {
         /// The key.
         unless: &'static str,
     },
-    /// This unit's.
-    OwnUnit,
-    /// This application's, which only the leader may read.
-    OwnApp,
+    /// This unit's, for the keys that Juju maintains there, unless what the other side says makes them needless.
+    OwnUnit {
+        /// Says so.
+        unless: fn(&Relation, &Memory) -> bool,
+    },
+}
+
+/// Keys that are ours in both databags of our side. One that is no longer wanted is deleted; others, such as Juju's
+/// own, are left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// In the application's.
+    pub app: &'static [&'static str],
+    /// In each unit's.
+    pub unit: &'static [&'static str],
+}
+
+impl Keys {
+    /// Nothing is said.
+    pub const NONE: Self = Self {
+        app: &[],
+        unit: &[],
+    };
+
+    /// Is nothing ever said?
+    pub const fn is_empty(self) -> bool {
+        self.app.is_empty() && self.unit.is_empty()
+    }
 }
 
 /// The relations that exist, by the name of their endpoint.

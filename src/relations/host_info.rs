@@ -3,11 +3,14 @@
 //! The leader says it, to any number of workers, consoles and others that ask for a Temporal server; they say nothing.
 //! Where nobody runs a frontend, nothing is said: an address at which nobody answers would be worse.
 
-use super::endpoint::{Own, Said};
+use super::endpoint::{Keys, Own, Said};
 use crate::temporal::Role;
 
 /// The keys that this charm writes.
-pub const KEYS: &[&str] = &["host", "port"];
+pub const KEYS: Keys = Keys {
+    app: &["host", "port"],
+    unit: &[],
+};
 
 /// The Service's full name, which stays the same whatever becomes of pods and leaders.
 pub fn publish(_: &str, own: &Own<'_>) -> Option<Said> {

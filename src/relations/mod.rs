@@ -13,15 +13,16 @@ pub mod peer;
 mod state;
 
 pub use endpoint::{
-    Bag, Complain, Count, Endpoint, Heard, Own, Publish, Relations, Said, Side, Trouble,
+    Bag, Complain, Count, Endpoint, Heard, Keys, Own, Publish, Relations, Said, Side, Trouble,
 };
 pub use state::State;
 
-use Bag::{OwnApp, OwnUnit, RemoteApp, RemoteUnits};
+use Bag::{OwnUnit, RemoteApp, RemoteUnits};
 use Count::{Many, One};
 use Side::{Peers, Provides, Requires};
 
 use crate::config::Config;
+use crate::juju::{Event, Hook, RelationEventKind};
 use crate::memory::Memory;
 use crate::temporal::{PerStore, Store, database_name, name_in};
 
@@ -32,16 +33,39 @@ pub const PEER: &str = "peer";
 /// Every endpoint of the charm; `metadata.yaml` says the same. In the order in which their troubles are told.
 #[rustfmt::skip] // a table: a line for each
 pub static ENDPOINTS: &[Endpoint] = &[
-    Endpoint::new(PEER, Peers, "temporal", One).reads(&[OwnUnit]).says(peer::KEYS, peer::publish),
+    Endpoint::new(PEER, Peers, "temporal", One).says(peer::KEYS, peer::publish),
     Endpoint::new("db", Requires, "pgsql", One).reads(PGSQL).says(database::KEYS, database::publish).trouble(database::trouble),
     Endpoint::new("visibility", Requires, "pgsql", One).reads(PGSQL).says(database::KEYS, database::publish).trouble(database::trouble),
-    Endpoint::new("admin", Requires, "temporal", One).reads(&[RemoteApp, OwnApp]).says(admin::KEYS, admin::publish),
-    Endpoint::new("ingress", Requires, "ingress", One).reads(&[RemoteApp, OwnUnit, OwnApp]).says(ingress::KEYS, ingress::publish).trouble(ingress::trouble),
-    Endpoint::new("temporal-host-info", Provides, "temporal-host-info", Many).reads(&[OwnApp]).says(host_info::KEYS, host_info::publish),
+    Endpoint::new("admin", Requires, "temporal", One).reads(&[RemoteApp]).says(admin::KEYS, admin::publish),
+    Endpoint::new("ingress", Requires, "ingress", One).reads(&[RemoteApp]).says(ingress::KEYS, ingress::publish).trouble(ingress::trouble),
+    Endpoint::new("temporal-host-info", Provides, "temporal-host-info", Many).says(host_info::KEYS, host_info::publish),
 ];
 
-/// Some providers answer in their units' databags only.
-const PGSQL: &[Bag] = &[RemoteApp, RemoteUnits { unless: "master" }, OwnUnit, OwnApp];
+/// Some providers answer in their units' databags only; and whether we are let in depends on our subnets, which Juju
+/// writes into this unit's.
+const PGSQL: &[Bag] = &[
+    RemoteApp,
+    RemoteUnits { unless: "master" },
+    OwnUnit {
+        unless: database::offers::were_accepted,
+    },
+];
+
+/// Can this hook change nothing? A unit has come, changed or gone on the other side of an endpoint of which nothing
+/// is read: there are as many of these hooks as there are units.
+pub fn is_idle(hook: &Hook) -> bool {
+    let Event::Relation(event) = &hook.event else {
+        return false;
+    };
+    let about_a_unit = match event.kind {
+        RelationEventKind::Joined | RelationEventKind::Changed => true,
+        RelationEventKind::Departed => !hook.departing_self(),
+        RelationEventKind::Created | RelationEventKind::Broken => false,
+    };
+    let mut endpoints = ENDPOINTS.iter();
+    let endpoint = endpoints.find(|endpoint| endpoint.name == event.endpoint);
+    about_a_unit && endpoint.is_some_and(|endpoint| endpoint.reads.is_empty())
+}
 
 /// Parses what the planner has to know of what others say: a line for each endpoint that tells it something. Good
 /// options are needed for what they name.

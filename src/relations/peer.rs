@@ -5,11 +5,14 @@
 
 use std::net::IpAddr;
 
-use super::endpoint::{Own, Said};
+use super::endpoint::{Keys, Own, Said};
 use crate::juju::Databag;
 
 /// The keys that this charm writes.
-pub const KEYS: &[&str] = &[ADDRESS];
+pub const KEYS: Keys = Keys {
+    app: &[],
+    unit: &[ADDRESS],
+};
 
 const ADDRESS: &str = "address";
 

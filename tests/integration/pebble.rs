@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use temporal_k8s::apply;
 use temporal_k8s::container::{self, check};
 use temporal_k8s::facts::Attempt;
-use temporal_k8s::juju::{Event, Hook};
 use temporal_k8s::observe;
 use temporal_k8s::pebble::{
     CheckConfig, Error, Exec, ExecCheck, ExecOutput, File, FileErrorKind, FileType, Layer, Pebble,
@@ -20,7 +19,7 @@ use temporal_k8s::plan::Change;
 use temporal_k8s::probe::Probe;
 use temporal_k8s::secret::Secret;
 use temporal_k8s::snapshot::ServiceState::Active;
-use temporal_k8s::snapshot::{Snapshot, Workload};
+use temporal_k8s::snapshot::Workload;
 use temporal_k8s::temporal::Role;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -881,13 +880,11 @@ async fn nothing_of_an_image_runs_or_is_mixed_into_ours(version: &'static str) {
 
 /// What the charm sees of a container.
 async fn seen(daemon: &Daemon) -> Workload {
-    let hook = Hook {
-        event: Event::UpdateStatus,
-        unit: "temporal-k8s/0".parse().unwrap(),
-        model: "m".to_owned(),
-    };
-    let workload = observe::workload(&daemon.pebble, &Snapshot::of(hook)).await;
-    workload.known().unwrap().clone()
+    let workload = observe::workload(&daemon.pebble).await;
+    Workload {
+        image: observe::image(&daemon.pebble, None, true).await,
+        ..workload.known().unwrap().clone()
+    }
 }
 
 /// A hook that dies while the server stops: the next one finds it inactive, although its process is still there.

@@ -29,6 +29,15 @@ pub(crate) struct World {
     pub attempt: Attempt,
     /// The server's process, if there is one.
     pub process: Option<Process>,
+    /// Our databags, by relation, without Juju's own keys.
+    pub own: BTreeMap<u32, OwnBags>,
+}
+
+/// What this unit and its application say on a relation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OwnBags {
+    pub app: Databag,
+    pub unit: Databag,
 }
 
 /// What a process of the server was started with.
@@ -68,6 +77,12 @@ impl World {
         relations
             .and_then(|all| all.first_mut())
             .unwrap_or_else(|| panic!("`{endpoint}` is not related"))
+    }
+
+    /// What is said on the one relation of an endpoint.
+    pub(crate) fn own(&mut self, endpoint: &str) -> OwnBags {
+        let id = self.relation(endpoint).id;
+        self.own.get(&id).cloned().unwrap_or_default()
     }
 
     /// What the application on the other side of an endpoint's one relation says.
@@ -130,11 +145,7 @@ pub(crate) fn store(store: Store, id: u32) -> Relation {
             ("version", "14.5"),
         ])),
         remote_unit_bags: BTreeMap::new(),
-        own_unit_bag: Some(bag(&[
-            ("egress-subnets", "10.152.183.61/32"),
-            ("database", name),
-        ])),
-        own_app_bag: Some(bag(&[("database", name)])),
+        own_unit_bag: Some(bag(&[("egress-subnets", "10.152.183.61/32")])),
     }
 }
 
@@ -146,7 +157,6 @@ fn relation(id: u32, remote_app: &str) -> Relation {
         remote_app_bag: Some(Databag::new()),
         remote_unit_bags: BTreeMap::new(),
         own_unit_bag: Some(Databag::new()),
-        own_app_bag: Some(Databag::new()),
     }
 }
 
@@ -170,16 +180,14 @@ pub(crate) fn silent(id: u32) -> Relation {
 pub(crate) fn follow(world: &mut World) {
     world.leader = false;
     world.app_status = None;
-    for relation in world.relations.values_mut().flatten() {
-        relation.own_app_bag = None;
-    }
 }
 
 /// What the table says is not read is not there.
 pub(crate) fn as_read(world: &mut World) {
     for endpoint in ENDPOINTS {
         for relation in world.relations.get_mut(endpoint.name).into_iter().flatten() {
-            if !endpoint.reads.contains(&Bag::OwnUnit) {
+            let reads_own = |bag: &Bag| matches!(bag, Bag::OwnUnit { .. });
+            if !endpoint.reads.iter().any(reads_own) {
                 relation.own_unit_bag = Some(Databag::new());
             }
         }
@@ -240,6 +248,7 @@ pub(crate) fn ready_to_start() -> World {
         serving: Probe::NotAsked,
         attempt: Attempt::None,
         process: None,
+        own: BTreeMap::new(),
     }
 }
 
@@ -360,12 +369,10 @@ fn tell(world: &mut World, note: &Note) {
         Note::PublishApp {
             relation, entries, ..
         } => {
-            let bag = relation_mut(world, *relation).own_app_bag.as_mut();
-            merge(bag.expect("it was read"), entries);
+            merge(&mut own_mut(world, *relation).app, entries);
         }
         Note::PublishUnit { relation, entries } => {
-            let bag = relation_mut(world, *relation).own_unit_bag.as_mut();
-            merge(bag.expect("it was read"), entries);
+            merge(&mut own_mut(world, *relation).unit, entries);
         }
         Note::Remember { entries } => {
             let mut state: BTreeMap<String, String> = world
@@ -390,11 +397,11 @@ fn tell(world: &mut World, note: &Note) {
     }
 }
 
-fn relation_mut(world: &mut World, id: u32) -> &mut Relation {
-    let mut relations = world.relations.values_mut().flatten();
-    relations
-        .find(|relation| relation.id == id)
-        .expect("plans name relations that exist")
+fn own_mut(world: &mut World, id: u32) -> &mut OwnBags {
+    let mut relations = world.relations.values().flatten();
+    let exists = relations.any(|relation| relation.id == id);
+    assert!(exists, "plans name relations that exist");
+    world.own.entry(id).or_default()
 }
 
 fn merge(bag: &mut Databag, entries: &BTreeMap<String, Option<Secret<String>>>) {

@@ -579,7 +579,7 @@ fn an_ingress_without_a_frontend_is_refused_and_gets_nothing() {
             .message
             .contains("juju remove-relation temporal-k8s:ingress nginx-ingress-integrator")
     );
-    assert_eq!(snapshot.relation("ingress").own_app_bag, Some(bag(&[])));
+    assert_eq!(snapshot.own("ingress"), model::OwnBags::default());
 }
 
 #[test]
@@ -591,7 +591,7 @@ fn switching_the_ingress_protocol_leaves_no_stale_key() {
             let given = options(json!({"ingress-protocol": protocol}));
             snapshot.options = given.clone();
             hook(&mut snapshot);
-            snapshot.relation("ingress").clone()
+            snapshot.own("ingress")
         };
         let direct = of(protocol);
         of(if protocol == "v2" { "nginx-2023" } else { "v2" });
@@ -840,9 +840,6 @@ fn a_relation_that_cannot_be_read_says_nothing_for_a_moment() {
     }
     let mut snapshot = settled();
     snapshot.relation("admin").remote_app_bag = None;
-    assert_eq!(plan(&snapshot).to_string(), "nothing to do");
-    let mut snapshot = settled();
-    snapshot.relation("db").own_app_bag = None;
     assert_eq!(plan(&snapshot).to_string(), "nothing to do");
 }
 

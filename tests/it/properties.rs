@@ -44,10 +44,10 @@ fn databag() -> impl Strategy<Value = Databag> {
 
 /// A relation as it should be, with odd bags laid over it.
 fn relation(good: Relation) -> impl Strategy<Value = Option<Relation>> {
-    let odd = (databag(), databag(), prop::option::of(databag()), databag());
+    let odd = (databag(), databag(), databag());
     let mixed = (odd, any::<bool>()).prop_map({
         let good = good.clone();
-        move |((remote, own, own_app, unit), keep)| {
+        move |((remote, own, unit), keep)| {
             let mut relation = good.clone();
             let mut said = relation.remote_app_bag.filter(|_| keep).unwrap_or_default();
             said.extend(remote);
@@ -57,18 +57,16 @@ fn relation(good: Relation) -> impl Strategy<Value = Option<Relation>> {
                 .into_iter()
                 .filter(|(_, value)| !value.expose().contains(PASSWORD));
             relation.own_unit_bag.get_or_insert_default().extend(plain);
-            relation.own_app_bag = own_app.or(relation.own_app_bag);
             relation.remote_unit_bags = BTreeMap::from([("pg/0".to_owned(), unit)]);
             relation
         }
     });
-    let unread = any::<[bool; 3]>().prop_map({
+    let unread = any::<[bool; 2]>().prop_map({
         let good = good.clone();
-        move |[remote, own_unit, own_app]| {
+        move |[remote, own_unit]| {
             let mut relation = good.clone();
             relation.remote_app_bag = relation.remote_app_bag.filter(|_| remote);
             relation.own_unit_bag = relation.own_unit_bag.filter(|_| own_unit);
-            relation.own_app_bag = relation.own_app_bag.filter(|_| own_app);
             relation
         }
     });

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 
 use super::libpq::parse_libpq;
 use crate::juju::{Databag, Relation};
+use crate::memory::Memory;
 use crate::relations::state::State;
 use crate::secret::Secret;
-use crate::temporal::{Database, LONGEST_NAME, is_usable};
+use crate::temporal::{Database, LONGEST_NAME, PerStore, is_usable};
 
 /// What a provider offers, in its databags: none of it is fit for use before [`Offers::of`] has said so.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,6 +49,16 @@ pub fn parse(relation: &Relation) -> Offers {
         provider: relation.remote_app.clone(),
         offers: read(relation),
     }
+}
+
+/// Is all that the provider offers what was accepted before? Then it does not matter which subnets are ours.
+pub fn were_accepted(relation: &Relation, memory: &Memory) -> bool {
+    let PerStore { main, visibility } = &memory.accepted;
+    let offers = parse(relation).offers.unwrap_or_default();
+    offers.iter().all(|offer| {
+        let identity = offer.connection.as_ref().ok().map(Database::identity);
+        identity.is_some() && (identity == *main || identity == *visibility)
+    })
 }
 
 fn read(relation: &Relation) -> Option<Vec<Offer>> {
@@ -246,7 +257,6 @@ mod tests {
                 ("ingress-address", "10.152.183.61"),
                 ("private-address", "10.152.183.61"),
             ])),
-            own_app_bag: None,
         }
     }
 
