@@ -38,6 +38,9 @@ pub enum ToolError {
     /// An action tool outside an action.
     #[error("not running an action")]
     NoAction,
+    /// A tool that reads its standard input and was given none.
+    #[error("{}", super::protocol::NO_STDIN)]
+    NoStdin,
     /// Anything else that Juju refuses while running: exit code 1.
     #[error("{0}")]
     Refused(String),

@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::context::{ActionSaid, HookContext};
 use super::event::Event;
 use super::hooks::{self, Dispatch, Ended, Place};
-use super::record::{ActionOutcome, ActionStatus, Exit, HookRun};
-use super::{Juju, JujuError};
+use super::record::{ActionOutcome, ActionStatus, Exit, HookRun, Traffic};
+use super::{Juju, JujuError, OrderOfEvents};
 
 impl Juju {
     /// Runs it, and commits its changes if it ended well. Says also what an action said, and
@@ -33,13 +33,20 @@ impl Juju {
                 let mut command = command
                     .map_err(|source| JujuError::cloud("enter the charm of", unit, source))?;
                 command.envs(environment);
+                if self.tools_only {
+                    command.env("JUJU_HOOK_TRANSPORT", "tools");
+                }
                 let (faults, limit) = (self.faults.as_mut_slice(), self.hook_limit);
+                let chance = match &mut self.order {
+                    OrderOfEvents::Calm => None,
+                    OrderOfEvents::Shuffled(chance) => Some(chance.fork()),
+                };
                 let dispatch = Dispatch {
                     command,
                     context,
                     listener,
-                    socket: &socket,
                     faults,
+                    chance,
                     limit,
                 };
                 hooks::run(dispatch, &mut hook)
@@ -65,6 +72,7 @@ impl Juju {
             flush_error: flush.and_then(Result::err).map(|error| error.to_string()),
             duration: ended.duration,
             calls: ended.calls,
+            traffic: ended.traffic,
             stdout: ended.stdout,
             stderr: ended.stderr,
             juju_log: std::mem::take(&mut hook.log),
@@ -89,6 +97,7 @@ fn play(charm: &mut dyn super::Charm, event: &Event, hook: &mut HookContext) -> 
         exit,
         duration,
         calls: Vec::new(),
+        traffic: Traffic::default(),
         stdout: String::new(),
         stderr,
     }

@@ -1,7 +1,7 @@
 //! Runs one dispatch as a process: its environment, its hook tools, its end.
 //!
-//! While the process runs, one thread answers the agent's socket, one request at a time as Juju's
-//! agent does. The process group is killed when the dispatch takes too long.
+//! While the process runs, another thread serves the agent's socket. The process group is killed when
+//! the dispatch takes too long.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -9,7 +9,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,22 +18,19 @@ use nix::unistd::Pid;
 
 use super::context::HookContext;
 use super::event::Event;
-use super::faults::{Failure, Fault, strike};
+use super::faults::Fault;
 use super::model::Model;
-use super::protocol::{Answer, Request, receive, send};
-use super::record::{Exit, ToolCall};
-use super::tools;
-
-/// A client that connects and says nothing is given up after this.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
+use super::record::{Exit, ToolCall, Traffic};
+use super::socket::Service;
 
 /// Everything about a dispatch that is not the model.
 pub(super) struct Dispatch<'a> {
     pub(super) command: Command,
     pub(super) context: String,
     pub(super) listener: &'a UnixListener,
-    pub(super) socket: &'a Path,
     pub(super) faults: &'a mut [Fault],
+    /// Draws the order of calls that are made at the same time.
+    pub(super) chance: Option<fastrand::Rng>,
     pub(super) limit: Duration,
 }
 
@@ -43,6 +39,7 @@ pub(super) struct Ended {
     pub(super) exit: Exit,
     pub(super) duration: Duration,
     pub(super) calls: Vec<ToolCall>,
+    pub(super) traffic: Traffic,
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
@@ -112,54 +109,60 @@ pub(super) fn run(dispatch: Dispatch, hook: &mut HookContext) -> Ended {
     let start = Instant::now();
     let attempt =
         || -> io::Result<(File, File)> { Ok((tempfile::tempfile()?, tempfile::tempfile()?)) };
-    let ended = |exit, calls, stdout, stderr| Ended {
-        exit,
+    let not_started = |error: io::Error| Ended {
+        exit: Exit::NotStarted(error.to_string()),
         duration: start.elapsed(),
-        calls,
-        stdout,
-        stderr,
-    };
-    let not_started = |error: io::Error| {
-        ended(
-            Exit::NotStarted(error.to_string()),
-            Vec::new(),
-            String::new(),
-            String::new(),
-        )
+        calls: Vec::new(),
+        traffic: Traffic::default(),
+        stdout: String::new(),
+        stderr: String::new(),
     };
     let (mut stdout, mut stderr) = match attempt() {
         Ok(files) => files,
+        Err(error) => return not_started(error),
+    };
+    let (running, done) = match UnixStream::pair() {
+        Ok(ends) => ends,
         Err(error) => return not_started(error),
     };
     let Dispatch {
         command,
         context,
         listener,
-        socket,
         faults,
+        chance,
         limit,
     } = dispatch;
     let child = match spawn(command, &stdout, &stderr) {
         Ok(child) => child,
         Err(error) => return not_started(error),
     };
-    let done = &AtomicBool::new(false);
-    let (exit, calls) = thread::scope(|scope| {
-        let mut service = Service {
+    let (exit, served) = thread::scope(|scope| {
+        let service = Service {
             start,
             context,
             hook,
             faults,
-            hanging: Vec::new(),
+            chance,
         };
-        let answering = scope.spawn(move || service.serve(listener, done));
+        let serving = scope.spawn(move || service.serve(listener, &done));
         let exit = wait(child, limit);
-        done.store(true, Ordering::SeqCst);
-        // Wakes the accept; a failure means that there is nothing to wake.
-        drop(UnixStream::connect(socket));
-        (exit, answering.join().unwrap_or_default())
+        drop(running);
+        (exit, serving.join())
     });
-    ended(exit, calls, text_of(&mut stdout), text_of(&mut stderr))
+    let (calls, traffic) = match served {
+        Ok(Ok(served)) => served,
+        Ok(Err(error)) => return not_started(error),
+        Err(panic) => std::panic::resume_unwind(panic),
+    };
+    Ended {
+        exit,
+        duration: start.elapsed(),
+        calls,
+        traffic,
+        stdout: text_of(&mut stdout),
+        stderr: text_of(&mut stderr),
+    }
 }
 
 fn spawn(mut command: Command, stdout: &File, stderr: &File) -> io::Result<Child> {
@@ -212,103 +215,5 @@ fn text_of(file: &mut File) -> String {
     match file.rewind().and_then(|()| file.read_to_end(&mut bytes)) {
         Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => format!("(output lost: {error})"),
-    }
-}
-
-/// The agent's side of the socket during one hook.
-struct Service<'a, 'm> {
-    start: Instant,
-    context: String,
-    hook: &'a mut HookContext<'m>,
-    faults: &'a mut [Fault],
-    /// Connections that are never answered; they close when the hook is over.
-    hanging: Vec<UnixStream>,
-}
-
-impl Service<'_, '_> {
-    fn serve(&mut self, listener: &UnixListener, done: &AtomicBool) -> Vec<ToolCall> {
-        let mut calls = Vec::new();
-        for stream in listener.incoming() {
-            if done.load(Ordering::SeqCst) {
-                break;
-            }
-            // A client that went away, or sends nonsense, is its own problem.
-            if let Ok(Some(call)) = stream.and_then(|stream| self.answer(stream)) {
-                calls.push(call);
-            }
-        }
-        calls
-    }
-
-    fn answer(&mut self, mut stream: UnixStream) -> io::Result<Option<ToolCall>> {
-        let accepted = Instant::now();
-        stream.set_read_timeout(Some(CLIENT_PATIENCE))?;
-        stream.set_write_timeout(Some(CLIENT_PATIENCE))?;
-        let Request {
-            context,
-            tool,
-            args,
-            stdin,
-        } = receive(&mut stream)?;
-        if context != self.context {
-            let stderr = "bad request: bad context id\n".to_owned();
-            let refused = Answer {
-                code: 1,
-                stdout: String::new(),
-                stderr,
-            };
-            return send(&mut stream, &refused).map(|()| None);
-        }
-        let unit = self.hook.unit().to_owned();
-        let name = self.hook.event.name();
-        let answer = match strike(self.faults, &unit, &name, &tool, &args) {
-            None => self.work(&tool, &args, stdin.as_deref()),
-            Some(Failure::Exit { code, stderr }) => Answer {
-                code,
-                stdout: String::new(),
-                stderr,
-            },
-            Some(Failure::Print(stdout)) => Answer {
-                code: 0,
-                stdout,
-                stderr: String::new(),
-            },
-            Some(Failure::Delay(delay)) => {
-                thread::sleep(delay);
-                self.work(&tool, &args, stdin.as_deref())
-            }
-            Some(Failure::Hang) => {
-                self.hanging.push(stream);
-                return Ok(Some(self.call(tool, args, -1, accepted)));
-            }
-        };
-        let call = self.call(tool, args, answer.code, accepted);
-        // The work is done and recorded even if the client did not wait for it.
-        drop(send(&mut stream, &answer));
-        Ok(Some(call))
-    }
-
-    fn work(&mut self, tool: &str, args: &[String], stdin: Option<&str>) -> Answer {
-        let tools::Reply {
-            code,
-            stdout,
-            stderr,
-        } = tools::run(self.hook, tool, args, stdin);
-        Answer {
-            code,
-            stdout,
-            stderr,
-        }
-    }
-
-    fn call(&self, name: String, args: Vec<String>, code: i32, accepted: Instant) -> ToolCall {
-        let at = accepted.duration_since(self.start);
-        ToolCall {
-            name,
-            args,
-            code,
-            at,
-            duration: accepted.elapsed(),
-        }
     }
 }

@@ -21,6 +21,7 @@ mod dispatch;
 pub mod event;
 pub mod faults;
 pub mod flush;
+mod gob;
 mod hooks;
 pub mod memory;
 pub mod metadata;
@@ -32,6 +33,7 @@ pub mod record;
 pub mod relate;
 pub mod schedule;
 mod scopes;
+mod socket;
 pub mod status;
 pub mod tools;
 
@@ -48,7 +50,7 @@ pub use event::{ActionEvent, Event, PebbleChange, RelationChange, RelationEvent}
 pub use faults::{Failure, Fault};
 pub use model::{Model, Settings, StatusEntry};
 pub use protocol::{as_hook_tool, hook_tool_main};
-pub use record::{ActionOutcome, ActionStatus, Exit, HookRun, LogLine, ToolCall};
+pub use record::{ActionOutcome, ActionStatus, Exit, HookRun, LogLine, ToolCall, Traffic};
 pub use relate::Refusal;
 pub use status::StatusPage;
 
@@ -145,6 +147,7 @@ pub struct Juju {
     observer: Option<Observer>,
     before_flush: Option<BeforeFlush>,
     hook_limit: Duration,
+    tools_only: bool,
     boot_grace: Duration,
     retries: u32,
     log: Vec<HookRun>,
@@ -197,6 +200,7 @@ impl Juju {
             observer: None,
             before_flush: None,
             hook_limit: Duration::from_mins(2),
+            tools_only: false,
             boot_grace: Duration::from_secs(30),
             retries: 0,
             log: Vec::new(),
@@ -255,6 +259,11 @@ impl Juju {
     /// A dispatch that runs longer is killed and counts as failed.
     pub fn hook_limit(&mut self, limit: Duration) {
         self.hook_limit = limit;
+    }
+
+    /// Whether charms are told to use the hook tools and never the agent's socket itself.
+    pub fn tools_only(&mut self, only: bool) {
+        self.tools_only = only;
     }
 
     /// How long a new pod's Pebble may be silent while [`Juju::settle`] waits for it.

@@ -1,54 +1,124 @@
-//! The wire between a hook tool and the agent's socket, and the tool's side of it.
+//! What a hook tool and the agent say to each other, and the tool's side of it.
 //!
-//! A frame is a length (four bytes, big-endian) and JSON. One request and one answer per
-//! connection. It is our own; Juju's is another, and internal to Juju.
+//! It is Juju's own protocol: Go's `net/rpc`, one method, in the encoding of [`super::gob`]. A call is
+//! a header and a body, its answer too; an answer has the number of its call, so several may be under
+//! way on a connection. Go's documentation of `net/rpc` names the headers' fields, Juju's bodies are
+//! known from its agents.
 
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use super::gob::{Decoder, Encoder, Field, Malformed, Message, first_frame};
 
-/// Frames above this are refused; the kernel's limit for arguments and Juju's for bags are below.
-const MAX_FRAME: u32 = 64 * 1024 * 1024;
+/// The one method.
+pub(super) const METHOD: &str = "Jujuc.Main";
+/// The error for a tool that reads its standard input and has none: the client is to send it.
+pub(super) const NO_STDIN: &str = "hook tool requires stdin, none supplied";
+/// Where hook tools find the agent if the address that Juju tells is out of order on purpose.
+pub(super) const TOOLS_SOCKET: &str = "REHEARSAL_TOOLS_SOCKET";
 
-#[derive(Debug, Serialize, Deserialize)]
+/// The header of a call.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) method: String,
+    pub(super) number: u64,
+}
+
+impl Message for Call {
+    const NAME: &'static str = "Request";
+
+    fn fields(&mut self) -> Vec<(&'static str, Field<'_>)> {
+        vec![
+            ("ServiceMethod", Field::Text(&mut self.method)),
+            ("Seq", Field::Uint(&mut self.number)),
+        ]
+    }
+}
+
+/// The body of a call: a tool and its arguments.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) context: String,
+    pub(super) directory: String,
     pub(super) tool: String,
     pub(super) args: Vec<String>,
-    pub(super) stdin: Option<String>,
+    /// Whether `stdin` counts; nothing may be in it.
+    pub(super) has_stdin: bool,
+    pub(super) stdin: Vec<u8>,
+    /// For agents on another machine; a unit's own agent wants none.
+    pub(super) token: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Answer {
-    pub(super) code: i32,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
-}
+impl Message for Request {
+    const NAME: &'static str = "Request";
 
-pub(super) fn send<T: Serialize>(stream: &mut UnixStream, message: &T) -> io::Result<()> {
-    let body = serde_json::to_vec(message)?;
-    let length = u32::try_from(body.len())
-        .ok()
-        .filter(|length| *length <= MAX_FRAME)
-        .ok_or_else(|| io::Error::other("message too large"))?;
-    stream.write_all(&length.to_be_bytes())?;
-    stream.write_all(&body)
-}
-
-pub(super) fn receive<T: DeserializeOwned>(stream: &mut UnixStream) -> io::Result<T> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
-    let length = u32::from_be_bytes(length);
-    if length > MAX_FRAME {
-        return Err(io::Error::other("message too large"));
+    fn fields(&mut self) -> Vec<(&'static str, Field<'_>)> {
+        vec![
+            ("ContextId", Field::Text(&mut self.context)),
+            ("Dir", Field::Text(&mut self.directory)),
+            ("CommandName", Field::Text(&mut self.tool)),
+            ("Args", Field::Texts(&mut self.args)),
+            ("StdinSet", Field::Bool(&mut self.has_stdin)),
+            ("Stdin", Field::Bytes(&mut self.stdin)),
+            ("Token", Field::Text(&mut self.token)),
+        ]
     }
-    let mut body = Vec::new();
-    stream.take(u64::from(length)).read_to_end(&mut body)?;
-    Ok(serde_json::from_slice(&body)?)
+}
+
+/// The header of an answer.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub(super) method: String,
+    pub(super) number: u64,
+    /// The call itself failed, and the body is [`Nothing`].
+    pub(super) error: String,
+}
+
+impl Message for Answered {
+    const NAME: &'static str = "Response";
+
+    fn fields(&mut self) -> Vec<(&'static str, Field<'_>)> {
+        vec![
+            ("ServiceMethod", Field::Text(&mut self.method)),
+            ("Seq", Field::Uint(&mut self.number)),
+            ("Error", Field::Text(&mut self.error)),
+        ]
+    }
+}
+
+/// The body of an answer: what a tool prints and how it ends.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) code: i64,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+}
+
+impl Message for Answer {
+    const NAME: &'static str = "ExecResponse";
+
+    fn fields(&mut self) -> Vec<(&'static str, Field<'_>)> {
+        vec![
+            ("Code", Field::Int(&mut self.code)),
+            ("Stdout", Field::Bytes(&mut self.stdout)),
+            ("Stderr", Field::Bytes(&mut self.stderr)),
+        ]
+    }
+}
+
+/// The body of an answer that is an error.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Nothing;
+
+impl Message for Nothing {
+    const NAME: &'static str = "";
+
+    fn fields(&mut self) -> Vec<(&'static str, Field<'_>)> {
+        Vec::new()
+    }
 }
 
 /// Whether a program started under this name is to be a hook tool.
@@ -67,7 +137,7 @@ pub fn as_hook_tool() -> Option<ExitCode> {
 /// The whole life of a hook tool: asks the agent, prints the answer, returns the exit code.
 pub fn hook_tool_main(name: &str) -> i32 {
     match ask(name) {
-        Ok(answer) => answer,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("ERROR {error}");
             1
@@ -75,9 +145,12 @@ pub fn hook_tool_main(name: &str) -> i32 {
     }
 }
 
+fn variable(name: &str) -> io::Result<String> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+    value.ok_or_else(|| io::Error::other(format!("{name} not set")))
+}
+
 fn ask(name: &str) -> io::Result<i32> {
-    let variable =
-        |name: &str| std::env::var(name).map_err(|_| io::Error::other(format!("{name} not set")));
     let args: Vec<String> = std::env::args_os()
         .skip(1)
         .map(|arg| {
@@ -85,31 +158,100 @@ fn ask(name: &str) -> io::Result<i32> {
                 .map_err(|_| io::Error::other("argument is not UTF-8"))
         })
         .collect::<Result<_, _>>()?;
-    let stdin = if wants_stdin(&args) {
-        Some(io::read_to_string(io::stdin())?)
-    } else {
-        None
-    };
-    let request = Request {
+    let mut request = Request {
         context: variable("JUJU_CONTEXT_ID")?,
+        directory: std::env::current_dir()?.display().to_string(),
         tool: name.to_owned(),
         args,
-        stdin,
+        ..Request::default()
     };
-    let mut stream = UnixStream::connect(Path::new(&variable("JUJU_AGENT_SOCKET_ADDRESS")?))?;
-    send(&mut stream, &request)?;
-    let answer: Answer = receive(&mut stream)?;
-    io::stderr().write_all(answer.stderr.as_bytes())?;
-    io::stdout().write_all(answer.stdout.as_bytes())?;
-    Ok(answer.code)
+    let address = variable("JUJU_AGENT_SOCKET_ADDRESS")?;
+    match variable("JUJU_AGENT_SOCKET_NETWORK")?.as_str() {
+        "unix" => {}
+        network => return Err(io::Error::other(format!("dial {network}: unknown network"))),
+    }
+    let mut agent = Client::dial(&variable(TOOLS_SOCKET).unwrap_or(address))?;
+    // Juju's tools find out by asking whether standard input is wanted, and so do these.
+    let mut answer = agent.call(request.clone())?;
+    if answer.as_ref().is_err_and(|error| error == NO_STDIN) {
+        io::stdin().read_to_end(&mut request.stdin)?;
+        request.has_stdin = true;
+        answer = agent.call(request)?;
+    }
+    let answer = answer.map_err(io::Error::other)?;
+    io::stdout().write_all(&answer.stdout)?;
+    io::stderr().write_all(&answer.stderr)?;
+    Ok(i32::try_from(answer.code).unwrap_or(1))
 }
 
-/// `--file -` is the only way to make a tool read its standard input.
-fn wants_stdin(args: &[String]) -> bool {
-    let flags: Vec<&str> = args
-        .iter()
-        .map(String::as_str)
-        .take_while(|arg| *arg != "--")
-        .collect();
-    flags.contains(&"--file=-") || flags.windows(2).any(|pair| *pair == ["--file", "-"])
+/// A connection to the agent, with one call at a time.
+#[derive(Debug)]
+struct Client {
+    stream: UnixStream,
+    encoder: Encoder,
+    decoder: Decoder,
+    received: Vec<u8>,
+    calls: u64,
+}
+
+impl Client {
+    /// An address that begins with `@` is a name outside the file system, as Go has it.
+    fn dial(address: &str) -> io::Result<Self> {
+        let stream = match address.strip_prefix('@') {
+            Some(name) => UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?),
+            None => UnixStream::connect(address),
+        };
+        let named = |error| io::Error::other(format!("dial unix {address}: {error}"));
+        Ok(Self {
+            stream: stream.map_err(named)?,
+            encoder: Encoder::default(),
+            decoder: Decoder::default(),
+            received: Vec::new(),
+            calls: 0,
+        })
+    }
+
+    /// The answer, or the error that came in its place.
+    fn call(&mut self, request: Request) -> io::Result<Result<Answer, String>> {
+        let call = Call {
+            method: METHOD.to_owned(),
+            number: self.calls,
+        };
+        self.calls += 1;
+        let mut bytes = Vec::new();
+        self.encoder.encode(call.clone(), &mut bytes);
+        self.encoder.encode(request, &mut bytes);
+        self.stream.write_all(&bytes)?;
+        let head: Answered = self.receive(Decoder::decode)?;
+        if head.number != call.number {
+            return Err(io::Error::other("the answer is to another call"));
+        }
+        if !head.error.is_empty() {
+            self.receive(|decoder, frame| Ok(decoder.skip(frame)?.then_some(())))?;
+            return Ok(Err(head.error));
+        }
+        self.receive(Decoder::decode).map(Ok)
+    }
+
+    fn receive<T>(
+        &mut self,
+        read: impl Fn(&mut Decoder, &[u8]) -> Result<Option<T>, Malformed>,
+    ) -> io::Result<T> {
+        loop {
+            while let Some((content, length)) =
+                first_frame(&self.received).map_err(io::Error::other)?
+            {
+                let message = read(&mut self.decoder, content).map_err(io::Error::other)?;
+                self.received.drain(..length);
+                if let Some(message) = message {
+                    return Ok(message);
+                }
+            }
+            let mut some = [0; 8192];
+            match self.stream.read(&mut some)? {
+                0 => return Err(io::Error::other("unexpected EOF")),
+                count => self.received.extend(some.iter().take(count)),
+            }
+        }
+    }
 }

@@ -50,12 +50,14 @@ pub struct ToolCall {
     /// Its arguments as given; `Display` and JSON leave out values.
     #[serde(serialize_with = "shown_args")]
     pub args: Vec<String>,
-    /// Its exit code.
+    /// Its exit code; -1 if no answer was given.
     pub code: i32,
+    /// The connection that it came over, counted from 1 in each hook.
+    pub connection: u64,
     /// Since the start of the hook.
     #[serde(serialize_with = "milliseconds")]
     pub at: Duration,
-    /// From the accepted connection to the answer, without the client process.
+    /// From the request to the answer, without the client process.
     #[serde(serialize_with = "milliseconds")]
     pub duration: Duration,
 }
@@ -104,6 +106,20 @@ impl fmt::Display for ToolCall {
     }
 }
 
+/// What went over the agent's socket in one hook.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Connections, whatever came over them: one a hook tool.
+    pub connections: u64,
+    /// How often a client spoke to an agent that had answered all and waited: calls sent together
+    /// count once.
+    pub round_trips: u64,
+    /// Bytes from the clients.
+    pub bytes_in: u64,
+    /// Bytes to them.
+    pub bytes_out: u64,
+}
+
 /// One line of `juju-log`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogLine {
@@ -134,6 +150,8 @@ pub struct HookRun {
     pub duration: Duration,
     /// Tool calls in the order they were answered.
     pub calls: Vec<ToolCall>,
+    /// What these calls took on the agent's socket.
+    pub traffic: Traffic,
     /// What it printed.
     pub stdout: String,
     /// What it complained about.
@@ -204,6 +222,7 @@ mod tests {
             name: "relation-set".to_owned(),
             args: ["-r", "7", "password=hunter2"].map(str::to_owned).to_vec(),
             code: 0,
+            connection: 1,
             at: Duration::ZERO,
             duration: Duration::ZERO,
         };

@@ -199,7 +199,10 @@ fn a_tool_of_an_old_hook_is_refused() {
     let mut world = settled("JUJU_CONTEXT_ID=old is-leader || true");
     world.juju.update_status("server").unwrap();
     let run = world.settle().pop().unwrap();
-    assert_eq!(run.stderr, "bad request: bad context id\n");
+    assert_eq!(
+        run.stderr,
+        "ERROR bad request: wrong context ID; got \"old\"\n"
+    );
     assert!(run.calls.is_empty());
 }
 

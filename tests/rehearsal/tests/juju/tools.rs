@@ -540,7 +540,7 @@ fn what_is_not_to_be_had_is_refused() {
         );
         assert_eq!(
             refused(hook, "leader-get").1,
-            "bad request: unknown command \"leader-get\""
+            "ERROR bad request: unknown command: leader-get"
         );
     });
 }

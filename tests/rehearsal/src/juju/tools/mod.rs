@@ -1,6 +1,6 @@
 //! The hook tools: arguments in, Juju's output and error texts out.
 //!
-//! The agent's socket calls [`run`] for each request. The rules themselves are in
+//! The agent's socket calls [`serve`] for each request. The rules themselves are in
 //! [`HookContext`]; here are only syntax and formats. Not there: the secret tools (a later
 //! addition), `leader-get` and `leader-set` (deprecated, gone from Juju 4), `storage-*`,
 //! `payload-*`, `unit-get`, `juju-reboot`.
@@ -94,30 +94,38 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     TOOLS.iter().map(|tool| tool.name)
 }
 
-/// Runs one tool for the hook that is running.
+/// Runs one tool for the hook that is running; what the agent itself refuses is said as Juju's hook
+/// tools say it.
 pub fn run(hook: &mut HookContext, name: &str, args: &[String], stdin: Option<&str>) -> Reply {
-    let Some(tool) = TOOLS.iter().find(|tool| tool.name == name) else {
-        let stderr = format!("bad request: unknown command \"{name}\"\n");
-        return Reply {
-            code: 1,
-            stdout: String::new(),
-            stderr,
-        };
-    };
+    serve(hook, name, args, stdin).unwrap_or_else(|error| Reply {
+        code: 1,
+        stdout: String::new(),
+        stderr: format!("ERROR {error}\n"),
+    })
+}
+
+/// Runs one tool; an error is the agent's answer in place of the tool's.
+pub(super) fn serve(
+    hook: &mut HookContext,
+    name: &str,
+    args: &[String],
+    stdin: Option<&str>,
+) -> Result<Reply, String> {
+    let unknown = || format!("bad request: unknown command: {name}");
+    let tool = TOOLS.iter().find(|tool| tool.name == name);
+    let tool = tool.ok_or_else(unknown)?;
     match attempt(hook, tool, args, stdin) {
-        Ok(stdout) => Reply {
+        Ok(stdout) => Ok(Reply {
             code: 0,
             stdout,
             stderr: String::new(),
-        },
-        Err(error) => {
-            let stderr = format!("ERROR {error}\n");
-            Reply {
-                code: error.code(),
-                stdout: String::new(),
-                stderr,
-            }
-        }
+        }),
+        Err(error @ ToolError::NoStdin) => Err(error.to_string()),
+        Err(error) => Ok(Reply {
+            code: error.code(),
+            stdout: String::new(),
+            stderr: format!("ERROR {error}\n"),
+        }),
     }
 }
 
@@ -167,10 +175,7 @@ fn render(format: &str, value: &Value) -> Result<String, ToolError> {
 fn file(args: &Args, stdin: Option<&str>) -> Result<Vec<(String, String)>, ToolError> {
     let text = match args.flag("file") {
         None => return Ok(Vec::new()),
-        Some("-") => {
-            let missing = || ToolError::refused("hook tool requires stdin, none supplied");
-            stdin.ok_or_else(missing)?.to_owned()
-        }
+        Some("-") => stdin.ok_or(ToolError::NoStdin)?.to_owned(),
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| ToolError::Refused(format!("cannot read \"{path}\": {error}")))?,
     };
