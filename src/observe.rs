@@ -103,7 +103,7 @@ async fn model(juju: &Juju, hook: Hook) -> Result<Snapshot, Error> {
         if endpoint.count == Count::One {
             ids.truncate(1);
         }
-        relations(juju, &hook, &memory, endpoint, ids)
+        relations(juju, &hook, leader, &memory, endpoint, ids)
     });
     let ((status, app_status), relations) =
         tokio::try_join!(statuses(juju, &hook, leader), try_join_all(each))?;
@@ -172,17 +172,59 @@ async fn ids(juju: &Juju, endpoint: &Endpoint) -> Result<Vec<u32>, Error> {
 async fn relations(
     juju: &Juju,
     hook: &Hook,
+    leader: bool,
     memory: &Memory,
     endpoint: &Endpoint,
     ids: Vec<u32>,
 ) -> Result<(&'static str, Vec<Relation>), Error> {
     let each = ids.into_iter();
-    let each = each.map(|id| relation(juju, hook, memory, endpoint.reads, id));
+    let each = each.map(async |id| {
+        let asking = read(juju, hook, memory, endpoint.reads, id);
+        let (mut relation, own) = tokio::try_join!(asking, own(juju, hook, leader, endpoint, id))?;
+        relation.own_app_bag = own.app;
+        if own.unit != Probe::NotAsked {
+            relation.own_unit_bag = own.unit;
+        }
+        Ok(relation)
+    });
     Ok((endpoint.name, try_join_all(each).await?))
 }
 
+/// Our own databags.
+#[derive(Default)]
+struct OwnBags {
+    app: Probe<Databag>,
+    unit: Probe<Databag>,
+}
+
+/// What we have said is remembered. But leaders may have come and gone unseen, and another revision of the charm may
+/// have said it.
+async fn own(
+    juju: &Juju,
+    hook: &Hook,
+    leader: bool,
+    endpoint: &Endpoint,
+    id: u32,
+) -> Result<OwnBags, Error> {
+    let another_charm = hook.event == Event::UpgradeCharm;
+    let another_leader = hook.event == Event::LeaderElected;
+    let mut bags = OwnBags::default();
+    if leader && (another_charm || another_leader) && !endpoint.keys.app.is_empty() {
+        bags.app = readable(juju.relation_get_app(id, &hook.unit.app).await?);
+    }
+    if another_charm && !endpoint.keys.unit.is_empty() {
+        bags.unit = readable(juju.relation_get_unit(id, &hook.unit.name()).await?);
+    }
+    Ok(bags)
+}
+
+fn readable(bag: Option<Databag>) -> Probe<Databag> {
+    let unreadable = || Probe::Unreachable("Juju cannot read it".to_owned());
+    bag.map_or_else(unreadable, Probe::Known)
+}
+
 /// Those databags of a relation that the table of endpoints names.
-async fn relation(
+async fn read(
     juju: &Juju,
     hook: &Hook,
     memory: &Memory,
@@ -194,7 +236,8 @@ async fn relation(
         remote_app: String::new(),
         remote_app_bag: None,
         remote_unit_bags: BTreeMap::new(),
-        own_unit_bag: Some(Databag::new()),
+        own_unit_bag: Probe::NotAsked,
+        own_app_bag: Probe::NotAsked,
     };
     if reads.is_empty() {
         return Ok(relation);
@@ -219,7 +262,7 @@ async fn relation(
     let wants_own =
         |bag: &Bag| matches!(bag, Bag::OwnUnit { unless } if !unless(&relation, memory));
     if reads.iter().any(wants_own) {
-        relation.own_unit_bag = juju.relation_get_unit(id, &hook.unit.name()).await?;
+        relation.own_unit_bag = readable(juju.relation_get_unit(id, &hook.unit.name()).await?);
     }
     Ok(relation)
 }

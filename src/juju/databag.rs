@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::probe::Probe;
 use crate::secret::Secret;
 
 /// One databag. Any value may carry a password, so none can be printed.
@@ -29,9 +30,10 @@ pub struct Relation {
     pub remote_app_bag: Option<Databag>,
     /// The databags of the other application's units that were asked for and could be read, by unit name.
     pub remote_unit_bags: BTreeMap<String, Databag>,
-    /// This unit's own databag, for the keys that Juju maintains there, if it was asked for; `None` if it could not be
-    /// read in this hook.
-    pub own_unit_bag: Option<Databag>,
+    /// This unit's own databag: for the keys that Juju maintains there, or to know what it says.
+    pub own_unit_bag: Probe<Databag>,
+    /// Our application's databag, to know what it says; the leader may read it.
+    pub own_app_bag: Probe<Databag>,
 }
 
 /// What makes a databag say what is wanted, whatever it says now: the wanted values, and `None` for those of our keys

@@ -8,7 +8,7 @@ use super::problems::problems;
 use super::serving::rests;
 use super::words::{self, Problem};
 use crate::facts::Facts;
-use crate::juju::{Databag, Event, Level, LogLevel, Status, digest, entries};
+use crate::juju::{Databag, Level, LogLevel, Status, digest, entries};
 use crate::memory::{Memory, Told};
 use crate::probe::Probe;
 use crate::relations::{ENDPOINTS, Endpoint, State};
@@ -63,60 +63,68 @@ fn ports(facts: &Facts) -> Vec<Note> {
     open.into_iter().chain(close).collect()
 }
 
-/// What we say on the relations of an endpoint, where it differs from what we have said; `told` is kept up to date.
+/// What we say on the relations of an endpoint, where it differs from what we have said; `memory` knows it then.
 fn publish(facts: &Facts, endpoint: &Endpoint, memory: &mut Memory) -> Vec<Note> {
-    let said = (endpoint.publish)(endpoint.name, &facts.own());
-    let mut notes = Vec::new();
+    let Some(said) = (endpoint.publish)(endpoint.name, &facts.own()) else {
+        return Vec::new();
+    };
+    let (keys, mut notes) = (endpoint.keys, Vec::new());
     for relation in facts.relations.get(endpoint.name).into_iter().flatten() {
-        let relation = relation.id;
-        let app = said.as_ref().map(|said| &said.app);
+        let id = relation.id;
         if let Some(leadership) = facts.leadership {
-            let entries = news(relation, app, endpoint.keys.app, &mut memory.told_app);
+            let (read, told) = (&relation.own_app_bag, &mut memory.told_app);
+            let entries = news(id, &said.app, keys.app, read, told);
             notes.extend(entries.map(|entries| Note::PublishApp {
                 leadership,
-                relation,
+                relation: id,
                 entries,
             }));
         }
-        let unit = said.as_ref().map(|said| &said.unit);
-        let entries = news(relation, unit, endpoint.keys.unit, &mut memory.told_unit);
-        notes.extend(entries.map(|entries| Note::PublishUnit { relation, entries }));
+        let (read, told) = (&relation.own_unit_bag, &mut memory.told_unit);
+        let entries = news(id, &said.unit, keys.unit, read, told);
+        notes.extend(entries.map(|entries| Note::PublishUnit {
+            relation: id,
+            entries,
+        }));
     }
     notes
 }
 
-/// What to write into a databag for it to say `want`, unless that was told before.
+/// What to write into a databag for it to say `want`, unless it does: as was read in this hook, or as was told before.
 fn news(
     relation: u32,
-    want: Option<&Databag>,
+    want: &Databag,
     ours: &[&str],
+    read: &Probe<Databag>,
     told: &mut Told,
 ) -> Option<BTreeMap<String, Option<Secret<String>>>> {
-    let want = want.filter(|_| !ours.is_empty())?;
-    let digest = digest(want);
-    let before = told.insert(relation, digest.clone());
-    (before != Some(digest)).then(|| entries(want, ours))
+    if ours.is_empty() || matches!(read, Probe::Unreachable(_)) {
+        return None;
+    }
+    let wanted = digest(want);
+    let before = told.insert(relation, wanted.clone());
+    let says = match read.known() {
+        Some(bag) => {
+            let mut bag = bag.clone();
+            bag.retain(|key, _| ours.contains(&key.as_str()));
+            Some(digest(&bag))
+        }
+        None => before,
+    };
+    (says != Some(wanted)).then(|| entries(want, ours))
 }
 
-/// What was told on the relations that there are. A new revision of the charm, or a new leader, tells everything once
-/// more: who wrote last may have been another one.
+/// What was told on relations that still exist. Of the application's databag only a leader knows it.
 fn told_before(facts: &Facts) -> (Told, Told) {
-    let event = &facts.hook.event;
     let exists = |relation: &u32| {
         let mut all = facts.relations.values().flatten();
         all.any(|it| it.id == *relation)
     };
-    let of = |told: &Told, counts: bool| {
-        let mut told = told.clone();
-        told.retain(|relation, _| counts && exists(relation));
-        told
-    };
-    let same_charm = *event != Event::UpgradeCharm;
-    let leads_still = facts.leadership.is_some() && *event != Event::LeaderElected;
-    (
-        of(&facts.memory.told_unit, same_charm),
-        of(&facts.memory.told_app, same_charm && leads_still),
-    )
+    let mut unit = facts.memory.told_unit.clone();
+    unit.retain(|relation, _| exists(relation));
+    let mut app = facts.memory.told_app.clone();
+    app.retain(|relation, _| facts.leadership.is_some() && exists(relation));
+    (unit, app)
 }
 
 /// What later hooks have to know, besides what was told.

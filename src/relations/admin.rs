@@ -99,6 +99,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::probe::Probe;
 
     fn relation(pairs: &[(&str, &str)]) -> Relation {
         Relation {
@@ -111,7 +112,8 @@ mod tests {
                     .collect(),
             ),
             remote_unit_bags: BTreeMap::new(),
-            own_unit_bag: Some(Databag::new()),
+            own_unit_bag: Probe::NotAsked,
+            own_app_bag: Probe::NotAsked,
         }
     }
 

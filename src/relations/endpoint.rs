@@ -26,8 +26,8 @@ pub struct Endpoint {
     pub interface: &'static str,
     /// How many relations it may have.
     pub count: Count,
-    /// The databags that a hook reads of each of its relations; none other is. Our own are not read to know what we
-    /// have said there: that is remembered.
+    /// The databags that a hook reads of each of its relations. What we have said in our own is remembered, and read
+    /// only where that may not be true any more: by a new leader, and by a new revision of the charm.
     pub reads: &'static [Bag],
     /// The keys that we may ever have written.
     pub keys: Keys,

@@ -183,6 +183,7 @@ mod tests {
 
     use super::*;
     use crate::juju::entries;
+    use crate::probe::Probe;
     use crate::relations::Heard;
 
     fn unit() -> Unit {
@@ -205,7 +206,8 @@ mod tests {
             remote_app: "traefik-k8s".to_owned(),
             remote_app_bag: Some(bag(pairs)),
             remote_unit_bags: BTreeMap::new(),
-            own_unit_bag: Some(Databag::new()),
+            own_unit_bag: Probe::NotAsked,
+            own_app_bag: Probe::NotAsked,
         }
     }
 

@@ -100,6 +100,8 @@ fn a_leadership_that_is_not_known_is_none() {
         assert!(run.success(), "{run}: {}", run.stderr);
     }
     assert_all_active(&mut stage);
+    // it leads again, and tells once more what another leader may have told
+    update_status(&mut stage);
     rests(&mut stage);
 }
 

@@ -349,7 +349,7 @@ fn everything_is_parsed_and_rendered_once() {
         ("ingress::parse", "relations"),
         ("database::offers::parse", "relations"),
         ("Facts::of", "dispatch"),
-        ("observe::model", "dispatch"),
+        ("observe::snapshot", "dispatch"),
     ] {
         assert_eq!(at(path), [place], "{path}");
     }

@@ -65,10 +65,30 @@ impl DerefMut for World {
 
 impl World {
     pub(crate) fn facts(&self) -> Facts {
-        let mut facts = Facts::of(self.said.clone());
+        let mut facts = Facts::of(self.read());
         facts.answer(self.stores.clone(), self.serving.clone());
         facts.attempt = self.attempt.clone();
         facts
+    }
+
+    /// Our own databags, where they are read, say what was written.
+    fn read(&self) -> Snapshot {
+        let mut said = self.said.clone();
+        let event = &self.said.hook.event;
+        let another_charm = *event == Event::UpgradeCharm;
+        let another_leader = *event == Event::LeaderElected;
+        for relation in said.relations.values_mut().flatten() {
+            let own = self.own.get(&relation.id).cloned().unwrap_or_default();
+            if self.said.leader && (another_charm || another_leader) {
+                relation.own_app_bag = Probe::Known(own.app);
+            }
+            match &mut relation.own_unit_bag {
+                Probe::Known(bag) => bag.extend(own.unit),
+                bag @ Probe::NotAsked if another_charm => *bag = Probe::Known(own.unit),
+                Probe::NotAsked | Probe::Unreachable(_) => {}
+            }
+        }
+        said
     }
 
     /// The one relation of an endpoint.
@@ -145,7 +165,8 @@ pub(crate) fn store(store: Store, id: u32) -> Relation {
             ("version", "14.5"),
         ])),
         remote_unit_bags: BTreeMap::new(),
-        own_unit_bag: Some(bag(&[("egress-subnets", "10.152.183.61/32")])),
+        own_unit_bag: Probe::Known(bag(&[("egress-subnets", "10.152.183.61/32")])),
+        own_app_bag: Probe::NotAsked,
     }
 }
 
@@ -156,7 +177,8 @@ fn relation(id: u32, remote_app: &str) -> Relation {
         remote_app: remote_app.to_owned(),
         remote_app_bag: Some(Databag::new()),
         remote_unit_bags: BTreeMap::new(),
-        own_unit_bag: Some(Databag::new()),
+        own_unit_bag: Probe::NotAsked,
+        own_app_bag: Probe::NotAsked,
     }
 }
 
@@ -188,7 +210,7 @@ pub(crate) fn as_read(world: &mut World) {
         for relation in world.relations.get_mut(endpoint.name).into_iter().flatten() {
             let reads_own = |bag: &Bag| matches!(bag, Bag::OwnUnit { .. });
             if !endpoint.reads.iter().any(reads_own) {
-                relation.own_unit_bag = Some(Databag::new());
+                relation.own_unit_bag = Probe::NotAsked;
             }
         }
     }

@@ -286,7 +286,7 @@ fn a_rotated_password_rewrites_the_pass_file_and_restarts_nothing() {
     rotate_password(&mut snapshot);
     let plans = hook(&mut snapshot);
     assert_eq!(plans[0].to_string(), "write `/etc/temporal/pgpass`");
-    let publishes = "publish for the application on 9: database_connections";
+    let publishes = "publish for the application on 9: database_connections\nremember told-app";
     assert_eq!(plans[1].to_string(), publishes);
     assert_eq!(shown(&snapshot).level, Level::Active);
 }
@@ -821,7 +821,7 @@ fn the_log_says_why_a_server_is_restarted() {
 fn a_relation_that_cannot_be_read_says_nothing_for_a_moment() {
     let unreadable: [fn(&mut Relation); 2] = [
         |relation| relation.remote_app_bag = None,
-        |relation| relation.own_unit_bag = None,
+        |relation| relation.own_unit_bag = Probe::Unreachable("gone".to_owned()),
     ];
     for unread in unreadable {
         for endpoint in ["db", "visibility"] {

@@ -56,7 +56,9 @@ fn relation(good: Relation) -> impl Strategy<Value = Option<Relation>> {
             let plain = own
                 .into_iter()
                 .filter(|(_, value)| !value.expose().contains(PASSWORD));
-            relation.own_unit_bag.get_or_insert_default().extend(plain);
+            if let Probe::Known(bag) = &mut relation.own_unit_bag {
+                bag.extend(plain);
+            }
             relation.remote_unit_bags = BTreeMap::from([("pg/0".to_owned(), unit)]);
             relation
         }
@@ -66,7 +68,9 @@ fn relation(good: Relation) -> impl Strategy<Value = Option<Relation>> {
         move |[remote, own_unit]| {
             let mut relation = good.clone();
             relation.remote_app_bag = relation.remote_app_bag.filter(|_| remote);
-            relation.own_unit_bag = relation.own_unit_bag.filter(|_| own_unit);
+            if !own_unit {
+                relation.own_unit_bag = Probe::Unreachable("gone".to_owned());
+            }
             relation
         }
     });

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 use temporal_k8s::config::{self, LogLevel};
 use temporal_k8s::juju::{Databag, Hook, Relation, Unit};
+use temporal_k8s::probe::Probe;
 use temporal_k8s::relations::database::offers;
 use temporal_k8s::relations::{Heard, Own, Said, State, admin, ingress};
 use temporal_k8s::temporal::{Database, PerStore, Role, Store, database_name};
@@ -19,7 +20,8 @@ fn relation(remote_app: &str, bag: &[(&str, &str)]) -> Relation {
                 .collect(),
         ),
         remote_unit_bags: BTreeMap::new(),
-        own_unit_bag: Some(Databag::new()),
+        own_unit_bag: Probe::NotAsked,
+        own_app_bag: Probe::NotAsked,
     }
 }
 
@@ -224,7 +226,7 @@ fn a_known_connection_survives_a_new_address_of_ours() {
         panic!("not ready");
     };
     let readdressed = [("egress-subnets".to_owned(), "10.0.0.2/32".into())];
-    relation.own_unit_bag = Some(readdressed.into());
+    relation.own_unit_bag = Probe::Known(readdressed.into());
     assert_eq!(
         offers::parse(&relation).of("t_db", Some(&before.identity())),
         State::Ready(before)

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use super::libpq::parse_libpq;
 use crate::juju::{Databag, Relation};
 use crate::memory::Memory;
+use crate::probe::Probe;
 use crate::relations::state::State;
 use crate::secret::Secret;
 use crate::temporal::{Database, LONGEST_NAME, PerStore, is_usable};
@@ -63,7 +64,11 @@ pub fn were_accepted(relation: &Relation, memory: &Memory) -> bool {
 
 fn read(relation: &Relation) -> Option<Vec<Offer>> {
     let bags = std::iter::once(relation.remote_app_bag.as_ref()?);
-    let ours = subnets(relation.own_unit_bag.as_ref()?, "egress-subnets");
+    let ours = match &relation.own_unit_bag {
+        Probe::Known(bag) => subnets(bag, "egress-subnets"),
+        Probe::NotAsked => BTreeSet::new(),
+        Probe::Unreachable(_) => return None,
+    };
     let bags = bags.chain(relation.remote_unit_bags.values());
     Some(
         bags.filter_map(|bag| offer(bag, relation.id, &ours))
@@ -252,7 +257,8 @@ mod tests {
             remote_app: "postgresql-k8s".to_owned(),
             remote_app_bag: Some(provided()),
             remote_unit_bags: [("postgresql-k8s/0".to_owned(), provided())].into(),
-            own_unit_bag: Some(bag(&[
+            own_app_bag: Probe::NotAsked,
+            own_unit_bag: Probe::Known(bag(&[
                 ("egress-subnets", "10.152.183.61/32"),
                 ("ingress-address", "10.152.183.61"),
                 ("private-address", "10.152.183.61"),
@@ -385,11 +391,7 @@ mod tests {
             ("10.0.0.2/32,10.0.0.1/32", "10.0.0.1/32,10.0.0.2/32"),
         ] {
             let state = read(|relation| {
-                set(
-                    relation.own_unit_bag.as_mut().unwrap(),
-                    "egress-subnets",
-                    own,
-                );
+                relation.own_unit_bag = Probe::Known(bag(&[("egress-subnets", own)]));
                 set(app(relation), "allowed-subnets", allowed);
                 relation.remote_unit_bags.clear();
             });
@@ -400,11 +402,7 @@ mod tests {
     /// Our address has changed, and the provider does not know it yet.
     fn readdressed() -> Relation {
         let mut relation = relation();
-        set(
-            relation.own_unit_bag.as_mut().unwrap(),
-            "egress-subnets",
-            "10.9.9.9/32",
-        );
+        relation.own_unit_bag = Probe::Known(bag(&[("egress-subnets", "10.9.9.9/32")]));
         relation
     }
 
