@@ -26,6 +26,8 @@ mod plan;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod questions;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod regressions;

@@ -123,6 +123,8 @@ pub(crate) fn three_units_become_active_and_leadership_may_move_at_any_time(stag
         .expect("a unit");
     settle(stage);
     assert_soon_active(stage);
+    // who led forgets what it told for the application
+    update_status(stage);
     rests(stage);
 }
 

@@ -286,8 +286,8 @@ impl Juju {
         Ok(())
     }
 
-    /// A custom notice of Pebble's, which the emulated agent does not look for, or a check's event that no Pebble
-    /// caused.
+    /// An event that nothing in the model has caused, such as a custom notice of Pebble's, which the emulated agent
+    /// does not look for.
     pub fn inject(&mut self, unit: &str, event: Event) -> Result<(), JujuError> {
         let it = self
             .model

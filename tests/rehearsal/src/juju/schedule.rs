@@ -319,6 +319,9 @@ impl Told {
         {
             agent.failed = None;
         }
+        if agent.injected.front() == Some(&self.event) {
+            agent.injected.pop_front();
+        }
         match self.event {
             Event::Install => agent.installed = true,
             Event::Start => (agent.started, agent.start_due) = (true, false),
@@ -336,10 +339,7 @@ impl Told {
             Event::PebbleReady { container } => {
                 agent.boots.extend(self.boot.map(|boot| (container, boot)));
             }
-            Event::Pebble { .. } => {
-                agent.injected.pop_front();
-            }
-            Event::Remove | Event::Relation(_) | Event::Action(_) => {}
+            Event::Pebble { .. } | Event::Remove | Event::Relation(_) | Event::Action(_) => {}
         }
     }
 

@@ -1,0 +1,305 @@
+//! What each hook asks Juju: the table in `docs/performance.md`, and that it does not grow with the units of others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use rehearsal::juju::Event;
+use rehearsal::juju::event::{ActionEvent, PebbleChange, RelationChange, RelationEvent};
+use rehearsal::juju::record::{HookRun, ToolCall};
+use temporal_k8s::relations::ENDPOINTS;
+
+use crate::scenarios::stage::{
+    APP, INGRESS, POSTGRESQL, Stage, UNIT, assert_all_active, deploy_calmly, deploy_counterparts,
+    integrate, settle, update_status,
+};
+use crate::support::stage::FastStage;
+
+/// Every question there is, as a person would type it, and what it is for.
+const QUESTIONS: [(&str, &str); 12] = [
+    ("config-get", "the options decide what should run"),
+    ("is-leader", "only a leader may speak for the application"),
+    (
+        "state-get",
+        "what earlier hooks noted: what was told, what the image said, which databases were accepted",
+    ),
+    (
+        "opened-ports",
+        "ports are opened and closed where they differ",
+    ),
+    (
+        "network-get peer",
+        "where the other units reach this one, which may be another place after any restart of the pod",
+    ),
+    (
+        "relation-ids",
+        "one for each endpoint of the charm: a relation exists as long as it is listed here",
+    ),
+    (
+        "status-get",
+        "the status is set where it differs; one that does not lead, starts or ends asks for its own",
+    ),
+    (
+        "status-get --application",
+        "the leader's own, and the application's",
+    ),
+    (
+        "relation-get --app",
+        "what the other application says, for each endpoint of which that is read",
+    ),
+    (
+        "relation-get --app (our own)",
+        "what our application says: a new leader does not know what others said before, nor a new revision",
+    ),
+    (
+        "relation-get (our own)",
+        "what this unit says: a new revision does not know what another one said",
+    ),
+    (
+        "goal-state",
+        "is it this unit that goes? Juju tells only in the departed hooks before",
+    ),
+];
+
+/// A question as in [`QUESTIONS`].
+fn question(call: &ToolCall) -> Option<String> {
+    let args: Vec<&str> = call.args.iter().map(String::as_str).collect();
+    let is_ours = |args: &[&str]| args.iter().any(|it| it.starts_with(APP));
+    Some(match (call.name.as_str(), args.as_slice()) {
+        (
+            "relation-set"
+            | "state-set"
+            | "state-delete"
+            | "status-set"
+            | "open-port"
+            | "close-port"
+            | "application-version-set"
+            | "juju-log"
+            | "action-set"
+            | "action-fail",
+            _,
+        ) => return None,
+        ("relation-get", args) => {
+            let app = if args.contains(&"--app") {
+                " --app"
+            } else {
+                ""
+            };
+            let ours = if is_ours(args) { " (our own)" } else { "" };
+            format!("relation-get{app}{ours}")
+        }
+        ("status-get", args) if args.contains(&"--application") => {
+            "status-get --application".to_owned()
+        }
+        ("network-get", [_, endpoint]) => format!("network-get {endpoint}"),
+        (name, _) => name.to_owned(),
+    })
+}
+
+/// How often each question was asked.
+fn questions(run: &HookRun) -> BTreeMap<String, usize> {
+    let mut asked = BTreeMap::new();
+    for question in run.calls.iter().filter_map(question) {
+        *asked.entry(question).or_default() += 1;
+    }
+    asked
+}
+
+/// An application of two units, with everything related that the first documentation relates.
+fn related() -> FastStage {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 2, &[]);
+    deploy_counterparts(&mut stage, &[INGRESS]);
+    integrate(&mut stage, "ingress");
+    settle(&mut stage);
+    assert_all_active(&mut stage);
+    stage
+}
+
+/// The hook of one more event.
+fn hook(stage: &mut FastStage, unit: &str, event: Event) -> HookRun {
+    let injected = stage.juju().inject(unit, event.clone());
+    injected.expect("a unit");
+    let runs = settle(stage);
+    let of = |run: &&HookRun| run.unit == unit && run.event == event;
+    runs.iter().find(of).expect("it was run").clone()
+}
+
+fn relation(stage: &mut FastStage, endpoint: &str, change: RelationChange, remote: &str) -> Event {
+    let side = format!("{APP}:{endpoint}");
+    let (app, unit) = (remote.split('/').next(), remote.contains('/'));
+    Event::Relation(RelationEvent {
+        change,
+        endpoint: endpoint.to_owned(),
+        id: stage.juju().relation(&side).expect("related"),
+        remote_app: app.expect("a name").to_owned(),
+        remote_unit: unit.then(|| remote.to_owned()),
+        departing: (change == RelationChange::Departed).then(|| remote.to_owned()),
+    })
+}
+
+/// The hook of this name that was run last.
+fn last(stage: &mut FastStage, name: &str) -> HookRun {
+    let of = |run: &&HookRun| run.unit == UNIT && run.hook == name;
+    let mut log = stage.juju().log().iter().rev();
+    log.find(of).expect("it was run").clone()
+}
+
+/// Every event of a settled unit, in an order in which one takes nothing from the next.
+fn events(stage: &mut FastStage) -> Vec<Event> {
+    use RelationChange::{Broken, Changed, Created, Departed, Joined};
+    let container = || "temporal".to_owned();
+    let check = || "temporal".to_owned();
+    let mut events = vec![
+        Event::LeaderElected,
+        Event::ConfigChanged,
+        Event::Start,
+        Event::UpdateStatus,
+        Event::UpgradeCharm,
+        Event::PebbleReady {
+            container: container(),
+        },
+        Event::Pebble {
+            container: container(),
+            change: PebbleChange::CheckFailed(check()),
+        },
+        Event::Pebble {
+            container: container(),
+            change: PebbleChange::CheckRecovered(check()),
+        },
+    ];
+    for (endpoint, remote) in [
+        ("peer", "temporal-k8s/1"),
+        ("db", "postgresql-k8s/0"),
+        ("admin", "temporal-admin-k8s/0"),
+        ("ingress", "nginx-ingress-integrator/0"),
+    ] {
+        let app = remote.split('/').next().unwrap_or_default();
+        events.push(relation(stage, endpoint, Created, app));
+        for change in [Joined, Changed, Departed] {
+            events.push(relation(stage, endpoint, change, remote));
+        }
+    }
+    events.push(relation(
+        stage,
+        "ingress",
+        Broken,
+        "nginx-ingress-integrator",
+    ));
+    events.push(Event::Action(ActionEvent {
+        id: 1,
+        name: "restart".to_owned(),
+        params: serde_json::Map::new(),
+    }));
+    events
+}
+
+fn cell(asked: &BTreeMap<String, usize>) -> String {
+    let each = QUESTIONS.iter().filter_map(|(question, _)| {
+        let times = asked.get(*question)?;
+        let often = if *times == 1 {
+            String::new()
+        } else {
+            format!("{times} × ")
+        };
+        Some(format!("{often}`{question}`"))
+    });
+    let each: Vec<String> = each.collect();
+    match each.as_slice() {
+        [] => "nothing".to_owned(),
+        each => format!("{}: {}", asked.values().sum::<usize>(), each.join(", ")),
+    }
+}
+
+/// The table, and all that was ever asked.
+fn table() -> (String, BTreeSet<String>) {
+    let mut stage = related();
+    let (mut rows, mut all) = (Vec::<(Vec<String>, String)>::new(), BTreeSet::new());
+    let mut runs = vec![last(&mut stage, "install")];
+    for event in events(&mut stage) {
+        runs.push(hook(&mut stage, UNIT, event));
+    }
+    let removed = stage.juju().remove_application(APP);
+    removed.expect("the application is there");
+    settle(&mut stage);
+    runs.extend(["stop", "remove"].map(|name| last(&mut stage, name)));
+    for run in runs {
+        assert!(run.success(), "{run}: {}", run.stderr);
+        let asked = questions(&run);
+        all.extend(asked.keys().cloned());
+        let (name, cell) = (format!("`{}`", run.hook), cell(&asked));
+        match rows.iter_mut().find(|(_, before)| *before == cell) {
+            Some((names, _)) => names.push(name),
+            None => rows.push((vec![name], cell)),
+        }
+    }
+    let mut table = "| event | what a settled leader asks |\n|---|---|\n".to_owned();
+    for (names, cell) in rows {
+        _ = writeln!(table, "| {} | {cell} |", names.join(", "));
+    }
+    table.push_str("\n| question | why |\n|---|---|\n");
+    for (question, why) in QUESTIONS {
+        _ = writeln!(table, "| `{question}` | {why} |");
+    }
+    (table, all)
+}
+
+#[test]
+fn the_table_of_questions_is_what_hooks_ask() {
+    const BEGIN: &str = "<!-- questions -->\n";
+    const END: &str = "<!-- end of questions -->";
+    let (table, asked) = table();
+    let known = QUESTIONS.iter().map(|(question, _)| (*question).to_owned());
+    assert_eq!(asked, known.collect(), "each question has its reason");
+    let path = format!("{}/docs/performance.md", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(BEGIN).expect("a table");
+    let (shown, after) = rest.split_once(END).expect("its end");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let text = format!("{before}{BEGIN}{table}{END}{after}");
+        std::fs::write(path, text).unwrap();
+        return;
+    }
+    assert_eq!(
+        shown, table,
+        "hooks ask something else: UPDATE_DOCS=1 cargo test --test it questions"
+    );
+}
+
+/// What a settled `update-status` asks, by the leader and by the other unit.
+fn settled(stage: &mut FastStage) -> Vec<BTreeMap<String, usize>> {
+    // the first one may have to note something
+    update_status(stage);
+    let runs = update_status(stage);
+    runs.iter().map(questions).collect()
+}
+
+#[test]
+fn fifty_units_on_the_other_side_are_asked_no_more_than_one() {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 1, &[]);
+    let alone = settled(&mut stage);
+    for _ in 1..50 {
+        stage.juju().add_unit(POSTGRESQL).expect("a unit");
+    }
+    settle(&mut stage);
+    assert_eq!(settled(&mut stage), alone);
+}
+
+#[test]
+fn an_endpoint_more_is_a_question_more_and_another_unit_of_ours_is_none() {
+    let mut stage = FastStage::new();
+    deploy_calmly(&mut stage, 1, &[]);
+    let before = settled(&mut stage);
+    let sum = |asked: &BTreeMap<String, usize>| asked.values().sum::<usize>();
+    let expected = 6 + ENDPOINTS.len() + 3;
+    assert_eq!(sum(&before[0]), expected, "{:?}", before[0]);
+    deploy_counterparts(&mut stage, &[INGRESS]);
+    integrate(&mut stage, "ingress");
+    settle(&mut stage);
+    assert_eq!(sum(&settled(&mut stage)[0]), expected + 1);
+    stage.juju().add_unit(APP).expect("a unit");
+    settle(&mut stage);
+    for asked in settled(&mut stage) {
+        assert_eq!(sum(&asked), expected + 1, "{asked:?}");
+    }
+}
