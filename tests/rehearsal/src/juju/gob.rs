@@ -591,7 +591,7 @@ mod tests {
     use super::super::protocol::{Answer, Answered, Call, METHOD, Nothing, Request};
     use super::{Decoder, Encoder, Malformed, Message, first_frame};
 
-    /// Three calls and their answers in Go's own bytes: what `peer golden` of the rehearsal's parts
+    /// Three calls and their answers in Go's own bytes: what `go-rpc golden` of the rehearsal's parts
     /// prints.
     const GOLDEN: &str = include_str!("golden/calls.txt");
 
