@@ -1,3 +1,3 @@
-module peer
+module go-rpc
 
 go 1.27
