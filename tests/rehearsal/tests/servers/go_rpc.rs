@@ -57,7 +57,7 @@ impl World {
             ("dispatch", script.as_bytes()),
         ];
         write_charm(&charm, &files).unwrap();
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         let juju = &mut self.juju;
         juju.deploy("server", Source::File(charm), 1, &[]).unwrap();
         juju.settle(limit).unwrap();
@@ -170,13 +170,14 @@ fn by_tools(world: &mut World, calls: &[Call]) -> (Value, HookRun) {
         });
         let stdin = stdin.unwrap_or_else(|| PathBuf::from("/dev/null"));
         let out = world.file(&number.to_string());
-        script += &format!(
+        let line = format!(
             "{} {} <'{}' >'{out}.out' 2>'{out}.err'; echo $? >'{out}.code'\n",
             call.tool,
             args.join(" "),
             stdin.display(),
             out = out.display(),
         );
+        script.push_str(&line);
     }
     let run = world.hook(&script);
     let read = |name: String| std::fs::read_to_string(world.file(&name)).unwrap();
