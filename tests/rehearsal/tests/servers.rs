@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod servers {
+    mod go_rpc;
     mod nginx;
     mod parts;
     mod postgresql;

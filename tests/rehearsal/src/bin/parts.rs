@@ -9,6 +9,7 @@ use rehearsal::parts::{KUBERNETES_VERSIONS, PEBBLE_VERSIONS, Part, TEMPORAL_VERS
 fn main() -> ExitCode {
     let unpacked = [Part::RabbitMq, Part::PgBouncer];
     let stack = [Part::Kubo, Part::IpfsCluster, Part::Asker];
+    let own = [Part::GoRpc];
     let found = [
         Part::Postgresql,
         Part::TemporalCli,
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         .chain(clusters)
         .chain(unpacked)
         .chain(stack)
+        .chain(own)
         .collect();
     match prepare(&all) {
         Ok(()) => ExitCode::SUCCESS,

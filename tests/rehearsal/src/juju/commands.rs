@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -346,19 +345,7 @@ impl Juju {
     /// The agent's socket. It lives as long as the pod, so that a container can bind it.
     fn bind_socket(&mut self, unit: &str) -> Result<PathBuf, JujuError> {
         let path = self.socket_of(unit);
-        let attempt = || -> std::io::Result<UnixListener> {
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            if path.exists() {
-                fs::remove_file(&path)?;
-            }
-            UnixListener::bind(&path)
-        };
-        let listener = attempt().map_err(|source| JujuError::Io {
-            attempt: format!("listen on {}", path.display()),
-            source,
-        })?;
+        let listener = super::dispatch::listen(&path)?;
         self.listeners.insert(unit.to_owned(), listener);
         Ok(path)
     }

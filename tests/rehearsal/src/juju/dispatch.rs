@@ -1,10 +1,15 @@
 //! One hook from its environment to its flush, in a process or, for a counterpart, in this one.
 
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::Instant;
 
 use super::context::{ActionSaid, HookContext};
 use super::event::Event;
+use super::faults;
 use super::hooks::{self, Dispatch, Ended, Place};
+use super::protocol::TOOLS_SOCKET;
 use super::record::{ActionOutcome, ActionStatus, Exit, HookRun, Traffic};
 use super::{Juju, JujuError, OrderOfEvents};
 
@@ -37,6 +42,17 @@ impl Juju {
                     command.env("JUJU_HOOK_TRANSPORT", "tools");
                 }
                 let (faults, limit) = (self.faults.as_mut_slice(), self.hook_limit);
+                let mut tools = None;
+                if faults::on_the_wire(faults, unit, &event.name()) {
+                    let own = socket.with_extension("tools");
+                    tools = Some(listen(&own)?);
+                    command.env(TOOLS_SOCKET, own);
+                }
+                if faults::strike_listener(faults, unit, &event.name()) {
+                    let deaf = socket.with_extension("deaf");
+                    drop(listen(&deaf)?);
+                    command.env("JUJU_AGENT_SOCKET_ADDRESS", deaf);
+                }
                 let chance = match &mut self.order {
                     OrderOfEvents::Calm => None,
                     OrderOfEvents::Shuffled(chance) => Some(chance.fork()),
@@ -45,6 +61,7 @@ impl Juju {
                     command,
                     context,
                     listener,
+                    tools,
                     faults,
                     chance,
                     limit,
@@ -79,6 +96,23 @@ impl Juju {
         };
         Ok((run, std::mem::take(&mut hook.said), hook.status_set))
     }
+}
+
+/// A socket of its own at a path; its file stays when nobody listens any more.
+pub(super) fn listen(path: &Path) -> Result<UnixListener, JujuError> {
+    let attempt = || {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        if path.exists() {
+            fs::remove_file(path)?;
+        }
+        UnixListener::bind(path)
+    };
+    attempt().map_err(|source| JujuError::Io {
+        attempt: format!("listen on {}", path.display()),
+        source,
+    })
 }
 
 /// Runs a counterpart's hook in this process.

@@ -28,6 +28,8 @@ pub(super) struct Dispatch<'a> {
     pub(super) command: Command,
     pub(super) context: String,
     pub(super) listener: &'a UnixListener,
+    /// Where hook tools call if what a charm asks itself is to be told from that.
+    pub(super) tools: Option<UnixListener>,
     pub(super) faults: &'a mut [Fault],
     /// Draws the order of calls that are made at the same time.
     pub(super) chance: Option<fastrand::Rng>,
@@ -129,6 +131,7 @@ pub(super) fn run(dispatch: Dispatch, hook: &mut HookContext) -> Ended {
         command,
         context,
         listener,
+        tools,
         faults,
         chance,
         limit,
@@ -145,7 +148,7 @@ pub(super) fn run(dispatch: Dispatch, hook: &mut HookContext) -> Ended {
             faults,
             chance,
         };
-        let serving = scope.spawn(move || service.serve(listener, &done));
+        let serving = scope.spawn(move || service.serve(listener, tools.as_ref(), &done));
         let exit = wait(child, limit);
         drop(running);
         (exit, serving.join())

@@ -47,7 +47,7 @@ pub use charm::{Charm, CharmError, CharmFactory, Source};
 pub use cloud::{CheckNotice, Cloud, CloudError, Pod};
 pub use context::{HookContext, Network, ToolError};
 pub use event::{ActionEvent, Event, PebbleChange, RelationChange, RelationEvent};
-pub use faults::{Failure, Fault};
+pub use faults::{Failure, Fault, Wire};
 pub use model::{Model, Settings, StatusEntry};
 pub use protocol::{as_hook_tool, hook_tool_main};
 pub use record::{ActionOutcome, ActionStatus, Exit, HookRun, LogLine, ToolCall, Traffic};

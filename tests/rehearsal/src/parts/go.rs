@@ -163,6 +163,19 @@ impl Recipe {
         }
     }
 
+    /// A program of ours, on Go's standard library alone.
+    pub(super) fn go_rpc() -> Self {
+        Self {
+            title: "go-rpc".to_owned(),
+            module: module("go-rpc"),
+            own: &["go-rpc"],
+            programs: &[("go-rpc", "go-rpc")],
+            data: None,
+            linker: UNCHECKED.to_owned(),
+            seconds: 5,
+        }
+    }
+
     /// What it is called and how long it takes.
     pub(super) fn job(&self) -> Job {
         Job {

@@ -2,8 +2,8 @@
 //! for RabbitMQ the packages of the system.
 //!
 //! Pebble, Temporal, Kubernetes, kubo and IPFS Cluster are built once by the Go of the Python environment,
-//! from the modules below `parts/`, into a cache outside the tree, and so is a program of our own that asks
-//! a stack what RTrade's Temporal asks it; RabbitMQ is unpacked beside them;
+//! from the modules below `parts/`, into a cache outside the tree, and so are two programs of our own: one asks
+//! a stack what RTrade's Temporal asks it, one speaks Juju's protocol in Go's words; RabbitMQ is unpacked beside them;
 //! everything else is found in the Python environment that tox made. Called by the rehearsal, the tests
 //! and CI, before any pod exists: it blocks, for
 //! minutes on the first time. It never writes into the source tree and never picks a version itself.
@@ -180,6 +180,8 @@ pub enum Part {
     IpfsCluster,
     /// The program that asks a stack what RTrade's Temporal asks it.
     Asker,
+    /// The program that speaks to agents and hook tools in Go's own words.
+    GoRpc,
     /// RabbitMQ with its Erlang.
     RabbitMq,
     /// PgBouncer, a connection pooler.
@@ -278,6 +280,12 @@ impl Parts {
         Ok(self.built(go::Recipe::asker())?.join("asker"))
     }
 
+    /// The program `go-rpc`, built when it is not there yet: the protocol between Juju's agent and its
+    /// hook tools, spoken by Go's own `net/rpc` from either side.
+    pub fn go_rpc(&self) -> Result<PathBuf, PartsError> {
+        Ok(self.built(go::Recipe::go_rpc())?.join("go-rpc"))
+    }
+
     /// A directory with RabbitMQ in `rabbitmq` (its scripts are in `sbin` there) and Erlang's `erl`
     /// and `epmd` in `bin`, which belongs on their PATH; unpacked when it is not there yet.
     pub fn rabbitmq(&self) -> Result<PathBuf, PartsError> {
@@ -349,6 +357,7 @@ impl Parts {
             | Part::Kubo
             | Part::IpfsCluster
             | Part::Asker
+            | Part::GoRpc
             | Part::RabbitMq
             | Part::PgBouncer => Ok(()),
         }
@@ -418,6 +427,7 @@ impl Making {
             Part::Kubo => Ok(go::Recipe::kubo()),
             Part::IpfsCluster => Ok(go::Recipe::ipfs_cluster()),
             Part::Asker => Ok(go::Recipe::asker()),
+            Part::GoRpc => Ok(go::Recipe::go_rpc()),
             Part::RabbitMq => return Some(Ok(Self::Packages(Packages::RabbitMq))),
             Part::PgBouncer => return Some(Ok(Self::Packages(Packages::PgBouncer))),
             Part::Postgresql | Part::TemporalCli | Part::Nginx | Part::Python => return None,
@@ -498,5 +508,6 @@ mod tests {
         go::Recipe::kubo().entry().unwrap();
         go::Recipe::ipfs_cluster().entry().unwrap();
         go::Recipe::asker().entry().unwrap();
+        go::Recipe::go_rpc().entry().unwrap();
     }
 }

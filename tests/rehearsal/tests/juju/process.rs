@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rehearsal::juju::{Event, Exit, Failure, Fault, PebbleChange, Source};
+use rehearsal::juju::{Event, Exit, Failure, Fault, PebbleChange, Source, Wire};
 
 use crate::world::World;
 
@@ -306,6 +306,94 @@ fn tools_fail_print_garbage_and_hang_on_request() {
         run.stdout,
         "true\n0\n{\"level\":\"info\"}\n0\nunknown\n0\n[]\n"
     );
+}
+
+#[test]
+fn charms_are_told_to_use_the_tools_alone() {
+    let mut world = settled("echo \"transport $JUJU_HOOK_TRANSPORT\"");
+    let said = |world: &World| world.juju.log().last().unwrap().stdout.clone();
+    assert_eq!(said(&world), "transport \n");
+    world.juju.tools_only(true);
+    world.juju.update_status("server").unwrap();
+    world.settle();
+    assert_eq!(said(&world), "transport tools\n");
+}
+
+#[test]
+fn a_tool_that_wants_standard_input_is_asked_twice() {
+    let mut world = settled("echo 'k: v' | state-set --file -; state-get k; state-set a=b");
+    world.juju.update_status("server").unwrap();
+    let run = world.settle().pop().unwrap();
+    assert_eq!(run.stdout, "v\n");
+    let connections: Vec<u64> = run.calls.iter().map(|call| call.connection).collect();
+    assert_eq!(connections, [1, 2, 3]);
+    assert_eq!((run.traffic.connections, run.traffic.round_trips), (3, 4));
+}
+
+/// What comes of `is-leader` over the socket that the charm is told, and then by way of the tool.
+fn with_fault(wire: Wire) -> (String, String, Vec<i32>) {
+    let mut world = settled(
+        "test \"$JUJU_HOOK_NAME\" = update-status || exit 0\n\
+         env -u REHEARSAL_TOOLS_SOCKET timeout 5 is-leader 2>&1; is-leader; config-get level",
+    );
+    world
+        .juju
+        .fault(Fault::new("is-leader", Failure::Wire(wire)).during("update-status"));
+    world.juju.update_status("server").unwrap();
+    let run = world.settle().pop().unwrap();
+    let (first, rest) = run.stdout.split_once('\n').unwrap();
+    let codes = run.calls.iter().map(|call| call.code).collect();
+    (first.to_owned(), rest.to_owned(), codes)
+}
+
+#[test]
+fn the_wire_fails_for_the_charm_and_not_for_its_tools() {
+    let lost = "ERROR unexpected EOF";
+    for (wire, said, ran) in [
+        (Wire::CallLost, lost, false),
+        (Wire::AnswerLost, lost, true),
+        (Wire::AnswerCut, lost, true),
+        (
+            Wire::Garbage(b"\x03\xff\xc8\x00".to_vec()),
+            "ERROR type 100 is not defined",
+            true,
+        ),
+        (Wire::UnknownType, "ERROR type 1000 is not defined", true),
+        (
+            Wire::Error("no such luck".to_owned()),
+            "ERROR no such luck",
+            false,
+        ),
+    ] {
+        let (first, rest, codes) = with_fault(wire.clone());
+        assert_eq!(
+            (first.as_str(), rest.as_str()),
+            (said, "True\ninfo\n"),
+            "{wire:?}"
+        );
+        assert_eq!(codes.len(), 2 + usize::from(ran), "{wire:?}");
+    }
+    let (first, rest, codes) = with_fault(Wire::Refused);
+    assert!(first.contains("Connection refused"), "{first}");
+    assert_eq!((rest.as_str(), codes), ("True\ninfo\n", vec![0, 0]));
+}
+
+#[test]
+fn a_fault_that_strikes_once_leaves_the_next_hook_alone() {
+    let mut world = settled("env");
+    world
+        .juju
+        .fault(Fault::new("*", Failure::Wire(Wire::Refused)).once());
+    let mut addresses = Vec::new();
+    for _ in 0..2 {
+        world.juju.update_status("server").unwrap();
+        world.settle();
+        let seen = last_environment(&world);
+        let tools = seen.contains_key("REHEARSAL_TOOLS_SOCKET");
+        addresses.push((seen["JUJU_AGENT_SOCKET_ADDRESS"].clone(), tools));
+    }
+    assert!(addresses[0].0.ends_with("agent.deaf") && addresses[0].1);
+    assert!(addresses[1].0.ends_with("agent.socket") && !addresses[1].1);
 }
 
 #[test]

@@ -1,10 +1,10 @@
-// Command peer speaks the protocol between Juju's agent and its hook tools as Go itself does: with
+// Command go-rpc speaks the protocol between Juju's agent and its hook tools as Go itself does: with
 // net/rpc and encoding/gob of the standard library. Whoever understands it, and is understood,
 // understands Juju's own agents and tools on the wire.
 //
-//	peer ask SOCKET [together]   makes the calls told on stdin, prints the answers
-//	peer serve SOCKET [TABLE]    is the agent, until stdin ends
-//	peer golden                  prints the bytes of three calls and their answers
+//	go-rpc ask SOCKET [together]   makes the calls told on stdin, prints the answers
+//	go-rpc serve SOCKET [TABLE]    is the agent, until stdin ends
+//	go-rpc golden                  prints the bytes of three calls and their answers
 package main
 
 import (
@@ -63,7 +63,7 @@ func (q question) request() Request {
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "peer:", err)
+		fmt.Fprintln(os.Stderr, "go-rpc:", err)
 		os.Exit(1)
 	}
 }
@@ -81,7 +81,7 @@ func run(words []string) error {
 	case len(words) == 1 && words[0] == "golden":
 		return golden(os.Stdout)
 	}
-	return errors.New("usage: peer ask SOCKET [together] | serve SOCKET [TABLE] | golden")
+	return errors.New("usage: go-rpc ask SOCKET [together] | serve SOCKET [TABLE] | golden")
 }
 
 // ask reads a list of connections from stdin, each a list of calls, and prints the answers in the same

@@ -1,0 +1,3 @@
+module go-rpc
+
+go 1.27
