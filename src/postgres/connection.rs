@@ -4,6 +4,7 @@
 
 use std::error::Error as _;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -50,15 +51,13 @@ pub(super) async fn log_in(
 }
 
 /// Connects to the first address that accepts.
-///
-/// A name with a dot is tried again with a dot at its end: musl's resolver gives up when one of the cluster's
-/// search domains answers in a way it does not expect.
 async fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
-    let addresses = match resolve(host, port).await {
-        Err(error) if host.contains('.') && !host.ends_with('.') => {
-            resolve(&format!("{host}."), port).await.map_err(|_| error)
-        }
-        answer => answer,
+    let addresses = match absolute(host) {
+        Some(name) => match resolve(&name, port).await {
+            Ok(addresses) => Ok(addresses),
+            Err(_) => resolve(host, port).await,
+        },
+        None => resolve(host, port).await,
     };
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in addresses.map_err(Error::Resolve)? {
@@ -68,6 +67,14 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
         }
     }
     Err(Error::Connect(last))
+}
+
+/// A name with a dot may be a whole one: with a dot at its end it is looked up as it is, before the cluster's search
+/// domains are tried. That spares their questions, and musl's resolver gives up when one of them is answered in a way
+/// that it does not expect.
+fn absolute(host: &str) -> Option<String> {
+    let is_name = host.parse::<IpAddr>().is_err();
+    (is_name && host.contains('.') && !host.ends_with('.')).then(|| format!("{host}."))
 }
 
 async fn resolve(host: &str, port: u16) -> io::Result<Vec<std::net::SocketAddr>> {
@@ -127,5 +134,27 @@ fn sql_words(error: &tokio_postgres::Error, place: &str, database: &Database) ->
         format!("role `{user}` lacks a right at {place} ({message})")
     } else {
         format!("{place} answered: {message} ({})", code.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_may_be_whole_are_looked_up_as_they_are() {
+        for (host, name) in [
+            (
+                "pg-primary.m.svc.cluster.local",
+                Some("pg-primary.m.svc.cluster.local."),
+            ),
+            ("pg.m", Some("pg.m.")),
+            ("pg", None),
+            ("db.example.com.", None),
+            ("10.1.0.5", None),
+            ("fd00::7", None),
+        ] {
+            assert_eq!(absolute(host).as_deref(), name, "{host}");
+        }
     }
 }
