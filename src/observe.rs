@@ -660,7 +660,8 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_history_without_shards_ends_on_time() {
-        let of = |seconds: f32| Lacks::of(false, true).pause(Some(Duration::from_secs_f32(seconds)));
+        let of =
+            |seconds: f32| Lacks::of(false, true).pause(Some(Duration::from_secs_f32(seconds)));
         assert_eq!(Lacks::of(false, true).pause(None), REST_PAUSE);
         assert_eq!(of(0.0), REST_PAUSE);
         assert_eq!(of(7.75), Duration::from_millis(250));
