@@ -20,6 +20,8 @@ const CALM: Duration = Duration::from_secs(5);
 const ADDED: f64 = 0.3;
 /// Pebble itself waits so long before it calls a start done, in seconds.
 const PEBBLE: f64 = 1.0;
+/// How much later than the charm the client may see that history serves, in seconds.
+const SEEN: f64 = 1.0;
 /// How long a unit may take to be active again.
 const ACTIVE: Duration = Duration::from_mins(1);
 
@@ -28,9 +30,9 @@ const ACTIVE: Duration = Duration::from_mins(1);
 pub(super) struct Restart {
     /// From the order to the new process's first answer, which is usually that it does not serve.
     answers: f64,
-    /// From that to its health's SERVING.
-    serves: f64,
-    /// From that to the unit's Active: what the charm adds.
+    /// From that to its health's SERVING; `None` of a history that gets no shard, and says that it does not serve.
+    serves: Option<f64>,
+    /// From that, or from the first answer, to the unit's Active: what the charm adds.
     told: f64,
     /// The longest time without a completed workflow, until the next restart.
     gap: f64,
@@ -99,12 +101,7 @@ impl Story<'_> {
             lost: written.lost,
         };
         self.tell(&restarts);
-        let (lost, each) = (restarts.lost, restarts.each.iter());
-        let added = median(
-            each.filter(|it| it.serves > PEBBLE)
-                .map(|it| it.told)
-                .collect(),
-        );
+        let (lost, added) = (restarts.lost, restarts.added());
         self.figures.restarts = Some(restarts);
         if lost > 0 {
             return Err(format!("{lost} workflows were lost").into());
@@ -117,25 +114,35 @@ impl Story<'_> {
 
     fn tell(&self, restarts: &Restarts) {
         for it in &restarts.each {
+            let serves = it.serves.map_or_else(
+                || "has no shard".to_owned(),
+                |seconds| format!("serves after another {seconds:.2} s"),
+            );
             self.teller.line(&format!(
-                "  answers after {:.2} s, serves after another {:.2} s, Active {:.3} s later; \
-                 longest gap {:.2} s, {} failed",
-                it.answers, it.serves, it.told, it.gap, it.failed
+                "  answers after {:.2} s, {serves}, Active {:.3} s later; longest gap {:.2} s, {} failed",
+                it.answers, it.told, it.gap, it.failed
             ));
         }
-        let of = |figure: fn(&Restart) -> f64| median(restarts.each.iter().map(figure).collect());
-        let failed: usize = restarts.each.iter().map(|it| it.failed).sum();
+        let each = || restarts.each.iter();
+        let failed: usize = each().map(|it| it.failed).sum();
         self.teller.line(&format!(
-            "  medians of {}: {:.2} s, {:.2} s, {:.3} s; longest gap {:.2} s; {failed} failed in all; \
+            "  medians: {:.2} s, {:.2} s, {:.3} s; longest gap {:.2} s; {failed} failed in all; \
              {} workflows completed, {} lost",
-            restarts.each.len(),
-            of(|it| it.answers),
-            of(|it| it.serves),
-            of(|it| it.told),
-            of(|it| it.gap),
+            median(each().map(|it| it.answers)),
+            median(each().filter_map(|it| it.serves)),
+            restarts.added(),
+            median(each().map(|it| it.gap)),
             restarts.completed,
             restarts.lost
         ));
+    }
+}
+
+impl Restarts {
+    /// What the charm adds to a server's time: the median. What serves within Pebble's own second is no measure.
+    fn added(&self) -> f64 {
+        let slow = |it: &&Restart| it.serves.is_some_and(|seconds| seconds > PEBBLE);
+        median(self.each.iter().filter(slow).map(|it| it.told))
     }
 }
 
@@ -147,10 +154,11 @@ impl Order {
             changes.find_map(|(at, to)| (*at > begin && to == state).then_some(*at))
         };
         let down = after(self.begin, "down")?;
-        let serving = after(down, "serving")?;
+        // one that has no shard may get some later, when another unit restarts
+        let serving = after(down, "serving").filter(|at| *at < self.active + SEEN);
         // servers before 1.28 serve as soon as they answer
-        let starting = after(down, "starting").filter(|at| *at < serving);
-        let answers = starting.unwrap_or(serving);
+        let starting = after(down, "starting");
+        let answers = [starting, serving].into_iter().flatten().reduce(f64::min)?;
         let within = |at: &f64| *at > self.begin && *at <= end;
         let completed = written.completed.iter().copied().filter(within);
         let mut times: Vec<f64> = [self.begin].into_iter().chain(completed).collect();
@@ -162,8 +170,8 @@ impl Order {
         });
         Some(Restart {
             answers: answers - self.begin,
-            serves: serving - answers,
-            told: self.active - serving,
+            serves: serving.map(|at| at - answers),
+            told: self.active - serving.unwrap_or(answers),
             gap: gaps.fold(0.0, f64::max),
             failed: written.failed.iter().filter(|(at, _)| within(at)).count(),
         })
@@ -176,7 +184,8 @@ fn seconds(at: SystemTime) -> f64 {
 }
 
 /// The middle one; of an even number the upper of the two.
-fn median(mut of: Vec<f64>) -> f64 {
+fn median(of: impl Iterator<Item = f64>) -> f64 {
+    let mut of: Vec<f64> = of.collect();
     of.sort_by(f64::total_cmp);
     of.get(of.len() / 2).copied().unwrap_or_default()
 }
