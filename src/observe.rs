@@ -36,11 +36,15 @@ const HEARTBEAT_LIMIT: Duration = Duration::from_secs(20);
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// The pause between two looks at a starting server.
 const START_PAUSE: Duration = Duration::from_millis(100);
-/// The pause between two looks that ask the databases, too.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// The pause while only the databases' word is missing; each look logs in to them.
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+/// The pause while history owns no shard: once it is given some, it takes seconds until it serves.
+const REST_PAUSE: Duration = Duration::from_secs(1);
 /// How long history of a server that was just started must have had no shard to be taken for one that gets none: the
 /// ring gives them out within some seconds.
 const REST_LIMIT: Duration = Duration::from_secs(8);
+/// The pause between two looks at the other units.
+const OTHERS_PAUSE: Duration = Duration::from_secs(1);
 /// How long `temporal-server --version` may take.
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 
@@ -335,17 +339,17 @@ pub async fn again(pebble: &Pebble, facts: &mut Facts, patience: Patience) {
     };
     let deadline = Instant::now() + limit;
     let questions = plan::questions(facts);
-    let mut rests_since = None;
+    let mut rests_since: Option<Instant> = None;
     loop {
         facts.serving = serving(&questions).await;
         let Some(said) = facts.serving.known() else {
             return;
         };
-        // the databases are asked when little else is missing: a log-in is not for nothing
-        let nearly = health::all_is_well(said) || plan::may_rest(facts);
-        let pause = if nearly { STORE_PAUSE } else { START_PAUSE };
+        let lacks = Lacks::of(health::all_is_well(said), plan::may_rest(facts));
+        let pause = lacks.pause(rests_since.map(|since| since.elapsed()));
         let last = Instant::now() + pause >= deadline;
-        if nearly || last {
+        // the databases are asked when little else is missing: a log-in is not for nothing
+        if lacks != Lacks::Health || last {
             let serving = facts.serving.clone();
             facts.answer(stores(&questions).await, serving);
             ask_others(facts).await;
@@ -365,6 +369,41 @@ pub async fn again(pebble: &Pebble, facts: &mut Facts, patience: Patience) {
     }
 }
 
+/// What a starting server lacks, by what it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lacks {
+    /// A role does not serve.
+    Health,
+    /// History owns no shard.
+    Shards,
+    /// Nothing; the databases have the last word.
+    Nothing,
+}
+
+impl Lacks {
+    const fn of(all_is_well: bool, may_rest: bool) -> Self {
+        match (all_is_well, may_rest) {
+            (true, _) => Self::Nothing,
+            (false, true) => Self::Shards,
+            (false, false) => Self::Health,
+        }
+    }
+
+    /// How long to wait before the next look; what serves by then is told so much later. `rests_for` is how long history
+    /// is known to have no shard since the others own them all.
+    fn pause(self, rests_for: Option<Duration>) -> Duration {
+        match self {
+            Self::Health => START_PAUSE,
+            Self::Nothing => STORE_PAUSE,
+            // the look that ends the rest is not late either
+            Self::Shards => match REST_LIMIT.saturating_sub(rests_for.unwrap_or_default()) {
+                Duration::ZERO => STORE_PAUSE,
+                left => REST_PAUSE.min(left),
+            },
+        }
+    }
+}
+
 /// Why one of the other units does not serve, if one does not within `patience`. A unit that is being removed is missed
 /// by nobody.
 pub async fn other_that_does_not_serve(
@@ -378,10 +417,10 @@ pub async fn other_that_does_not_serve(
     let deadline = Instant::now() + patience;
     loop {
         let why = look_at_others(juju, others, id).await?;
-        if why.is_none() || Instant::now() + STORE_PAUSE >= deadline {
+        if why.is_none() || Instant::now() + OTHERS_PAUSE >= deadline {
             return Ok(why);
         }
-        sleep(STORE_PAUSE).await;
+        sleep(OTHERS_PAUSE).await;
     }
 }
 
@@ -602,4 +641,31 @@ async fn last_words(pebble: &Pebble) -> Option<String> {
     let lines = pebble.logs(container::SERVICE, 1).await.ok()?;
     let line = shorten(lines.last()?.message.trim());
     (!line.is_empty()).then_some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the charm adds to the time of a server: the pause, and a look.
+    const ADDED: Duration = Duration::from_millis(300);
+
+    #[test]
+    fn a_server_that_serves_is_told_within_a_third_of_a_second() {
+        for (all_is_well, may_rest) in [(false, false), (true, false)] {
+            let pause = Lacks::of(all_is_well, may_rest).pause(None);
+            assert!(pause < ADDED, "{all_is_well} {may_rest}: {pause:?}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_history_without_shards_ends_on_time() {
+        let of =
+            |seconds: f32| Lacks::of(false, true).pause(Some(Duration::from_secs_f32(seconds)));
+        assert_eq!(Lacks::of(false, true).pause(None), REST_PAUSE);
+        assert_eq!(of(0.0), REST_PAUSE);
+        assert_eq!(of(7.75), Duration::from_millis(250));
+        // another role may still be missing
+        assert_eq!(of(60.0), STORE_PAUSE);
+    }
 }

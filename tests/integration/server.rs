@@ -21,7 +21,7 @@ use temporal_k8s::postgres::{LEASE, StoreFacts, proof, silent_workers, turn};
 use temporal_k8s::probe::Probe;
 use temporal_k8s::relations::{Heard, Own, State, admin};
 use temporal_k8s::secret::Secret;
-use temporal_k8s::temporal::health::{Serving, all_is_well, look};
+use temporal_k8s::temporal::health::{Serving, all_is_well, look, shards};
 use temporal_k8s::temporal::{
     Database, Image, Member, PerStore, Role, Store, Version, required_schema,
 };
@@ -578,6 +578,42 @@ async fn the_server_of_2024_serves() {
 #[tokio::test]
 async fn the_first_server_serves() {
     deploy("1.17.4", "127.61.3.1", "127.61.3.2").await;
+}
+
+/// Every key of the dynamic configuration that has to do with the start of history, at its quickest.
+const QUICKEST: &str = "
+history.acquireShardConcurrency: [{value: 30}]
+history.acquireShardInterval: [{value: 1s}]
+history.alignMembershipChange: [{value: 0s}]
+history.shardLingerTimeLimit: [{value: 0s}]
+history.startupMembershipJoinDelay: [{value: 0s}]
+system.ringpopApproximateMaxPropagationTime: [{value: 0s}]
+";
+
+/// From 1.28 on, a history process that has its first shards calls itself not serving for five more seconds, whatever is
+/// configured. `docs/performance.md` says so; a server that no longer does is good news for its readers.
+#[tokio::test]
+async fn no_key_shortens_the_five_seconds_in_which_shards_settle() {
+    let postgres = Postgres::start("settle", "127.61.9.1").await;
+    let databases = postgres.provide(PASSWORD).await;
+    let address = "127.61.9.2";
+    let container = Container::new("settle", "1.32.2", address, &Role::ALL, &databases);
+    container.write_raw(dynamic::PATH, QUICKEST);
+    container.set_up_schema();
+    let _server = container.start();
+    let begin = Instant::now();
+    while shards(&[container.address], LIMIT).await.len() < 4 {
+        assert!(begin.elapsed() < START_UP, "{}", container.log());
+        tokio::time::sleep(PAUSE / 10).await;
+    }
+    let owned = Instant::now();
+    let said = container.look().await;
+    assert!(said.roles[&Role::History].is_err(), "{said:?}");
+    container.wait().await;
+    let settled = owned.elapsed();
+    println!("1.32.2 serves {settled:?} after it has all shards");
+    // it had them a moment before they were seen
+    assert!(settled > Duration::from_secs(4), "{settled:?}");
 }
 
 /// Passwords that some notation would not carry; each is rotated in under the running server, and must be what

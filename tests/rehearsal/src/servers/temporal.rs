@@ -17,6 +17,8 @@ use crate::parts::Temporal;
 /// The program that runs one workflow; it is handed over as text, since a container need not see
 /// the source tree.
 const HELLO: &str = include_str!("hello.py");
+/// The program that runs workflows without pause.
+const WRITE: &str = include_str!("write.py");
 
 /// One of the two databases of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,6 +182,17 @@ pub fn hello(
             .into_iter()
             .chain(options.iter().map(OsString::from)),
     )
+}
+
+/// How to run one workflow after the other through the frontend at `address` until SIGTERM, and to watch meanwhile when
+/// the history processes at these addresses call themselves serving. What it prints then is told in its text.
+pub fn write(interpreter: &Path, address: &str, histories: &[String]) -> Start {
+    let program = [interpreter.as_os_str().to_owned()].into_iter();
+    let options = ["-I", "-c", WRITE, "--address", address].map(OsString::from);
+    let histories = histories
+        .iter()
+        .flat_map(|history| ["--history".into(), history.into()]);
+    Start::new(program.chain(options).chain(histories))
 }
 
 #[cfg(test)]

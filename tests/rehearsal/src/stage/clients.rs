@@ -1,12 +1,15 @@
 //! Clients of the server: a pod in the model and one elsewhere, with the real SDK and the real CLI.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Stage, StageError};
-use crate::cloud::{Finished, Process};
+use crate::cloud::{Finished, Process, Running};
 use crate::counterparts::process;
 use crate::juju::cloud::Pod;
 use crate::servers;
@@ -32,6 +35,34 @@ impl Client {
     }
 }
 
+/// What a client has written, and which health it saw: see [`Writer::end`].
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Written {
+    /// When workflows completed. All times are seconds since the epoch.
+    pub completed: Vec<f64>,
+    /// When calls failed although they were repeated, and why.
+    pub failed: Vec<(f64, String)>,
+    /// Workflows whose start was confirmed, and that did not complete within a minute of the end.
+    pub lost: u64,
+    /// By address, the changes of a history's health: `down`, `starting` or `serving`.
+    pub health: BTreeMap<String, Vec<(f64, String)>>,
+}
+
+/// A client that writes without pause.
+#[derive(Debug)]
+pub struct Writer(Running);
+
+impl Writer {
+    /// Ends it.
+    pub fn end(self) -> Result<Written, StageError> {
+        let io = StageError::io("end the client that writes");
+        self.0.signal(Signal::SIGTERM).map_err(io)?;
+        let io = StageError::io("wait for the client that writes");
+        let finished = self.0.wait(LIMIT * 4).map_err(io)?;
+        serde_json::from_str(&finished.stdout).map_err(|_| program("write", &finished))
+    }
+}
+
 impl Stage {
     /// Starts a workflow, has a worker execute it and waits for its result: all through `address`,
     /// whose host is also the authority.
@@ -49,6 +80,16 @@ impl Stage {
         let finished = self.finish(client, &process(&start, directory, "hello"), limit + LIMIT)?;
         let unreadable = |_| program("hello", &finished);
         serde_json::from_str(&finished.stdout).map_err(unreadable)
+    }
+
+    /// A client in the model that writes without pause to `address`, and watches the health of these histories.
+    pub fn write(&self, address: &str, histories: &[String]) -> Result<Writer, StageError> {
+        let interpreter = self.parts.interpreter()?;
+        let start = servers::temporal::write(&interpreter, address, histories);
+        let unit = Client::Inside.unit();
+        let directory = self.node.pod_directory(unit)?.join("write");
+        let process = process(&start, directory, "write");
+        Ok(Writer(self.node.spawn_in_pod(unit, &process)?))
     }
 
     /// The program of the `temporal` CLI.

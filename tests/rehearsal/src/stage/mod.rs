@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Map, Value};
 
-pub use clients::Client;
+pub use clients::{Client, Writer, Written};
 pub use inside::ContainerFile;
 
 use crate::cloud::{self, Family, Image, Node};

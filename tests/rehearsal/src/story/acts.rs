@@ -44,6 +44,11 @@ impl Story<'_> {
             let title = format!("everything is left alone for {seconds} s");
             self.step(&title, |story| story.idle(seconds))?;
         }
+        if let Some(times) = self.options.restarts {
+            let title =
+                format!("each server is restarted {times} time(s) under a client that writes");
+            self.step(&title, |story| story.restarts(times))?;
+        }
         self.ingress()?;
         self.step(
             "passwords are in pass files of mode 600, and in no command line, environment or log",

@@ -6,6 +6,7 @@
 mod acts;
 mod idle;
 mod report;
+mod restarts;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -38,6 +39,10 @@ pub struct Options {
     /// After the deployment works, leave it alone for so many seconds and tell what that costs.
     #[arg(long, value_name = "SECONDS")]
     idle: Option<u32>,
+    /// After the deployment works, restart each server so many times under a client that writes without pause, and
+    /// tell what that costs.
+    #[arg(long, value_name = "TIMES")]
+    restarts: Option<u32>,
     /// Play on a cluster that has IPv6 only.
     #[arg(long)]
     ipv6: bool,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::idle::Idle;
+use super::restarts::Restarts;
 use crate::juju::{HookRun, StatusPage};
 
 /// One step of the story.
@@ -30,6 +31,8 @@ pub(super) struct Figures {
     pub(super) ready_to_active_seconds: Option<f64>,
     /// What doing nothing costs, if that was watched.
     pub(super) idle: Option<Idle>,
+    /// What restarts cost, if there were any.
+    pub(super) restarts: Option<Restarts>,
 }
 
 /// The document of `--json`.
