@@ -126,11 +126,11 @@ fn related() -> FastStage {
 }
 
 /// The hook of one more event.
-fn hook(stage: &mut FastStage, unit: &str, event: Event) -> HookRun {
+fn hook(stage: &mut FastStage, unit: &str, event: &Event) -> HookRun {
     let injected = stage.juju().inject(unit, event.clone());
     injected.expect("a unit");
     let runs = settle(stage);
-    let of = |run: &&HookRun| run.unit == unit && run.event == event;
+    let of = |run: &&HookRun| run.unit == unit && run.event == *event;
     runs.iter().find(of).expect("it was run").clone()
 }
 
@@ -226,7 +226,7 @@ fn table() -> (String, BTreeSet<String>) {
     let mut rows = Vec::<(Vec<String>, String)>::new();
     let mut runs = vec![last(&mut stage, "install")];
     for event in events(&mut stage) {
-        runs.push(hook(&mut stage, UNIT, event));
+        runs.push(hook(&mut stage, UNIT, &event));
     }
     let removed = stage.juju().remove_application(APP);
     removed.expect("the application is there");
