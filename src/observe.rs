@@ -181,68 +181,23 @@ async fn relations(
     endpoint: &Endpoint,
     ids: Vec<u32>,
 ) -> Result<(&'static str, Vec<Relation>), Error> {
-    let each = ids.into_iter();
-    let each = each.map(async |id| {
-        let asking = read(juju, hook, memory, endpoint.reads, id);
-        let (mut relation, own) = tokio::try_join!(asking, own(juju, hook, leader, endpoint, id))?;
-        relation.own_app_bag = own.app;
-        if own.unit != Probe::NotAsked {
-            relation.own_unit_bag = own.unit;
-        }
+    let each = ids.into_iter().map(async |id| {
+        let mut relation = theirs(juju, hook, memory, endpoint.reads, id).await?;
+        ours(juju, hook, leader, memory, endpoint, &mut relation).await?;
         Ok(relation)
     });
     Ok((endpoint.name, try_join_all(each).await?))
 }
 
-/// Our own databags.
-#[derive(Default)]
-struct OwnBags {
-    app: Probe<Databag>,
-    unit: Probe<Databag>,
-}
-
-/// What we have said is remembered. But leaders may have come and gone unseen, and another revision of the charm may
-/// have said it.
-async fn own(
-    juju: &Juju,
-    hook: &Hook,
-    leader: bool,
-    endpoint: &Endpoint,
-    id: u32,
-) -> Result<OwnBags, Error> {
-    let another_charm = hook.event == Event::UpgradeCharm;
-    let another_leader = hook.event == Event::LeaderElected;
-    let mut bags = OwnBags::default();
-    if leader && (another_charm || another_leader) && !endpoint.keys.app.is_empty() {
-        bags.app = readable(juju.relation_get_app(id, &hook.unit.app).await?);
-    }
-    if another_charm && !endpoint.keys.unit.is_empty() {
-        bags.unit = readable(juju.relation_get_unit(id, &hook.unit.name()).await?);
-    }
-    Ok(bags)
-}
-
-fn readable(bag: Option<Databag>) -> Probe<Databag> {
-    let unreadable = || Probe::Unreachable("Juju cannot read it".to_owned());
-    bag.map_or_else(unreadable, Probe::Known)
-}
-
-/// Those databags of a relation that the table of endpoints names.
-async fn read(
+/// A relation with those databags of the other side that the table of endpoints names.
+async fn theirs(
     juju: &Juju,
     hook: &Hook,
     memory: &Memory,
     reads: &[Bag],
     id: u32,
 ) -> Result<Relation, Error> {
-    let mut relation = Relation {
-        id,
-        remote_app: String::new(),
-        remote_app_bag: None,
-        remote_unit_bags: BTreeMap::new(),
-        own_unit_bag: Probe::NotAsked,
-        own_app_bag: Probe::NotAsked,
-    };
+    let mut relation = Relation::unread(id);
     if reads.is_empty() {
         return Ok(relation);
     }
@@ -263,12 +218,35 @@ async fn read(
         let each = try_join_all(each).await?;
         relation.remote_unit_bags = each.into_iter().flatten().collect();
     }
-    let wants_own =
-        |bag: &Bag| matches!(bag, Bag::OwnUnit { unless } if !unless(&relation, memory));
-    if reads.iter().any(wants_own) {
+    Ok(relation)
+}
+
+/// Our own databags, where they have to be read: for what Juju writes there, and where what is remembered of them may
+/// not be true any more, since another leader or another revision of the charm may have written there.
+async fn ours(
+    juju: &Juju,
+    hook: &Hook,
+    leader: bool,
+    memory: &Memory,
+    endpoint: &Endpoint,
+    relation: &mut Relation,
+) -> Result<(), Error> {
+    let (id, keys) = (relation.id, endpoint.keys);
+    let another_charm = hook.event == Event::UpgradeCharm;
+    let another_leader = another_charm || hook.event == Event::LeaderElected;
+    let wants_own = |bag: &Bag| matches!(bag, Bag::OwnUnit { unless } if !unless(relation, memory));
+    if (another_charm && !keys.unit.is_empty()) || endpoint.reads.iter().any(wants_own) {
         relation.own_unit_bag = readable(juju.relation_get_unit(id, &hook.unit.name()).await?);
     }
-    Ok(relation)
+    if leader && another_leader && !keys.app.is_empty() {
+        relation.own_app_bag = readable(juju.relation_get_app(id, &hook.unit.app).await?);
+    }
+    Ok(())
+}
+
+fn readable(bag: Option<Databag>) -> Probe<Databag> {
+    let unreadable = || Probe::Unreachable("Juju cannot read it".to_owned());
+    bag.map_or_else(unreadable, Probe::Known)
 }
 
 /// The application on the other side. Juju names it in the environment of the relation's own hooks, and it stays the

@@ -36,6 +36,20 @@ pub struct Relation {
     pub own_app_bag: Probe<Databag>,
 }
 
+impl Relation {
+    /// A relation of which nothing was read yet.
+    pub const fn unread(id: u32) -> Self {
+        Self {
+            id,
+            remote_app: String::new(),
+            remote_app_bag: None,
+            remote_unit_bags: BTreeMap::new(),
+            own_unit_bag: Probe::NotAsked,
+            own_app_bag: Probe::NotAsked,
+        }
+    }
+}
+
 /// What makes a databag say what is wanted, whatever it says now: the wanted values, and `None` for those of our keys
 /// that are not wanted. Keys that are not `owned`, such as Juju's own, are left alone. Juju tells nobody of a value that
 /// is written once more, or of a key deleted that was not there.
