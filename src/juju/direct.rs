@@ -29,7 +29,7 @@ pub(super) struct Surprise {
 }
 
 impl Surprise {
-    fn new(why: impl Into<String>, seen: bool) -> Self {
+    pub(super) fn new(why: impl Into<String>, seen: bool) -> Self {
         let why = format!("the agent's socket {}", why.into());
         Self { why, seen }
     }
@@ -97,7 +97,7 @@ impl Direct {
     }
 }
 
-/// Whatever waits to be asked goes out in one piece.
+/// Whatever waits to be asked goes out in one piece, unless whoever asked has gone.
 async fn write(
     mut to_agent: OwnedWriteHalf,
     mut queue: mpsc::UnboundedReceiver<Call>,
@@ -106,8 +106,8 @@ async fn write(
 ) {
     let (mut encoder, mut number, mut calls) = (Encoder::default(), 0, Vec::new());
     while queue.recv_many(&mut calls, usize::MAX).await > 0 {
-        let mut bytes = Vec::new();
-        for call in calls.drain(..) {
+        let (mut bytes, first) = (Vec::new(), number);
+        for call in calls.drain(..).filter(|call| !call.answer.is_closed()) {
             let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(why) = &pending.over {
                 // whoever asks has the answer, or has gone
@@ -118,6 +118,8 @@ async fn write(
             bytes.extend(encoder.request(&Request {
                 number,
                 context: &context,
+                // a file named in an argument would be looked for here; no argument of ours names one
+                directory: "/",
                 tool: call.tool,
                 args: &args,
                 input: call.input.as_deref(),
@@ -126,7 +128,9 @@ async fn write(
             number += 1;
         }
         if let Err(error) = to_agent.write_all(&bytes).await {
-            give_up(&pending, format!("cannot be written to: {}", error.kind()));
+            // what went out before may have its answer on the way
+            let why = format!("cannot be written to: {}", error.kind());
+            give_up(&pending, first, why);
         }
     }
 }
@@ -136,13 +140,13 @@ async fn read(mut from_agent: OwnedReadHalf, pending: Arc<Mutex<Pending>>) {
         Ok(()) => "was closed".to_owned(),
         Err(why) => why,
     };
-    give_up(&pending, why);
+    give_up(&pending, 0, why);
 }
 
-/// Nothing that is under way will be answered, and it may have been carried out.
-fn give_up(pending: &Mutex<Pending>, why: String) {
+/// Nothing from this number on will be answered, and it may have been carried out.
+fn give_up(pending: &Mutex<Pending>, first: u64, why: String) {
     let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
-    for answer in std::mem::take(&mut pending.calls).into_values() {
+    for answer in pending.calls.split_off(&first).into_values() {
         _ = answer.send(Err(Surprise::new(&why, true)));
     }
     pending.over.get_or_insert(why);
@@ -153,7 +157,8 @@ async fn read_answers(
     from_agent: &mut OwnedReadHalf,
     pending: &Mutex<Pending>,
 ) -> Result<(), String> {
-    let (mut decoder, mut header, mut buffer) = (Decoder::default(), None, Vec::new());
+    let (mut decoder, mut header) = (Decoder::default(), None);
+    let mut buffer = Vec::with_capacity(16 << 10);
     loop {
         let mut taken = 0;
         while let Some(message) = next(buffer.get(taken..).unwrap_or_default(), &mut taken)? {

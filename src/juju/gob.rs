@@ -26,11 +26,13 @@ mod id {
     pub(super) const BYTES: i64 = 5;
     pub(super) const STRING: i64 = 6;
     /// The first number that a stream gives away.
-    pub(super) const FIRST: i64 = 65;
+    pub(super) const FIRST: i64 = 64;
 }
 
 /// How many types an answering side may define: it has two, and a third for errors.
 const MOST_TYPES: usize = 64;
+/// How many fields such a type may have: it has three at most.
+const MOST_FIELDS: usize = 64;
 /// The longest message that is read.
 pub(super) const LONGEST: usize = 64 << 20;
 
@@ -39,6 +41,9 @@ pub(super) const LONGEST: usize = 64 << 20;
 #[error("{0}")]
 pub(super) struct Malformed(&'static str);
 
+/// Bytes are missing: of a message, where its length says that it is whole.
+const TOO_SHORT: Malformed = Malformed("the end of a message too early");
+
 /// A request to the agent: a hook tool with its arguments, and what it reads from standard input.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
@@ -46,6 +51,8 @@ pub(super) struct Request<'a> {
     pub(super) number: u64,
     /// Juju's name for the hook that runs.
     pub(super) context: &'a str,
+    /// Where the tool would run: an absolute path.
+    pub(super) directory: &'a str,
     /// The tool's name.
     pub(super) tool: &'a str,
     /// Its arguments.
@@ -85,14 +92,15 @@ impl Encoder {
                 ("Args", Self::STRINGS),
                 ("StdinSet", id::BOOL),
                 ("Stdin", id::BYTES),
+                // for agents on another machine, so it is never set; Juju 4 has no such field
+                ("Token", id::STRING),
             ];
             message(&mut out, &define_struct(Self::BODY, "Request", &fields));
             message(&mut out, &define_slice(Self::STRINGS, id::STRING));
         }
         let mut body = Struct::of(Self::BODY);
         body.bytes(0, request.context.as_bytes());
-        // a file named in an argument would be looked for here; no argument of ours names one
-        body.bytes(1, b"/");
+        body.bytes(1, request.directory.as_bytes());
         body.bytes(2, request.tool.as_bytes());
         body.strings(3, request.args);
         body.uint(4, request.input.is_some().into());
@@ -274,8 +282,7 @@ pub(super) fn length(head: &[u8]) -> Result<Option<(usize, usize)>, Malformed> {
             Ok(length) if length <= LONGEST => Ok(Some((length, head.len() - rest.0.len()))),
             Ok(_) | Err(_) => Err(Malformed("a message too long")),
         },
-        // a number takes 9 bytes at most
-        Err(_) if head.len() < 9 => Ok(None),
+        Err(TOO_SHORT) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -286,7 +293,7 @@ struct Reader<'a>(&'a [u8]);
 impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let split = self.0.split_at_checked(count);
-        let (taken, rest) = split.ok_or(Malformed("the end of a message too early"))?;
+        let (taken, rest) = split.ok_or(TOO_SHORT)?;
         self.0 = rest;
         Ok(taken)
     }
@@ -362,8 +369,10 @@ impl<'a> Reader<'a> {
             match position {
                 0 => _ = rest.common()?,
                 1 => {
-                    // each takes bytes of the message, which bounds them
                     for _ in 0..rest.uint()? {
+                        if fields.len() >= MOST_FIELDS {
+                            return Err(Malformed("a type of more fields than there should be"));
+                        }
                         fields.push(rest.common()?);
                     }
                 }
@@ -464,6 +473,7 @@ mod tests {
         let request = Request {
             number: 0,
             context: "c",
+            directory: "/",
             tool: "is-leader",
             args: &["--format=json"],
             input: None,
@@ -513,6 +523,99 @@ mod tests {
             Err(Malformed("a message too long"))
         );
         assert_eq!(length(&hex("fe01")), Ok(None));
+        let endless = Err(Malformed("a number too long"));
+        assert_eq!(length(&hex("f7")), endless, "no more bytes make it right");
+    }
+
+    /// Three calls and their answers, as Go's own `net/rpc` and `encoding/gob` write them: `>` to an agent, `<` from it.
+    const GOLDEN: &str = include_str!("../../tests/rehearsal/src/juju/golden/calls.txt");
+
+    fn golden(side: char) -> Vec<Vec<u8>> {
+        let lines = GOLDEN.lines().filter_map(|line| line.strip_prefix(side));
+        lines.map(hex).collect()
+    }
+
+    #[test]
+    fn calls_are_gos_own_bytes() {
+        let first = Request {
+            number: 0,
+            context: "temporal-k8s/0-update-status-1",
+            directory: "/var/lib/juju/agents/unit-temporal-k8s-0/charm",
+            tool: "relation-set",
+            args: &["-r", "7", "--app", "--file", "-"],
+            input: Some("{\"a\":\"ü\"}\n".as_bytes()),
+        };
+        let second = Request {
+            number: 1,
+            context: "x",
+            directory: "/",
+            tool: "leader-get",
+            args: &[],
+            input: None,
+        };
+        let zero = Request {
+            number: 2,
+            context: "",
+            directory: "",
+            tool: "",
+            ..second
+        };
+        let mut encoder = Encoder::default();
+        let written = [first, second, zero].map(|request| encoder.request(&request));
+        assert_eq!(written.as_slice(), golden('>'));
+    }
+
+    #[test]
+    fn gos_answers_are_read() {
+        let mut decoder = Decoder::default();
+        let read = |stream: &Vec<u8>| -> Vec<Fields> {
+            let messages = messages(stream).into_iter();
+            messages
+                .filter_map(|message| decoder.message(message).unwrap())
+                .collect()
+        };
+        let fields = |fields: &[(&str, Value)]| -> Fields {
+            let fields = fields.iter();
+            fields
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect()
+        };
+        let text = |text: &str| Value::Bytes(text.as_bytes().to_vec());
+        let method = || ("ServiceMethod", text("Jujuc.Main"));
+        let seq = |number| ("Seq", Value::Uint(number));
+        let refused = "bad request: unknown command: leader-get";
+        let expected = [
+            vec![
+                fields(&[method()]),
+                fields(&[
+                    ("Code", Value::Int(300)),
+                    ("Stdout", text("größer\n")),
+                    ("Stderr", text("ERROR no\n")),
+                ]),
+            ],
+            vec![
+                fields(&[method(), seq(1), ("Error", text(refused))]),
+                fields(&[]),
+            ],
+            vec![fields(&[method(), seq(2)]), fields(&[])],
+        ];
+        let answers: Vec<_> = golden('<').iter().map(read).collect();
+        assert_eq!(answers, expected);
+    }
+
+    /// 64 KiB that would become two megabytes.
+    #[test]
+    fn a_definition_cannot_take_more_memory_than_a_few_fields() {
+        let mut definition = Struct::of(-70);
+        let out = definition.field(2);
+        let mut described = Struct::new();
+        let list = described.field(1);
+        uint(list, 1 << 16);
+        list.extend(vec![0; 1 << 16]);
+        out.extend(described.end());
+        let error = Decoder::default().message(&definition.end());
+        let many = Malformed("a type of more fields than there should be");
+        assert_eq!(error, Err(many));
     }
 
     proptest! {
@@ -535,14 +638,28 @@ mod tests {
             }
         }
 
-        /// One byte of a right stream is another one.
+        /// Bytes that were right until some were changed, cut out or put in go deeper.
         #[test]
-        fn a_damaged_stream_is_an_answer(place: prop::sample::Index, byte: u8) {
-            let mut point = hex("ff8103010105506f696e7401ff820001020101580104000101590104000000");
-            *place.get_mut(&mut point) = byte;
-            let mut decoder = Decoder::default();
-            _ = decoder.message(&point);
-            _ = decoder.message(&hex("ff82012c014200"));
+        fn a_damaged_stream_is_an_answer(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..9),
+        ) {
+            let mut stream = golden('<').concat();
+            for (place, byte, how) in damage {
+                let place = place.index(stream.len());
+                match how {
+                    0 => stream[place] = byte,
+                    1 => stream.insert(place, byte),
+                    _ => drop(stream.remove(place)),
+                }
+            }
+            let (mut decoder, mut rest) = (Decoder::default(), stream.as_slice());
+            while let Ok(Some((length, head))) = length(rest) {
+                let Some(message) = rest.get(head..head + length) else {
+                    break;
+                };
+                _ = decoder.message(message);
+                rest = &rest[head + length..];
+            }
         }
     }
 }

@@ -249,8 +249,15 @@ impl Juju {
         input: &Input<'_>,
     ) -> Result<Output, Error> {
         if let Some(direct) = self.direct().await {
-            let bytes = input.text().map(str::as_bytes);
-            match direct.run(tool, args, bytes).await {
+            let asking = direct.run(tool, args, input.text().map(str::as_bytes));
+            let answer = match input {
+                // an agent that does not understand may be silent; its tools have what is left of the time
+                Input::Reads => tokio::time::timeout(self.limit / 3, asking)
+                    .await
+                    .unwrap_or_else(|_| Err(Surprise::new("is silent", true))),
+                Input::Writes(_) => asking.await,
+            };
+            match answer {
                 Ok(output) => return Ok(output),
                 Err(Surprise { why, seen }) => {
                     self.give_up(&why);

@@ -94,7 +94,8 @@ impl FastStage {
         let workdir = directory.join("juju");
         fs::create_dir_all(&workdir).expect("a directory");
         let juju = Juju::with_tools("test", Box::new(cloud.clone()), &workdir, &HOOK_TOOL);
-        let juju = juju.unwrap_or_else(|error| panic!("{}", rehearsal::chain(&error)));
+        let mut juju = juju.unwrap_or_else(|error| panic!("{}", rehearsal::chain(&error)));
+        juju.tools_only(std::env::var("REHEARSAL_TRANSPORT").is_ok_and(|it| it == "tools"));
         let marker = format!("pw{}x{number}z", std::process::id());
         let knobs = Knobs::new(&marker, SCHEMA[0].1);
         Self {
