@@ -7,6 +7,8 @@
 )]
 
 #[cfg(test)]
+mod agent;
+#[cfg(test)]
 mod pebble;
 #[cfg(test)]
 mod postgres;

@@ -44,4 +44,8 @@ mod stores;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(test)]
+mod transports;
+#[cfg(test)]
 mod turns;
+#[cfg(test)]
+mod wire;

@@ -44,15 +44,20 @@ const SCHEMA: [(&str, Schema, Schema); 3] = [
 
 const VERSION: &str = "1.32.2";
 
-/// The program behind the hook tools: the example of this package. Cargo builds it with the tests, but not
-/// when only some test targets are asked for.
-static HOOK_TOOL: LazyLock<PathBuf> = LazyLock::new(|| {
+/// With `tools` in this variable the charm asks Juju by its hook tools alone.
+const TRANSPORT: &str = "REHEARSAL_TRANSPORT";
+
+/// The program behind the hook tools.
+pub(crate) static HOOK_TOOL: LazyLock<PathBuf> = LazyLock::new(|| example("hook-tool"));
+
+/// An example of this package. Cargo builds them with the tests, but not when only some test targets are asked for.
+pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this program");
     let profile = test.ancestors().nth(2).expect("a build directory");
-    let program = profile.join("examples").join("hook-tool");
+    let program = profile.join("examples").join(name);
     let made = |path: &Path| path.metadata().and_then(|it| it.modified()).ok();
     if made(&program) < made(&test) {
-        let name = profile
+        let profile_name = profile
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
@@ -63,9 +68,13 @@ static HOOK_TOOL: LazyLock<PathBuf> = LazyLock::new(|| {
                 "--package",
                 env!("CARGO_PKG_NAME"),
                 "--example",
-                "hook-tool",
+                name,
             ])
-            .args(["--profile", if name == "debug" { "dev" } else { name }])
+            .arg("--profile")
+            .arg(match profile_name {
+                "debug" => "dev",
+                other => other,
+            })
             .arg("--target-dir")
             .arg(profile.parent().expect("a target directory"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -79,7 +88,7 @@ static HOOK_TOOL: LazyLock<PathBuf> = LazyLock::new(|| {
         );
     }
     program
-});
+}
 
 impl FastStage {
     /// An empty model with the newest server.
@@ -95,7 +104,7 @@ impl FastStage {
         fs::create_dir_all(&workdir).expect("a directory");
         let juju = Juju::with_tools("test", Box::new(cloud.clone()), &workdir, &HOOK_TOOL);
         let mut juju = juju.unwrap_or_else(|error| panic!("{}", rehearsal::chain(&error)));
-        juju.tools_only(std::env::var("REHEARSAL_TRANSPORT").is_ok_and(|it| it == "tools"));
+        juju.tools_only(std::env::var(TRANSPORT).is_ok_and(|transport| transport == "tools"));
         let marker = format!("pw{}x{number}z", std::process::id());
         let knobs = Knobs::new(&marker, SCHEMA[0].1);
         Self {

@@ -142,7 +142,8 @@ type Jujuc struct {
 	table map[string]answer
 }
 
-// Main answers by the table, in which a call is its command line; what is not there it tells back.
+// Main answers by the table, in which a call is its command line, with what it reads from stdin behind
+// a `<`; or as the table says of `*`. What is not there it tells back.
 func (j *Jujuc) Main(request Request, response *ExecResponse) error {
 	j.alone.Lock()
 	defer j.alone.Unlock()
@@ -150,7 +151,14 @@ func (j *Jujuc) Main(request Request, response *ExecResponse) error {
 		return errNoStdin
 	}
 	line := strings.Join(append([]string{request.CommandName}, request.Args...), " ")
-	if its, ok := j.table[line]; ok {
+	if request.StdinSet {
+		line += " < " + string(request.Stdin)
+	}
+	its, ok := j.table[line]
+	if !ok {
+		its, ok = j.table["*"]
+	}
+	if ok {
 		*response = ExecResponse{its.Code, []byte(its.Stdout), []byte(its.Stderr)}
 		if its.Error != "" {
 			return errors.New(its.Error)
