@@ -10,20 +10,20 @@ use temporal_k8s::juju::{ApplicationStatus, Databag, Error, Juju, Level, LogLeve
 
 /// A directory of hook tools. Each notes its arguments, in one write since several may run at the same
 /// time, before it does what it is told to.
-struct Tools {
+pub(crate) struct Tools {
     directory: PathBuf,
 }
 
 impl Tools {
     /// One tool with one script. `name` keeps tests apart, and is the test's own.
-    fn with(name: &str, tool: &str, script: &str) -> Self {
+    pub(crate) fn with(name: &str, tool: &str, script: &str) -> Self {
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("juju-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         Self { directory }.and(tool, script)
     }
 
-    fn and(self, tool: &str, script: &str) -> Self {
+    pub(crate) fn and(self, tool: &str, script: &str) -> Self {
         let text = format!(
             "#!/bin/sh\n\
              here=${{0%/*}}\n\
@@ -47,7 +47,7 @@ impl Tools {
         self
     }
 
-    fn juju(&self) -> Juju {
+    pub(crate) fn juju(&self) -> Juju {
         Juju::new().with_path(format!("{}:/usr/bin:/bin", self.directory.display()))
     }
 
@@ -55,7 +55,7 @@ impl Tools {
         std::fs::read_to_string(self.directory.join(file)).unwrap()
     }
 
-    fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         self.read("calls").lines().map(str::to_owned).collect()
     }
 }

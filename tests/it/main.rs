@@ -6,6 +6,8 @@
 )]
 
 #[cfg(test)]
+mod agent;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod dispatch;

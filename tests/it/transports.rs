@@ -231,7 +231,7 @@ fn call() -> impl Strategy<Value = Call> {
 
 proptest! {
     // each case is two models
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn both_transports_give_the_same_answers(

@@ -147,14 +147,14 @@ type Jujuc struct {
 func (j *Jujuc) Main(request Request, response *ExecResponse) error {
 	j.alone.Lock()
 	defer j.alone.Unlock()
-	if slices.Contains(request.Args, "-") && !request.StdinSet {
-		return errNoStdin
-	}
 	line := strings.Join(append([]string{request.CommandName}, request.Args...), " ")
 	if request.StdinSet {
 		line += " < " + string(request.Stdin)
 	}
 	its, ok := j.table[line]
+	if !ok && slices.Contains(request.Args, "-") && !request.StdinSet {
+		return errNoStdin
+	}
 	if !ok {
 		its, ok = j.table["*"]
 	}
