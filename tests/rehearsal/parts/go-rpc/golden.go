@@ -22,10 +22,11 @@ func (t *tap) Write(some []byte) (int, error) {
 // golden makes three calls on one connection, one with standard input, one that is an error and one in
 // which everything is zero, and prints what went over it: `>` to the agent, `<` from it.
 func golden(out io.Writer) error {
+	const stdin = "{\"a\":\"ü\"}\n"
 	server, err := server(map[string]answer{
-		"relation-set -r 7 --app --file -": {Code: 300, Stdout: "größer\n", Stderr: "ERROR no\n"},
-		"leader-get":                       {Error: "bad request: unknown command: leader-get"},
-		"":                                 {},
+		"relation-set -r 7 --app --file - < " + stdin: {Code: 300, Stdout: "größer\n", Stderr: "ERROR no\n"},
+		"leader-get": {Error: "bad request: unknown command: leader-get"},
+		"":           {},
 	})
 	if err != nil {
 		return err
@@ -42,7 +43,7 @@ func golden(out io.Writer) error {
 			CommandName: "relation-set",
 			Args:        []string{"-r", "7", "--app", "--file", "-"},
 			StdinSet:    true,
-			Stdin:       []byte("{\"a\":\"ü\"}\n"),
+			Stdin:       []byte(stdin),
 		},
 		{ContextId: "x", Dir: "/", CommandName: "leader-get"},
 		{},
