@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::container::pgpass;
+use crate::container::{config, pgpass};
 use crate::facts::Leadership;
 use crate::juju::{LogLevel, Status};
 use crate::pebble::{CheckConfig, ServiceConfig};
@@ -22,7 +22,7 @@ pub struct Plan {
     pub turn: Option<Turn>,
     /// What the changes come to, in words for the log; no part of the plan's own text.
     pub summary: String,
-    /// What to change in the container, sorted by [`Change::rank`].
+    /// What to change in the container, in the order of [`Change::rank`] but for what [`Plan::change`] says.
     pub changes: Vec<Change>,
     /// What to tell Juju, sorted by [`Note::rank`].
     pub notes: Vec<Note>,
@@ -67,13 +67,22 @@ pub struct OtherUnits {
 }
 
 impl Plan {
-    /// Changes the container. With `announce`, the status says so meanwhile.
+    /// Changes the container, files first; a configuration file that alone has changed after the stop. With `announce`,
+    /// the status says so meanwhile.
     pub fn change(
         summary: impl Into<String>,
         announce: Option<Status>,
         mut changes: Vec<Change>,
     ) -> Self {
-        changes.sort_by_key(Change::rank);
+        let same_layer = !changes.iter().any(|it| matches!(it, Change::Layer(_)));
+        changes.sort_by_key(|change| match change {
+            // Written before the stop, it would look as it should if the hook ended there, whatever the server read
+            // when it was started: nothing else would tell. With another layer, Pebble's plan does.
+            Change::Write { path, .. } if same_layer && *path == config::PATH => {
+                (Change::Stop.rank(), true)
+            }
+            change => (change.rank(), false),
+        });
         Self {
             announce,
             summary: summary.into(),

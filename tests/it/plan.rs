@@ -878,9 +878,27 @@ fn s18_another_configuration_file_than_ours_is_a_restart() {
     let (_, changes) = text.split_once('\n').unwrap();
     assert_eq!(
         changes,
-        "write `/etc/temporal/config/charm.yaml`\nstop the server\nstart the server"
+        "stop the server\nwrite `/etc/temporal/config/charm.yaml`\nstart the server"
     );
     assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+}
+
+/// The first hook ends before it stops the server, which crashes and comes up with the new file; the option is set back,
+/// and that hook ends early, too.
+#[test]
+fn s18_two_hooks_that_end_early_do_not_hide_what_the_server_has_read() {
+    let mut snapshot = settled();
+    let before = snapshot.options.clone();
+    snapshot.options = options(json!({"log-level": "debug"}));
+    model::hook_that_dies(&mut snapshot, 1);
+    model::crash(&mut snapshot);
+    snapshot.options = before;
+    model::hook_that_dies(&mut snapshot, 1);
+    hook(&mut snapshot);
+    let process = snapshot.process.clone().expect("it runs");
+    let read = process.config.expect("it has a configuration");
+    let wanted = snapshot.facts().server.expect("all is known");
+    assert!(read.holds(&wanted.files[config::PATH]));
 }
 
 /// It would be started with its old definition by Pebble itself, between the layer and our start.
