@@ -176,6 +176,17 @@ pub enum Event {
         /// The part of the hook name after the container, such as `pebble-ready`.
         kind: String,
     },
+    /// Something happened to a secret.
+    Secret {
+        /// What.
+        kind: SecretEventKind,
+        /// Its URI, `secret:<id>`.
+        id: String,
+        /// The label that this unit, or its owner, gave it; `None` if it has none.
+        label: Option<String>,
+        /// The revision concerned, where the event is about one that expired or that nobody uses any more.
+        revision: Option<u32>,
+    },
     /// An action was run.
     Action {
         /// The action's name.
@@ -216,6 +227,15 @@ impl fmt::Display for Event {
                 write!(f, "{}-relation-{suffix}", event.endpoint)
             }
             Self::Workload { container, kind } => write!(f, "{container}-{kind}"),
+            Self::Secret { kind, .. } => {
+                let suffix = match kind {
+                    SecretEventKind::Changed => "changed",
+                    SecretEventKind::Rotate => "rotate",
+                    SecretEventKind::Expired => "expired",
+                    SecretEventKind::Remove => "remove",
+                };
+                write!(f, "secret-{suffix}")
+            }
             Self::Action { name } | Self::Other(name) => f.write_str(name),
         }
     }
@@ -251,6 +271,19 @@ pub enum RelationEventKind {
     Departed,
     /// The relation is gone; its data must not be read any more.
     Broken,
+}
+
+/// What happens to a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretEventKind {
+    /// One that this unit has read has a newer revision.
+    Changed,
+    /// This unit owns it and is to give it new content.
+    Rotate,
+    /// A revision of one that this unit owns has expired.
+    Expired,
+    /// Nobody uses a revision of one that this unit owns any more.
+    Remove,
 }
 
 /// Why the environment is not that of a hook.
@@ -301,6 +334,14 @@ const RELATION_HOOKS: [(&str, RelationEventKind); 5] = [
     ("-relation-broken", RelationEventKind::Broken),
 ];
 
+/// The hooks about secrets.
+const SECRET_HOOKS: [(&str, SecretEventKind); 4] = [
+    ("secret-changed", SecretEventKind::Changed),
+    ("secret-rotate", SecretEventKind::Rotate),
+    ("secret-expired", SecretEventKind::Expired),
+    ("secret-remove", SecretEventKind::Remove),
+];
+
 /// What Juju puts behind a container's name and a dash.
 const WORKLOAD_HOOKS: [&str; 4] = [
     "pebble-ready",
@@ -329,13 +370,42 @@ fn event<F: Fn(&str) -> Option<String>>(
         "config-changed" => Event::ConfigChanged,
         "update-status" => Event::UpdateStatus,
         "leader-elected" => Event::LeaderElected,
-        _ => match (relation_hook(hook), workload_hook(hook)) {
-            (Some((endpoint, kind)), _) => {
+        _ => match (secret_hook(hook), relation_hook(hook), workload_hook(hook)) {
+            (Some(kind), ..) => secret_event(kind, variables)?,
+            (None, Some((endpoint, kind)), _) => {
                 Event::Relation(relation_event(endpoint, kind, variables)?)
             }
-            (None, Some(workload)) => workload,
-            (None, None) => Event::Other(hook.to_owned()),
+            (None, None, Some(workload)) => workload,
+            (None, None, None) => Event::Other(hook.to_owned()),
         },
+    })
+}
+
+fn secret_hook(hook: &str) -> Option<SecretEventKind> {
+    let mut hooks = SECRET_HOOKS.iter();
+    hooks.find(|(name, _)| *name == hook).map(|(_, kind)| *kind)
+}
+
+fn secret_event<F: Fn(&str) -> Option<String>>(
+    kind: SecretEventKind,
+    variables: &Variables<F>,
+) -> Result<Event, Error> {
+    let revision = variables.get("JUJU_SECRET_REVISION");
+    let number = |value: String| {
+        digits(&value).ok_or(Error::Malformed {
+            variable: "JUJU_SECRET_REVISION",
+            value,
+            expected: "a number",
+        })
+    };
+    Ok(Event::Secret {
+        kind,
+        id: variables.require(
+            "JUJU_SECRET_ID",
+            "it is not known which secret the hook is about",
+        )?,
+        label: variables.get("JUJU_SECRET_LABEL"),
+        revision: revision.map(number).transpose()?,
     })
 }
 
@@ -472,7 +542,7 @@ mod tests {
         for name in [
             "leader-settings-changed",
             "collect-metrics",
-            "secret-changed",
+            "secret-shared",
             "data-storage-attached",
             "db-relation-exploded",
             "-relation-changed",
@@ -483,6 +553,40 @@ mod tests {
             assert_eq!(
                 event_of(&format!("hooks/{name}")),
                 Event::Other(name.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn every_secret_hook_names_its_secret() {
+        for (name, kind) in SECRET_HOOKS {
+            let path = format!("hooks/{name}");
+            let secret = |label, revision| {
+                let set = [
+                    ("JUJU_DISPATCH_PATH", path.as_str()),
+                    ("JUJU_SECRET_ID", "secret:cjqub6vubg2s77p3nio0"),
+                    ("JUJU_SECRET_LABEL", label),
+                    ("JUJU_SECRET_REVISION", revision),
+                ];
+                hook(&set).map(|hook| hook.event)
+            };
+            let event = |label: Option<&str>, revision| Event::Secret {
+                kind,
+                id: "secret:cjqub6vubg2s77p3nio0".to_owned(),
+                label: label.map(str::to_owned),
+                revision,
+            };
+            let full = secret("db.7.user.secret", "3").unwrap();
+            assert_eq!(full, event(Some("db.7.user.secret"), Some(3)));
+            assert_eq!(secret("", "").unwrap(), event(None, None));
+            assert_eq!(full.to_string(), name);
+            let error = secret("", "newest").unwrap_err();
+            assert!(
+                matches!(error, Error::Malformed { variable, .. } if variable == "JUJU_SECRET_REVISION")
+            );
+            let error = hook(&[("JUJU_DISPATCH_PATH", &path)]).unwrap_err();
+            assert!(
+                matches!(error, Error::Missing { variable, .. } if variable == "JUJU_SECRET_ID")
             );
         }
     }

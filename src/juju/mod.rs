@@ -11,7 +11,8 @@ mod tools;
 mod transport;
 
 pub use context::{
-    Agent, Error as ContextError, Event, Hook, NotAUnit, RelationEvent, RelationEventKind, Unit,
+    Agent, Error as ContextError, Event, Hook, NotAUnit, RelationEvent, RelationEventKind,
+    SecretEventKind, Unit,
 };
 pub use databag::{Databag, Relation, digest, entries};
 pub use log::{Log, Took, Watch};

@@ -99,15 +99,8 @@ impl Juju {
     }
 
     async fn relation_get(&self, args: &[&str]) -> Result<Option<Databag>, Error> {
-        let answer = self
-            .ask::<BTreeMap<String, String>>("relation-get", args)
-            .await;
-        let bag = if_readable(answer.map(|bag| Some(bag.unwrap_or_default())))?;
-        Ok(bag.map(|bag| {
-            bag.into_iter()
-                .map(|(key, value)| (key, Secret::new(value)))
-                .collect()
-        }))
+        let answer = self.ask("relation-get", args).await;
+        if_readable(answer.map(|bag| Some(secret_values(bag))))
     }
 
     /// Writes keys of this unit's databag, or with `app` of the application's (leader only). `None`
@@ -129,6 +122,21 @@ impl Juju {
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_ref().map_or("", |v| v.expose())));
         self.tell("relation-set", &args, Some(&encode(map))).await
+    }
+
+    /// What is in a secret, keys and values; `None` if it cannot be read in this hook: it is not there any more, or
+    /// not granted to this unit. Juju shows a unit the revision that it has read first, and a newer one only where
+    /// that is asked for with `refresh`; from then on it shows that one.
+    pub async fn secret_get(&self, uri: &str, refresh: bool) -> Result<Option<Databag>, Error> {
+        let mut args = vec!["--", uri];
+        if refresh {
+            args.insert(0, "--refresh");
+        }
+        match self.ask("secret-get", &args).await {
+            Err(error) if is_out_of_reach(&error) => Ok(None),
+            Err(error) => Err(error),
+            Ok(content) => Ok(Some(secret_values(content))),
+        }
     }
 
     /// Sets this unit's status, or with `application` the application's (leader only). Visible at once.
@@ -288,6 +296,19 @@ fn if_readable<T>(answer: Result<Option<T>, Error>) -> Result<Option<T>, Error> 
         Err(error) if error.is_not_found() || error.is_denied() => Ok(None),
         answer => answer,
     }
+}
+
+/// Does Juju say that a secret, or the revision that this unit has read, is not there, or not for this unit? The
+/// words of Juju 3 and of Juju 4.
+fn is_out_of_reach(error: &Error) -> bool {
+    let missing = error.says(&["secret \"", "secret revision "]) && error.says(&["not found"]);
+    missing || error.is_denied() || error.says(&["is not allowed to read this secret"])
+}
+
+/// What a tool says is nothing holds nothing.
+fn secret_values(said: Option<BTreeMap<String, String>>) -> Databag {
+    let said = said.unwrap_or_default().into_iter();
+    said.map(|(key, value)| (key, Secret::new(value))).collect()
 }
 
 /// The part of `goal-state`'s answer that is of use here.

@@ -47,7 +47,8 @@ pub fn plan(facts: &Facts) -> Plan {
         | Event::UpdateStatus
         | Event::LeaderElected
         | Event::Relation(_)
-        | Event::Workload { .. } => {
+        | Event::Workload { .. }
+        | Event::Secret { .. } => {
             if facts.leaving {
                 leave(facts)
             } else {

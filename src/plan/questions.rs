@@ -47,6 +47,7 @@ fn proof(facts: &Facts) -> Option<PerStore<Database>> {
         | Event::LeaderElected
         | Event::Relation(_)
         | Event::Workload { .. }
+        | Event::Secret { .. }
         | Event::Action { .. } => {}
     }
     Some(facts.server.as_ref()?.databases.clone())

@@ -191,6 +191,45 @@ async fn what_cannot_be_read_is_an_answer() {
 }
 
 #[tokio::test]
+async fn a_secret_is_read_as_the_unit_tracks_it_or_anew() {
+    let tools = Tools::with("secret", "secret-get", r#"echo '{"password":"hunter2"}'"#);
+    let uri = "secret:cjqub6vubg2s77p3nio0";
+    let content = Some(bag(&[("password", "hunter2")]));
+    for refresh in [false, true] {
+        let read = tools.juju().secret_get(uri, refresh).await.unwrap();
+        assert_eq!(read, content);
+        assert!(!format!("{read:?}").contains("hunter2"));
+    }
+    assert_eq!(
+        tools.calls(),
+        [
+            format!("secret-get [--format=json] [--] [{uri}]"),
+            format!("secret-get [--format=json] [--refresh] [--] [{uri}]"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_secret_that_is_gone_or_forbidden_is_an_answer_and_all_else_a_failure() {
+    for said in [
+        r#"secret "secret:cjqub6vubg2s77p3nio0" not found"#,
+        r#"secret revision "cjqub6vubg2s77p3nio0/1" not found"#,
+        "secret revision 1 for secret:cjqub6vubg2s77p3nio0 not found",
+        "permission denied",
+        r#""temporal-k8s/0" is not allowed to read this secret"#,
+    ] {
+        let script = format!("echo 'ERROR {said}' >&2; exit 1");
+        let tools = Tools::with("secret-gone", "secret-get", &script);
+        let read = tools.juju().secret_get("secret:x", true).await.unwrap();
+        assert_eq!(read, None, "{said}");
+    }
+    let script = r#"echo 'ERROR secret URI "x" not valid' >&2; exit 2"#;
+    let tools = Tools::with("secret-wrong", "secret-get", script);
+    let error = tools.juju().secret_get("x", false).await.unwrap_err();
+    assert!(error.to_string().contains("not valid"), "{error}");
+}
+
+#[tokio::test]
 async fn databag_values_travel_over_standard_input_only() {
     let tools = Tools::with("set", "relation-set", "cat > \"$here/input\"");
     let changes = BTreeMap::from([

@@ -39,6 +39,8 @@ mod regressions_relations;
 #[path = "../scenarios/mod.rs"]
 mod scenarios;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod stores;

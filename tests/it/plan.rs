@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use temporal_k8s::container::{self, config, pgpass};
 use temporal_k8s::facts::{Attempt, Failure};
-use temporal_k8s::juju::{Event, Level, Relation, Status};
+use temporal_k8s::juju::{Event, Level, Relation, SecretEventKind, Status};
 use temporal_k8s::plan::{Change, Note};
 use temporal_k8s::postgres::StoreFacts;
 use temporal_k8s::probe::Probe;
@@ -615,6 +615,30 @@ fn a_stopping_unit_stops_its_server_and_does_nothing_else() {
         ServiceState::Inactive
     );
     assert_eq!(plan(&snapshot).to_string(), "nothing to do");
+}
+
+#[test]
+fn a_secret_hook_reconciles_and_leaves_a_settled_unit_alone() {
+    for kind in [
+        SecretEventKind::Changed,
+        SecretEventKind::Rotate,
+        SecretEventKind::Expired,
+        SecretEventKind::Remove,
+    ] {
+        let event = Event::Secret {
+            kind,
+            id: "secret:cjqub6vubg2s77p3nio0".into(),
+            label: None,
+            revision: None,
+        };
+        let mut snapshot = settled();
+        snapshot.hook.event = event.clone();
+        assert_eq!(plan(&snapshot).to_string(), "nothing to do", "{event}");
+        let mut snapshot = ready_to_start();
+        snapshot.hook.event = event;
+        let plans = hook(&mut snapshot);
+        assert!(plans[0].changes.contains(&Change::Start));
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use serde_json::json;
 use temporal_k8s::container::config;
 use temporal_k8s::facts::Attempt;
-use temporal_k8s::juju::{Databag, Event, Level, Relation, RelationEvent, RelationEventKind};
+use temporal_k8s::juju::{
+    Databag, Event, Level, Relation, RelationEvent, RelationEventKind, SecretEventKind,
+};
 use temporal_k8s::plan::{Change, Note};
 use temporal_k8s::postgres::StoreFacts;
 use temporal_k8s::probe::Probe;
@@ -126,6 +128,12 @@ fn event() -> impl Strategy<Value = Event> {
         Event::UpgradeCharm,
         Event::Stop,
         Event::Remove,
+        Event::Secret {
+            kind: SecretEventKind::Changed,
+            id: "secret:cjqub6vubg2s77p3nio0".to_owned(),
+            label: None,
+            revision: None,
+        },
         Event::Action {
             name: "restart".to_owned(),
         },

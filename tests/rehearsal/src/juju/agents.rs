@@ -297,6 +297,7 @@ impl Juju {
         let deleted = self.cloud.delete_pod(unit);
         deleted.map_err(|source| JujuError::cloud("delete the pod of", unit, source))?;
         let app = app_of(unit).to_owned();
+        self.model.secrets.forget(unit);
         let ids: Vec<u32> = self.model.relations.keys().copied().collect();
         for id in ids {
             self.model.leave_scope(unit, id);
@@ -340,6 +341,7 @@ impl Juju {
                 .relations
                 .retain(|_, relation| relation.side(&app).is_none());
             self.model.applications.remove(&app);
+            self.model.secrets.forget(&app);
             self.sources.remove(&app);
             self.exposed.remove(&app);
             let deleted = self.cloud.delete_application(&app);

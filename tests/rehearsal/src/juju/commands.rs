@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
@@ -244,6 +244,7 @@ impl Juju {
             noticed: BTreeMap::new(),
             ..agent
         };
+        super::secrets::restart(&mut self.model, unit);
         let deleted = self.cloud.delete_pod(unit);
         deleted.map_err(|source| JujuError::cloud("delete the pod of", unit, source))?;
         self.charms.remove(unit);
@@ -283,6 +284,11 @@ impl Juju {
             unit.agent.update_status = true;
         }
         Ok(())
+    }
+
+    /// Lets time pass for the secrets that are to be rotated or expire.
+    pub fn pass(&mut self, time: Duration) {
+        self.model.clock += time;
     }
 
     /// An event that nothing in the model has caused, such as a custom notice of Pebble's, which the emulated agent

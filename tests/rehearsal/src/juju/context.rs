@@ -41,6 +41,9 @@ pub enum ToolError {
     /// A tool that reads its standard input and was given none.
     #[error("{}", super::protocol::NO_STDIN)]
     NoStdin,
+    /// No such secret, or none that this unit may know of.
+    #[error("secret \"{0}\" not found")]
+    SecretNotFound(String),
     /// Anything else that Juju refuses while running: exit code 1.
     #[error("{0}")]
     Refused(String),

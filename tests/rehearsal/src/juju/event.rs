@@ -77,6 +77,43 @@ pub enum PebbleChange {
     CheckRecovered(String),
 }
 
+/// What happened to a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SecretChange {
+    /// One that this unit has read has a newer revision.
+    Changed,
+    /// This unit is to give it new content.
+    Rotate,
+    /// A revision has expired.
+    Expired,
+    /// Nobody uses a revision any more, so this unit may remove it.
+    Remove,
+}
+
+impl SecretChange {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Rotate => "rotate",
+            Self::Expired => "expired",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// A hook of one secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretEvent {
+    /// What happened.
+    pub change: SecretChange,
+    /// `secret:<id>`
+    pub id: String,
+    /// This unit's label for it, empty if it has none.
+    pub label: String,
+    /// The revision concerned, in expired and remove.
+    pub revision: Option<u32>,
+}
+
 /// Everything a charm is started for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are Juju's hook names")]
@@ -98,6 +135,7 @@ pub enum Event {
         container: String,
         change: PebbleChange,
     },
+    Secret(SecretEvent),
     Action(ActionEvent),
 }
 
@@ -123,6 +161,7 @@ impl Event {
                 PebbleChange::CheckFailed(_) => format!("{container}-pebble-check-failed"),
                 PebbleChange::CheckRecovered(_) => format!("{container}-pebble-check-recovered"),
             },
+            Self::Secret(event) => format!("secret-{}", event.change.word()),
             Self::Action(action) => action.name.clone(),
         }
     }
@@ -188,6 +227,13 @@ impl Event {
                     }
                 }
             }
+            Self::Secret(event) => {
+                variables.push(("JUJU_SECRET_ID", event.id.clone()));
+                variables.push(("JUJU_SECRET_LABEL", event.label.clone()));
+                if let Some(revision) = event.revision {
+                    variables.push(("JUJU_SECRET_REVISION", revision.to_string()));
+                }
+            }
             _ => {}
         }
         variables
@@ -202,6 +248,10 @@ impl fmt::Display for Event {
                 let who = event.remote_unit.as_ref().unwrap_or(&event.remote_app);
                 write!(f, " ({}:{} {who})", event.endpoint, event.id)
             }
+            Self::Secret(event) => match event.revision {
+                Some(revision) => write!(f, " ({}/{revision})", event.id),
+                None => write!(f, " ({})", event.id),
+            },
             Self::Action(_) => f.write_str(" (action)"),
             _ => Ok(()),
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::HookContext;
 use super::model::{Model, Port, Relation, Settings, app_of, merge};
+use super::secrets::{self, PendingSecrets};
 
 /// Juju's `max-charm-state-size`, in bytes.
 pub const MAX_STATE: usize = 2 * 1024 * 1024;
@@ -25,6 +26,14 @@ pub enum FlushError {
     /// A bag that does not fit a document.
     #[error("could not write settings to relation {0}: document too large")]
     BagTooLarge(u32),
+    /// Something about a secret.
+    #[error("{doing}: {why}")]
+    Secret {
+        /// The kind of change.
+        doing: &'static str,
+        /// Why not.
+        why: String,
+    },
 }
 
 /// Changes that become visible only when the hook ends well.
@@ -36,6 +45,7 @@ pub(super) struct Pending {
     pub(super) state_deleted: BTreeSet<String>,
     pub(super) opened: BTreeSet<(Port, String)>,
     pub(super) closed: BTreeSet<(Port, String)>,
+    pub(super) secrets: PendingSecrets,
 }
 
 impl Pending {
@@ -69,8 +79,21 @@ fn size(settings: &Settings) -> usize {
 impl HookContext<'_> {
     /// Commits what the hook buffered. Leadership is checked again, since it may be lost by now.
     pub(super) fn flush(&mut self) -> Result<(), FlushError> {
-        let pending = std::mem::take(&mut self.pending);
-        check(self.model, &self.unit, &pending)?;
+        let mut pending = std::mem::take(&mut self.pending);
+        check_rights(self.model, &self.unit, &pending)?;
+        let mut secrets = self.model.secrets.clone();
+        let changes = std::mem::take(&mut pending.secrets);
+        let committed = secrets::commit(self.model, &mut secrets, &self.unit, changes);
+        if self.model.juju.0 < 4 {
+            // Secrets come before all else there, and stay even if what comes next is refused.
+            self.model.secrets = secrets;
+            committed?;
+            check_sizes(self.model, &self.unit, &pending)?;
+        } else {
+            committed?;
+            check_sizes(self.model, &self.unit, &pending)?;
+            self.model.secrets = secrets;
+        }
         let app = app_of(&self.unit).to_owned();
         for (id, changes) in &pending.unit_bags {
             if let Some(relation) = self.model.relations.get_mut(id) {
@@ -109,7 +132,7 @@ fn bag_version(relation: &Relation, app: &str) -> u64 {
     relation.apps.get(app).map_or(0, |bag| bag.version)
 }
 
-fn check(model: &Model, unit: &str, pending: &Pending) -> Result<(), FlushError> {
+fn check_rights(model: &Model, unit: &str, pending: &Pending) -> Result<(), FlushError> {
     if let Some(id) = pending
         .app_bags
         .keys()
@@ -118,18 +141,21 @@ fn check(model: &Model, unit: &str, pending: &Pending) -> Result<(), FlushError>
     {
         return Err(FlushError::LeadershipLost(*id));
     }
+    let mut ids = pending.unit_bags.keys().chain(pending.app_bags.keys());
+    let gone = |id: &&u32| model.relations.get(id).is_none_or(|it| it.gone);
+    ids.find(gone)
+        .map_or(Ok(()), |id| Err(FlushError::RelationGone(*id)))
+}
+
+fn check_sizes(model: &Model, unit: &str, pending: &Pending) -> Result<(), FlushError> {
     let sides = [
         (&pending.unit_bags, unit),
         (&pending.app_bags, app_of(unit)),
     ];
     for (bags, who) in sides {
         for (id, changes) in bags {
-            let relation = model
-                .relations
-                .get(id)
-                .filter(|it| !it.gone)
-                .ok_or(FlushError::RelationGone(*id))?;
-            let bag = relation.units.get(who).or_else(|| relation.apps.get(who));
+            let relation = model.relations.get(id);
+            let bag = relation.and_then(|it| it.units.get(who).or_else(|| it.apps.get(who)));
             let mut settings = bag.map(|bag| bag.settings.clone()).unwrap_or_default();
             merge(&mut settings, changes);
             if size(&settings) > MAX_BAG {

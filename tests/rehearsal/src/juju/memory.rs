@@ -2,8 +2,9 @@
 //!
 //! Juju keeps it in the controller, so it survives pods. The scheduler compares it with the model.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -67,6 +68,12 @@ pub struct Agent {
     pub settings_told: bool,
     /// Relations told.
     pub relations: BTreeMap<u32, LocalRelation>,
+    /// The newest revision told of each secret that the unit has read, by id.
+    pub secrets: BTreeMap<String, u32>,
+    /// Unused revisions of own secrets that were told.
+    pub obsolete: BTreeSet<(String, u32)>,
+    /// Expired revisions that were told, and when they are told again.
+    pub expired: BTreeMap<(String, u32), SystemTime>,
     /// Boot ids told by pebble-ready.
     pub boots: BTreeMap<String, String>,
     /// The last notice of each container's Pebble that was looked at.

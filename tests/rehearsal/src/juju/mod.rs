@@ -7,8 +7,8 @@
 //! ```
 //!
 //! It refuses what Juju refuses. What Kubernetes does is behind [`Cloud`]; charms are `.charm`
-//! archives, or Rust values for the other side of a relation ([`Charm`]). Not emulated: secrets,
-//! storage, subordinates, machines, cross-model relations, several models.
+//! archives, or Rust values for the other side of a relation ([`Charm`]). Not emulated: storage,
+//! subordinates, machines, cross-model relations, several models.
 
 pub mod actions;
 mod agents;
@@ -33,6 +33,7 @@ pub mod record;
 pub mod relate;
 pub mod schedule;
 mod scopes;
+pub mod secrets;
 mod socket;
 pub mod status;
 pub mod tools;
@@ -46,12 +47,15 @@ use std::time::{Duration, Instant};
 pub use charm::{Charm, CharmError, CharmFactory, Source};
 pub use cloud::{CheckNotice, Cloud, CloudError, Pod};
 pub use context::{HookContext, Network, ToolError};
-pub use event::{ActionEvent, Event, PebbleChange, RelationChange, RelationEvent};
+pub use event::{
+    ActionEvent, Event, PebbleChange, RelationChange, RelationEvent, SecretChange, SecretEvent,
+};
 pub use faults::{Failure, Fault, Wire};
 pub use model::{Model, Settings, StatusEntry};
 pub use protocol::{as_hook_tool, hook_tool_main};
 pub use record::{ActionOutcome, ActionStatus, Exit, HookRun, LogLine, ToolCall, Traffic};
 pub use relate::Refusal;
+pub use secrets::{Reading, SecretChanges, SecretOwner};
 pub use status::StatusPage;
 
 /// Why a command or a hook run could not be carried out.

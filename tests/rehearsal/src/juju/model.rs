@@ -15,6 +15,7 @@ use super::actions::Actions;
 use super::memory::{Agent, ConfigSeen};
 use super::metadata::{Metadata, Role};
 use super::options::Options;
+use super::secrets::Secrets;
 
 /// Keys and values of one databag.
 pub type Settings = BTreeMap<String, String>;
@@ -281,6 +282,10 @@ pub struct Model {
     pub applications: BTreeMap<String, Application>,
     /// Relations by number.
     pub relations: BTreeMap<u32, Relation>,
+    /// Secrets.
+    pub secrets: Secrets,
+    /// What time it is for rotations and expiries; it moves only with [`super::Juju::pass`].
+    pub clock: SystemTime,
     pub(super) next_relation: u32,
     pub(super) next_action: u32,
 }
@@ -294,6 +299,8 @@ impl Model {
             juju: (3, 6, 11),
             applications: BTreeMap::new(),
             relations: BTreeMap::new(),
+            secrets: Secrets::default(),
+            clock: SystemTime::now(),
             next_relation: 0,
             next_action: 0,
         }

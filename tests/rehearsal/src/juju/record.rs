@@ -63,7 +63,13 @@ pub struct ToolCall {
 }
 
 /// Tools whose `key=value` arguments carry data.
-const CARRIES_VALUES: [&str; 3] = ["relation-set", "state-set", "action-set"];
+const CARRIES_VALUES: [&str; 5] = [
+    "relation-set",
+    "state-set",
+    "action-set",
+    "secret-add",
+    "secret-set",
+];
 
 fn redacted(call: &ToolCall) -> Vec<String> {
     let hide = |arg: &String| match arg.split_once('=') {

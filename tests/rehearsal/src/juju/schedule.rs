@@ -6,9 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{Event, RelationChange, RelationEvent};
+use super::event::{Event, RelationChange, RelationEvent, SecretEvent};
 use super::memory::{Agent, ConfigSeen, LocalRelation};
 use super::model::{Bag, Model, Relation, Unit, app_of};
+use super::secrets;
 
 /// The events that may legally run next on a unit; the first is the one a calm Juju picks. Actions
 /// are not among them: they run when the operator says so, even in error.
@@ -29,13 +30,17 @@ pub fn pending(model: &Model, unit: &str) -> Vec<Event> {
     }
     let start = starting(model, unit, it);
     if !start.is_empty() {
-        return start.into_iter().chain(pebble_ready(it)).collect();
+        let secrets = secrets::due(model, unit).into_iter();
+        let secrets = secrets.filter(|_| !agent.upgrade_due);
+        let start = start.into_iter().chain(pebble_ready(it));
+        return start.chain(secrets).collect();
     }
     if let Some(changed) = changed {
         return vec![changed];
     }
     let mut events = created(model, unit, agent);
     events.extend(leadership(model, unit, agent));
+    events.extend(secrets::due(model, unit));
     if agent.config.as_ref() != Some(&model.config_of(unit)) {
         events.push(Event::ConfigChanged);
     }
@@ -72,6 +77,10 @@ pub fn calm(model: &Model, unit: &str) -> Vec<Event> {
                 .cloned()
                 .map(Event::Relation)
                 .collect()
+        }
+        Event::Secret(SecretEvent { change, .. }) => {
+            let alike = |it: &Event| matches!(it, Event::Secret(it) if it.change == *change);
+            due.iter().filter(|it| alike(it)).cloned().collect()
         }
         Event::ConfigChanged | Event::Start => {
             let starting = model.unit(unit).is_some_and(|it| it.agent.start_due);
@@ -267,6 +276,7 @@ pub struct Told {
     boot: Option<String>,
     app_version: u64,
     unit_version: u64,
+    secret: u32,
 }
 
 impl Told {
@@ -295,12 +305,19 @@ impl Told {
                         .and_then(|unit| it.units.get(unit)),
                 )
             }),
+            secret: match event {
+                Event::Secret(event) => secrets::latest(model, event),
+                _ => 0,
+            },
         }
     }
 
     /// Notes that the charm has been told, after the hook succeeded or was lost on purpose.
     pub fn acknowledge(self, model: &mut Model, unit: &str) {
         let leader = model.is_leader(unit);
+        if let Event::Secret(event) = &self.event {
+            secrets::conclude(model, unit, event, self.secret);
+        }
         if let Event::Relation(event) = &self.event {
             if event.change == RelationChange::Broken {
                 model.leave_scope(unit, event.id);
@@ -339,7 +356,11 @@ impl Told {
             Event::PebbleReady { container } => {
                 agent.boots.extend(self.boot.map(|boot| (container, boot)));
             }
-            Event::Pebble { .. } | Event::Remove | Event::Relation(_) | Event::Action(_) => {}
+            Event::Pebble { .. }
+            | Event::Remove
+            | Event::Relation(_)
+            | Event::Secret(_)
+            | Event::Action(_) => {}
         }
     }
 

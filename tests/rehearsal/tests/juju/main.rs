@@ -13,6 +13,8 @@ mod recorded;
 #[cfg(test)]
 mod removal;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod tools;
 #[cfg(test)]
 mod transactions;

@@ -1,13 +1,13 @@
 //! The hook tools: arguments in, Juju's output and error texts out.
 //!
 //! The agent's socket calls [`serve`] for each request. The rules themselves are in
-//! [`HookContext`]; here are only syntax and formats. Not there: the secret tools (a later
-//! addition), `leader-get` and `leader-set` (deprecated, gone from Juju 4), `storage-*`,
+//! [`HookContext`]; here are only syntax and formats. Not there: `leader-get` and `leader-set` (deprecated, gone from Juju 4), `storage-*`,
 //! `payload-*`, `unit-get`, `juju-reboot`.
 
 mod args;
 mod facts;
 mod relations;
+mod secrets;
 mod state;
 
 use serde_json::Value;
@@ -31,8 +31,8 @@ type Run = fn(&mut HookContext, &Args, Option<&str>) -> Result<Option<Value>, To
 struct Tool {
     name: &'static str,
     flags: &'static [Flag],
-    /// Takes `--format`.
-    formats: bool,
+    /// The format that it prints without `--format`, if it takes that.
+    format: Option<&'static str>,
     run: Run,
 }
 
@@ -40,7 +40,17 @@ const fn reads(name: &'static str, flags: &'static [Flag], run: Run) -> Tool {
     Tool {
         name,
         flags,
-        formats: true,
+        format: Some("smart"),
+        run,
+    }
+}
+
+/// The tools that know JSON and YAML only.
+const fn reads_yaml(name: &'static str, flags: &'static [Flag], run: Run) -> Tool {
+    Tool {
+        name,
+        flags,
+        format: Some("yaml"),
         run,
     }
 }
@@ -49,7 +59,7 @@ const fn writes(name: &'static str, flags: &'static [Flag], run: Run) -> Tool {
     Tool {
         name,
         flags,
-        formats: false,
+        format: None,
         run,
     }
 }
@@ -82,6 +92,26 @@ const TOOLS: &[Tool] = &[
         relations::relation_set,
     ),
     writes("resource-get", &[], facts::resource_get),
+    writes("secret-add", secrets::SET_FLAGS, secrets::secret_add),
+    reads_yaml("secret-get", secrets::GET_FLAGS, secrets::secret_get),
+    writes("secret-grant", secrets::GRANT_FLAGS, secrets::secret_grant),
+    reads("secret-ids", &[], secrets::secret_ids),
+    reads_yaml(
+        "secret-info-get",
+        secrets::INFO_FLAGS,
+        secrets::secret_info_get,
+    ),
+    writes(
+        "secret-remove",
+        secrets::REMOVE_FLAGS,
+        secrets::secret_remove,
+    ),
+    writes(
+        "secret-revoke",
+        secrets::REVOKE_FLAGS,
+        secrets::secret_revoke,
+    ),
+    writes("secret-set", secrets::SET_FLAGS, secrets::secret_set),
     writes("state-delete", &[], state::state_delete),
     reads("state-get", state::GET_FLAGS, state::state_get),
     writes("state-set", state::SET_FLAGS, state::state_set),
@@ -136,12 +166,13 @@ fn attempt(
     stdin: Option<&str>,
 ) -> Result<String, ToolError> {
     let mut flags = tool.flags.to_vec();
-    if tool.formats {
+    if tool.format.is_some() {
         flags.extend([value(&["format"]), value(&["o", "output"])]);
     }
     let args = Args::parse(&flags, args)?;
-    let format = args.flag("format").unwrap_or("smart");
-    if !matches!(format, "json" | "yaml" | "smart") {
+    let default = tool.format.unwrap_or("smart");
+    let format = args.flag("format").unwrap_or(default);
+    if !matches!(format, "json" | "yaml") && format != default {
         let text = format!("invalid value \"{format}\" for option --format: unknown format");
         return Err(ToolError::Arguments(text));
     }
