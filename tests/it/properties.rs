@@ -422,7 +422,7 @@ proptest! {
         // files are written before or after the stop, but never after the start
         let writes = |change: &&Change| matches!(change, Change::Write { .. });
         let others = first.changes.iter().filter(|change| !writes(change));
-        prop_assert!(others.is_sorted_by_key(|change| change.rank()));
+        prop_assert!(others.is_sorted_by_key(Change::rank));
         let start = first.changes.iter().position(|change| *change == Change::Start);
         let write = first.changes.iter().rposition(|change| writes(&change));
         prop_assert!(write.zip(start).is_none_or(|(write, start)| write < start));
