@@ -2,6 +2,7 @@
 //! their sockets where it looks for them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
@@ -59,6 +60,7 @@ struct State {
     version: String,
     domain: String,
     brings: Brings,
+    program: Vec<OsString>,
     pods: BTreeMap<String, FakePod>,
     services: BTreeMap<String, (Address, BTreeSet<u16>)>,
 }
@@ -78,6 +80,7 @@ impl FakeCloud {
             version: version.to_owned(),
             domain: "cluster.local".to_owned(),
             brings: Brings::default(),
+            program: vec![DISPATCH.clone().into()],
             pods: BTreeMap::new(),
             services: BTreeMap::new(),
         };
@@ -85,6 +88,11 @@ impl FakeCloud {
             postgres: Arc::clone(postgres),
             state: Arc::new(Mutex::new(state)),
         }
+    }
+
+    /// What is run for a hook, in place of the program that was built with the tests: with its arguments.
+    pub(crate) fn set_program(&self, program: Vec<OsString>) {
+        lock(&self.state).program = program;
     }
 
     /// The directory of this cloud, for whatever else a test has to put somewhere.
@@ -267,7 +275,7 @@ impl Cloud for FakeCloud {
             .arg("/usr/bin/env")
             .arg("--chdir")
             .arg(pod.directory.join("charm"))
-            .arg(&*DISPATCH);
+            .args(&state.program);
         Ok(command)
     }
 

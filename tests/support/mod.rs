@@ -1,7 +1,8 @@
 //! The fakes of the fast tests: what stands in for Pebble, PostgreSQL and Temporal Server, on real sockets.
 //!
 //! They keep to what the real ones were seen to do; every scenario that runs on them runs on the real ones
-//! too (`tests/real`). Only `tests/it` uses them.
+//! too (`tests/real`). What `tests/it` is played on, and what counts and measures the charm itself where servers would
+//! blur it.
 
 pub(crate) mod address;
 pub(crate) mod cloud;

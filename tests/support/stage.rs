@@ -93,6 +93,11 @@ pub(crate) fn example(name: &str) -> PathBuf {
 impl FastStage {
     /// An empty model with the newest server.
     pub(crate) fn new() -> Self {
+        Self::with_tools(&HOOK_TOOL)
+    }
+
+    /// The same with another program behind the hook tools.
+    pub(crate) fn with_tools(program: &Path) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let postgres = Postgres::start();
@@ -102,7 +107,7 @@ impl FastStage {
         pack(&charm, "");
         let workdir = directory.join("juju");
         fs::create_dir_all(&workdir).expect("a directory");
-        let juju = Juju::with_tools("test", Box::new(cloud.clone()), &workdir, &HOOK_TOOL);
+        let juju = Juju::with_tools("test", Box::new(cloud.clone()), &workdir, program);
         let mut juju = juju.unwrap_or_else(|error| panic!("{}", rehearsal::chain(&error)));
         juju.tools_only(std::env::var(TRANSPORT).is_ok_and(|transport| transport == "tools"));
         let marker = format!("pw{}x{number}z", std::process::id());

@@ -4,6 +4,7 @@ pub mod cloud;
 pub mod counterparts;
 pub mod juju;
 pub mod kubernetes;
+pub mod meter;
 pub mod pack;
 pub mod parts;
 pub mod processes;

@@ -14,6 +14,14 @@ use super::record::{ActionOutcome, ActionStatus, Exit, HookRun, Traffic};
 use super::{Juju, JujuError, OrderOfEvents};
 
 impl Juju {
+    /// Runs a hook although nothing has happened, to measure it. What it changes is committed; what the agent has
+    /// told its charm stays as it is.
+    pub fn repeat(&mut self, unit: &str, event: &Event) -> Result<HookRun, JujuError> {
+        let (run, ..) = self.dispatch(unit, event.clone())?;
+        self.log.push(run.clone());
+        Ok(run)
+    }
+
     /// Runs it, and commits its changes if it ended well. Says also what an action said, and
     /// whether the charm set its status.
     pub(super) fn dispatch(

@@ -294,6 +294,11 @@ impl Juju {
         &self.model
     }
 
+    /// The controller's state, for what no command makes in reasonable time, such as a thousand units.
+    pub fn model_mut(&mut self) -> &mut Model {
+        &mut self.model
+    }
+
     /// The cloud below.
     pub fn cloud(&self) -> &dyn Cloud {
         &*self.cloud
