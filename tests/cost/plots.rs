@@ -35,7 +35,7 @@ pub(crate) fn hooks(pairs: &[Pair], path: &Path) -> Outcome {
     let times = pairs
         .iter()
         .flat_map(|pair| [pair.direct.processor, pair.tools.processor]);
-    let top = times.fold(1.0, f64::max) * 1.3;
+    let top = times.fold(1.0, f64::max) * 4.0;
     let names: Vec<&str> = pairs.iter().rev().map(|pair| pair.name.as_str()).collect();
     let mut chart = ChartBuilder::on(&root)
         .caption(
@@ -93,7 +93,7 @@ struct Line {
 fn lines(on: &Drawing, title: &str, unit: &str, across: &str, lines: &[Line]) -> Outcome {
     let all = || lines.iter().flat_map(|line| &line.points);
     let right = all().map(|point| point.0).fold(1.0, f64::max);
-    let top = all().map(|point| point.1).fold(1.0, f64::max) * 2.0;
+    let top = all().map(|point| point.1).fold(1.0, f64::max) * 30.0;
     let mut chart = ChartBuilder::on(on)
         .caption(title, ("sans-serif", 16))
         .margin(10)
@@ -106,6 +106,7 @@ fn lines(on: &Drawing, title: &str, unit: &str, across: &str, lines: &[Line]) ->
         .y_desc(unit)
         .x_label_formatter(&number)
         .y_label_formatter(&number)
+        .max_light_lines(4)
         .draw()?;
     for (line, color) in lines.iter().zip(COLORS.iter().cycle().copied()) {
         chart

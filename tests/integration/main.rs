@@ -9,11 +9,23 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod instructions;
+#[cfg(test)]
 mod pebble;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+#[allow(dead_code, reason = "most steps are for scenarios only")]
+#[path = "../scenarios"]
+mod scenarios {
+    pub(crate) mod stage;
+}
+#[cfg(test)]
 mod server;
+#[cfg(test)]
+#[allow(dead_code, reason = "most faults are for scenarios only")]
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! RabbitMQ with the Erlang that it needs, and PgBouncer, from the packages of the Debian-like system
-//! that the tests run on.
+//! RabbitMQ with the Erlang that it needs, PgBouncer and valgrind, from the packages of the Debian-like
+//! system that the tests run on.
 //!
 //! The system's own apt resolves and verifies them with its own sources and keys, but in private
 //! directories: nothing on the host is installed or changed, and no rights are needed. What the
@@ -27,6 +27,8 @@ pub(super) enum Packages {
     RabbitMq,
     /// PgBouncer.
     PgBouncer,
+    /// valgrind.
+    Valgrind,
 }
 
 impl Packages {
@@ -35,6 +37,7 @@ impl Packages {
         match self {
             Self::RabbitMq => "rabbitmq",
             Self::PgBouncer => "pgbouncer",
+            Self::Valgrind => "valgrind",
         }
     }
 
@@ -43,6 +46,7 @@ impl Packages {
         match self {
             Self::RabbitMq => "rabbitmq-server",
             Self::PgBouncer => "pgbouncer",
+            Self::Valgrind => "valgrind",
         }
     }
 
@@ -51,6 +55,7 @@ impl Packages {
         match self {
             Self::RabbitMq => &["erlang", "esl-erlang", "rabbitmq-server"],
             Self::PgBouncer => &["pgbouncer"],
+            Self::Valgrind => &["valgrind"],
         }
     }
 
@@ -75,6 +80,7 @@ impl Packages {
         match self {
             Self::RabbitMq => lay_out_rabbitmq(staging),
             Self::PgBouncer => script(&staging.join("bin"), "pgbouncer", PGBOUNCER),
+            Self::Valgrind => script(&staging.join("bin"), "valgrind", VALGRIND),
         }
     }
 }
@@ -89,6 +95,14 @@ exec "$BINDIR/erlexec" "$@"
 "#;
 
 const PGBOUNCER: &str = r#"exec "$root/tree/usr/sbin/pgbouncer" "$@"
+"#;
+
+/// The distribution's own script around it does nothing that is needed here.
+const VALGRIND: &str = r#"VALGRIND_LIB=$root/tree/usr/libexec/valgrind
+export VALGRIND_LIB
+program=$root/tree/usr/bin/valgrind
+[ -x "$program.bin" ] && program=$program.bin
+exec "$program" "$@"
 "#;
 
 /// Whatever is run brings its libraries.

@@ -1,5 +1,5 @@
 //! Where the real programs of a rehearsal come from: Go modules and Python wheels, all pinned, and
-//! for RabbitMQ the packages of the system.
+//! for RabbitMQ, PgBouncer and valgrind the packages of the system.
 //!
 //! Pebble, Temporal, Kubernetes, kubo and IPFS Cluster are built once by the Go of the Python environment,
 //! from the modules below `parts/`, into a cache outside the tree, and so are two programs of our own: one asks
@@ -186,6 +186,8 @@ pub enum Part {
     RabbitMq,
     /// PgBouncer, a connection pooler.
     PgBouncer,
+    /// valgrind, which counts a program's instructions.
+    Valgrind,
 }
 
 /// The parts of this machine: the cache of built ones and the Python environment of the others.
@@ -298,6 +300,12 @@ impl Parts {
         Ok(entry.join("bin/pgbouncer"))
     }
 
+    /// The program `valgrind`, unpacked when it is not there yet.
+    pub fn valgrind(&self) -> Result<PathBuf, PartsError> {
+        let entry = self.had(&Making::Packages(Packages::Valgrind))?;
+        Ok(entry.join("bin/valgrind"))
+    }
+
     /// The root of the Python environment that carries the ready-made parts.
     pub fn environment(&self) -> Result<PathBuf, PartsError> {
         Ok(self.python()?.prefix().to_owned())
@@ -359,7 +367,8 @@ impl Parts {
             | Part::Asker
             | Part::GoRpc
             | Part::RabbitMq
-            | Part::PgBouncer => Ok(()),
+            | Part::PgBouncer
+            | Part::Valgrind => Ok(()),
         }
     }
 
@@ -430,6 +439,7 @@ impl Making {
             Part::GoRpc => Ok(go::Recipe::go_rpc()),
             Part::RabbitMq => return Some(Ok(Self::Packages(Packages::RabbitMq))),
             Part::PgBouncer => return Some(Ok(Self::Packages(Packages::PgBouncer))),
+            Part::Valgrind => return Some(Ok(Self::Packages(Packages::Valgrind))),
             Part::Postgresql | Part::TemporalCli | Part::Nginx | Part::Python => return None,
         };
         Some(recipe.map(Self::Go))

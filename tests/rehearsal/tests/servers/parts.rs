@@ -90,6 +90,19 @@ fn the_parts_of_the_stack_say_their_versions() {
 }
 
 #[test]
+fn valgrind_starts_from_the_cache() {
+    let parts = Parts::locate().unwrap();
+    let valgrind = parts.valgrind().unwrap();
+    assert!(valgrind.starts_with(parts.cache()), "{valgrind:?}");
+    // its tools are found only where it is told that they are
+    let said = says(
+        &valgrind,
+        &["--tool=callgrind", "--callgrind-out-file=/dev/null", "true"],
+    );
+    assert!(said.contains("Collected : "), "{said}");
+}
+
+#[test]
 fn the_ready_made_parts_start() {
     let parts = Parts::locate().unwrap();
     assert!(
