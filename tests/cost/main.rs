@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let outcome = match arguments.as_slice() {
-        [first, charm, workdir] if first == INSIDE => inside(charm.into(), workdir.into()),
+        [first, charm, workdir] if first == INSIDE => inside(charm.as_ref(), workdir.as_ref()),
         words => outside(words),
     };
     match outcome {
@@ -150,13 +150,13 @@ fn out() -> Outcome<PathBuf> {
     Ok(out)
 }
 
-fn inside(charm: PathBuf, workdir: PathBuf) -> Outcome<u8> {
-    if let Entered::Outside(code) = cloud::enter(std::slice::from_ref(&workdir))? {
+fn inside(charm: &Path, workdir: &Path) -> Outcome<u8> {
+    if let Entered::Outside(code) = cloud::enter(&[workdir.to_owned()])? {
         return Ok(code);
     }
     let told = settled::play(&Setup {
-        charm,
-        workdir: workdir.clone(),
+        charm: charm.to_owned(),
+        workdir: workdir.to_owned(),
     })?;
     fs::write(workdir.join(settled::TOLD), serde_json::to_vec(&told)?)?;
     Ok(0)

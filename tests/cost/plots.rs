@@ -8,10 +8,12 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::deployment::Deployment;
-use crate::figures::Pair;
+use crate::figures::{Pair, Sample};
 use crate::growth::Growth;
 
 type Drawing<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// One of a sample's figures.
+type Figure = fn(&Sample) -> f64;
 type Outcome = Result<(), Box<dyn Error>>;
 
 const COLORS: [RGBColor; 6] = [
@@ -23,6 +25,10 @@ const COLORS: [RGBColor; 6] = [
     RGBColor(0x7f, 0x7f, 0x7f),
 ];
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "how the library hands it over"
+)]
 fn number(value: &f64) -> String {
     format!("{value}")
 }
@@ -129,7 +135,7 @@ fn lines(on: &Drawing, title: &str, unit: &str, across: &str, lines: &[Line]) ->
 pub(crate) fn growth(growth: &Growth, path: &Path) -> Outcome {
     let root = SVGBackend::new(path, (1350, 520)).into_drawing_area();
     root.fill(&WHITE)?;
-    let figures: [(&str, &str, fn(&crate::figures::Sample) -> f64); 3] = [
+    let figures: [(&str, &str, Figure); 3] = [
         ("Calls of a hook", "calls", |it| it.calls),
         ("Its traffic with the agent", "KiB", |it| it.traffic),
         ("Its CPU", "milliseconds", |it| it.processor),

@@ -91,6 +91,10 @@ impl FakeCloud {
     }
 
     /// What is run for a hook, in place of the program that was built with the tests: with its arguments.
+    #[allow(
+        dead_code,
+        reason = "the fast tests have no other program than their own"
+    )]
     pub(crate) fn set_program(&self, program: Vec<OsString>) {
         lock(&self.state).program = program;
     }

@@ -45,12 +45,9 @@ pub struct Cost {
 impl Cost {
     /// What a metered hook has told.
     pub fn of(run: &HookRun) -> Option<Self> {
-        let line = run.stdout.lines().rev();
-        let mut numbers = line
-            .filter_map(|line| line.strip_prefix(LINE))
-            .next()?
-            .split(' ')
-            .map(|number| number.parse().ok());
+        let mut lines = run.stdout.lines().rev();
+        let numbers = lines.find_map(|line| line.strip_prefix(LINE))?;
+        let mut numbers = numbers.split(' ').map(|number| number.parse().ok());
         let mut next = || numbers.next().flatten();
         Some(Self {
             wall: Duration::from_micros(next()?),
