@@ -1,7 +1,7 @@
 //! The agent asked at its socket, without a process for each question.
 //!
 //! A hook tool is a small program that sends one request to the agent's socket and prints the answer. This is the
-//! same request: Go's `net/rpc`, method `Jujuc.Main`, in [`gob`](super::gob). One connection serves a hook, and
+//! same request: Go's `net/rpc`, method `Jujuc.Main`, in [`gob`]. One connection serves a hook, and
 //! whatever is asked at the same time goes out together. Juju promises nothing of it, so anything unexpected is a
 //! [`Surprise`], after which the tools themselves are used.
 #![expect(clippy::disallowed_types, reason = "dials the unit's agent")]

@@ -1,6 +1,6 @@
 //! The hook tools: arguments in, Juju's output and error texts out.
 //!
-//! The agent's socket calls [`serve`] for each request. The rules themselves are in
+//! The agent's socket calls `serve` for each request. The rules themselves are in
 //! [`HookContext`]; here are only syntax and formats. Not there: `leader-get` and `leader-set` (deprecated, gone from Juju 4), `storage-*`,
 //! `payload-*`, `unit-get`, `juju-reboot`.
 
