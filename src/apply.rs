@@ -9,6 +9,7 @@ use crate::container::{FILE_MODE, LAYER, SERVICE, check};
 use crate::error::{chain, shorten};
 use crate::facts::{Attempt, Failure};
 use crate::juju::{self, Juju, LogLevel};
+use crate::memory::Memory;
 use crate::pebble::{self, Layer, Pebble};
 use crate::plan::{Change, Note};
 use crate::secret::Secret;
@@ -104,11 +105,22 @@ async fn make(pebble: &Pebble, change: &Change) -> Result<(), pebble::Error> {
 
 /// Tells Juju. The first failure ends the hook, and Juju runs it again: nothing of it was kept.
 pub async fn notes(juju: &Juju, notes: &[Note]) -> Result<(), juju::Error> {
+    let mut untold = false;
     for note in notes {
-        match tell(juju, note).await {
+        let told = match note {
+            // what was not told is told again as long as it can be
+            Note::Remember { entries } if untold => {
+                let mut entries = entries.clone();
+                entries.retain(|key, _| !Memory::is_of_what_was_told(key));
+                remember(juju, &entries).await
+            }
+            note => tell(juju, note).await,
+        };
+        match told {
             // who leads now tells it in its own hook; a relation that is gone needs to be told nothing
             Err(error) if error.is_not_leader() || error.is_not_found() || error.is_denied() => {
                 debug!("not told: {note}: {}", chain(&error));
+                untold = true;
             }
             told => told?,
         }

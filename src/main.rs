@@ -6,7 +6,7 @@ use temporal_k8s::container::check;
 use temporal_k8s::dispatch::dispatch;
 use temporal_k8s::error::chain;
 use temporal_k8s::juju::{Event, Hook, Log};
-use temporal_k8s::relations::is_idle;
+use temporal_k8s::plan;
 use temporal_k8s::serves::serves;
 use tokio::runtime::{Builder, Runtime};
 
@@ -41,7 +41,7 @@ fn hook() -> ExitCode {
     let outcome = Hook::from_environment()
         .map_err(|error| chain(&error))
         .and_then(|hook| {
-            if hook.event.is_idle() || is_idle(&hook) {
+            if plan::is_idle(&hook) {
                 return Ok(());
             }
             let runtime = runtime()?;

@@ -39,6 +39,11 @@ impl Memory {
     const TOLD_UNIT: &str = "told-unit";
     const TOLD_APP: &str = "told-app";
 
+    /// Does this key hold what was told?
+    pub fn is_of_what_was_told(key: &str) -> bool {
+        [Self::TOLD_UNIT, Self::TOLD_APP].contains(&key)
+    }
+
     /// How something is noted that is true of one life of the container: an [`Image`] or a version. `None` where one
     /// life cannot be told from another: nothing is remembered then.
     pub fn note(boot_id: &str, what: impl fmt::Display) -> Option<String> {

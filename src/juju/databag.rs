@@ -19,7 +19,7 @@ pub type Databag = BTreeMap<String, Secret<String>>;
 /// be ahead: then the relation was removed by force and its broken hook is still to come, or a unit has left in the
 /// middle of the hook and the relation lives on (Juju 4 forgets the empty databag of such a unit: `relation unit not
 /// found`), or Juju 4 has taken this dying unit out of the relation (`permission denied`). So a databag that
-/// cannot be read is a `None`, and never the end of its relation.
+/// cannot be read is a `None`, or unreachable where it is ours, and never the end of its relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relation {
     /// Juju's number of the relation, the 7 of `db:7`.

@@ -25,7 +25,7 @@ mod words;
 
 pub use actions::ACTIONS;
 pub use effects::{Change, Note, OtherUnits, Plan, Terms, Turn};
-pub use questions::{Health, Questions, health, questions};
+pub use questions::{Health, Questions, health, is_idle, questions};
 pub use serving::{may_rest, others, rests, serves};
 pub use story::story;
 pub use words::{Limit, Problem, Shortage};

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::facts::Facts;
-use crate::juju::Event;
+use crate::juju::{Event, Hook, RelationEventKind};
+use crate::relations::ENDPOINTS;
 use crate::temporal::{Database, PerStore, Role, Version};
 
 /// What to ask. An answer that could change nothing is not asked for.
@@ -26,6 +27,23 @@ pub struct Health {
     pub roles: BTreeSet<Role>,
     /// What the image calls itself.
     pub version: Option<Version>,
+}
+
+/// Can this hook change nothing, so that nobody needs to be asked? Besides those that mean nothing to the charm, these
+/// are the hooks about a unit that has come, changed or gone on the other side of an endpoint of which nothing is
+/// read: there are as many of them as there are units.
+pub fn is_idle(hook: &Hook) -> bool {
+    let Event::Relation(event) = &hook.event else {
+        return hook.event.is_idle();
+    };
+    let about_a_unit = match event.kind {
+        RelationEventKind::Joined | RelationEventKind::Changed => true,
+        RelationEventKind::Departed => !hook.departing_self(),
+        RelationEventKind::Created | RelationEventKind::Broken => false,
+    };
+    let mut endpoints = ENDPOINTS.iter();
+    let endpoint = endpoints.find(|endpoint| endpoint.name == event.endpoint);
+    about_a_unit && endpoint.is_some_and(|endpoint| endpoint.reads.is_empty())
 }
 
 /// Decides whom to ask.

@@ -1,7 +1,7 @@
 //! What applications tell each other over relations: the table of endpoints, and one file for each of them.
 //!
-//! Every file has the same parts: a typed value with `parse`, `publish` (what our side should hold; the difference
-//! to what it holds becomes a note of the plan) and `trouble`. Nothing here reads the world or knows the event.
+//! Every file has the same parts: a typed value with `parse`, `publish` (what our side should hold; what was
+//! not told yet becomes a note of the plan) and `trouble`. Nothing here reads the world or knows the event.
 //! `observe` reads what the table names, `facts` parses it once, `plan` walks the table to publish and to complain.
 
 pub mod admin;
@@ -22,7 +22,6 @@ use Count::{Many, One};
 use Side::{Peers, Provides, Requires};
 
 use crate::config::Config;
-use crate::juju::{Event, Hook, RelationEventKind};
 use crate::memory::Memory;
 use crate::temporal::{PerStore, Store, database_name, name_in};
 
@@ -50,22 +49,6 @@ const PGSQL: &[Bag] = &[
         unless: database::offers::were_accepted,
     },
 ];
-
-/// Can this hook change nothing? A unit has come, changed or gone on the other side of an endpoint of which nothing
-/// is read: there are as many of these hooks as there are units.
-pub fn is_idle(hook: &Hook) -> bool {
-    let Event::Relation(event) = &hook.event else {
-        return false;
-    };
-    let about_a_unit = match event.kind {
-        RelationEventKind::Joined | RelationEventKind::Changed => true,
-        RelationEventKind::Departed => !hook.departing_self(),
-        RelationEventKind::Created | RelationEventKind::Broken => false,
-    };
-    let mut endpoints = ENDPOINTS.iter();
-    let endpoint = endpoints.find(|endpoint| endpoint.name == event.endpoint);
-    about_a_unit && endpoint.is_some_and(|endpoint| endpoint.reads.is_empty())
-}
 
 /// Parses what the planner has to know of what others say: a line for each endpoint that tells it something. Good
 /// options are needed for what they name.

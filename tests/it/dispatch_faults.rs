@@ -105,6 +105,27 @@ fn a_leadership_that_is_not_known_is_none() {
     rests(&mut stage);
 }
 
+/// What Juju refused is not remembered as told.
+#[test]
+fn what_could_not_be_told_is_told_by_the_next_hook() {
+    let mut stage = FastStage::new();
+    deploy_counterparts(&mut stage, &[POSTGRESQL]);
+    deploy(&mut stage, 1, &[]);
+    settle(&mut stage);
+    let stderr = "ERROR settings not found\n".to_owned();
+    let refused = ToolFault::new("relation-set", Failure::Exit { code: 1, stderr });
+    stage.juju().fault(refused.during("db-relation-created"));
+    integrate(&mut stage, "db");
+    settle(&mut stage);
+    update_status(&mut stage);
+    let relation = stage.juju().relation(&format!("{APP}:db"));
+    let told = stage.juju().databag(relation.expect("related"), APP);
+    assert_eq!(
+        told.get("database").map(String::as_str),
+        Some("temporal-k8s_db")
+    );
+}
+
 /// `relation-ids` still lists the relation, so it has not ended, whatever the tools that read it say.
 #[test]
 fn a_relation_that_cannot_be_read_stops_nothing() {
