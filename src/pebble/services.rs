@@ -159,8 +159,8 @@ impl Pebble {
         self.change_services("stop", services).await
     }
 
-    /// The changes of a service that are not over. From the beginning of a stop on, Pebble calls the service
-    /// inactive, but refuses to start it before the end.
+    /// The changes of a service that are not over. A stop begins some moments after it was accepted; from then on
+    /// Pebble calls the service inactive, but refuses to start it before the end.
     pub async fn changes_under_way(&self, service: &str) -> Result<Vec<ChangeId>, Error> {
         let request = Request::get("/v1/changes")
             .query("select", "in-progress")
