@@ -125,6 +125,7 @@ mod tests {
             name: name.to_owned(),
             user: format!("relation_id_{relation}"),
             password: "x".into(),
+            tls: None,
         }
     }
 

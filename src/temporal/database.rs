@@ -27,22 +27,54 @@ pub struct Database {
     pub user: String,
     /// The role's password.
     pub password: Secret<String>,
+    /// Whom to ask whether the server is the right one: `Some` is encrypted, and verified with these certificates and
+    /// [`Database::host`]; `None` is not encrypted.
+    pub tls: Option<Authority>,
+}
+
+/// The certificates of the authority that vouches for a provider's server, as PEM: public, and as the provider said
+/// them, which may be no certificates at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority(String);
+
+impl Authority {
+    /// As PEM.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Authority {
+    fn from(pem: String) -> Self {
+        Self(pem)
+    }
+}
+
+impl From<&str> for Authority {
+    fn from(pem: &str) -> Self {
+        Self(pem.to_owned())
+    }
 }
 
 impl Database {
-    /// What makes this connection another one than before, without the password: remembered in
-    /// the unit's memory.
+    /// What makes this connection another one than before, without the password and the authority, which may both
+    /// become others under a server that runs: remembered in the unit's memory.
     pub fn identity(&self) -> String {
         // JSON, because no part can then be taken for another one.
-        serde_json::json!([self.relation, self.user, self.host, self.port, self.name]).to_string()
+        let mut parts =
+            serde_json::json!([self.relation, self.user, self.host, self.port, self.name]);
+        // What is not encrypted is called as it was before there was encryption.
+        if let (Some(_), Some(parts)) = (&self.tls, parts.as_array_mut()) {
+            parts.push("tls".into());
+        }
+        parts.to_string()
     }
 }
 
 /// The database name in a [`Database::identity`].
 pub fn name_in(identity: &str) -> Option<String> {
-    let (_, _, _, _, name): (u32, String, String, u16, String) =
-        serde_json::from_str(identity).ok()?;
-    Some(name)
+    let parts: Vec<serde_json::Value> = serde_json::from_str(identity).ok()?;
+    parts.get(4)?.as_str().map(ToOwned::to_owned)
 }
 
 /// What a store's database is called after its prefix.
@@ -99,5 +131,28 @@ mod tests {
         ] {
             assert_eq!(database_name(store, "temporal-k8s", prefix), name);
         }
+    }
+
+    #[test]
+    fn encryption_is_part_of_what_a_connection_is_and_the_authority_is_not() {
+        let database = |tls: Option<&str>| Database {
+            relation: 7,
+            host: "db".to_owned(),
+            port: 5432,
+            name: "temporal-k8s_db".to_owned(),
+            user: "relation_id_7".to_owned(),
+            password: "q0Z".into(),
+            tls: tls.map(Authority::from),
+        };
+        let open = database(None).identity();
+        // As every revision has remembered it.
+        assert_eq!(open, r#"[7,"relation_id_7","db",5432,"temporal-k8s_db"]"#);
+        let encrypted = database(Some("one")).identity();
+        assert_ne!(encrypted, open);
+        assert_eq!(encrypted, database(Some("two")).identity());
+        for identity in [open, encrypted] {
+            assert_eq!(name_in(&identity).as_deref(), Some("temporal-k8s_db"));
+        }
+        assert_eq!(name_in("[7]"), None);
     }
 }

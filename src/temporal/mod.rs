@@ -13,8 +13,8 @@ mod store;
 mod version;
 
 pub use database::{
-    CLUSTER, Database, LONGEST_NAME, database_name, host_port, is_plain, is_usable, name_in,
-    suffix, url_host,
+    Authority, CLUSTER, Database, LONGEST_NAME, database_name, host_port, is_plain, is_usable,
+    name_in, suffix, url_host,
 };
 pub use image::{Image, VARIABLES};
 pub use ring::Member;

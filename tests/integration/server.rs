@@ -173,6 +173,7 @@ impl Postgres {
             name: name.to_owned(),
             user: user.to_owned(),
             password: Secret::from(password),
+            tls: None,
         }
     }
 

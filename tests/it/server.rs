@@ -25,6 +25,7 @@ fn database(host: &str, name: &str, user: &str, password: &str) -> Database {
         name: name.to_owned(),
         user: user.to_owned(),
         password: Secret::from(password),
+        tls: None,
     }
 }
 

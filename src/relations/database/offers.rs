@@ -192,6 +192,7 @@ fn connection(master: &str, relation: u32, request: &str) -> Result<Database, St
         name: part("dbname").unwrap_or_else(|| request.to_owned()),
         user,
         password: Secret::new(password),
+        tls: None,
     })
 }
 
@@ -274,6 +275,7 @@ mod tests {
             name: WANT.to_owned(),
             user: "relation_id_7".to_owned(),
             password: "q0Z".into(),
+            tls: None,
         }
     }
 
