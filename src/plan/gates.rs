@@ -55,15 +55,16 @@ pub(super) fn store_problems(facts: &Facts, server: &Server) -> Vec<Problem> {
     let mut held = Vec::new();
     for store in Store::ALL {
         let want = *needs.get(store);
+        let endpoint = facts.heard.endpoint(store);
         match facts.stores.get(store) {
             Probe::Unreachable(why) => {
                 held.push(Problem::StoreUnreachable {
-                    store,
+                    endpoint,
                     why: why.clone(),
                 });
             }
             Probe::NotAsked => held.push(Problem::StoreUnreachable {
-                store,
+                endpoint,
                 why: "its schema was not looked at in this hook".to_owned(),
             }),
             Probe::Known(said) => {
@@ -71,14 +72,14 @@ pub(super) fn store_problems(facts: &Facts, server: &Server) -> Vec<Problem> {
                 let database = server.databases.get(store);
                 if let Some(denied) = &said.denied {
                     held.push(Problem::Denied {
-                        store,
+                        endpoint,
                         user: database.user.clone(),
                         database: database.name.clone(),
                         denied: denied.clone(),
                     });
                 } else if let Some(of) = said.copy_of.as_ref().filter(|_| have < Some(want)) {
                     held.push(Problem::Copy {
-                        store,
+                        endpoint,
                         database: database.name.clone(),
                         of: of.clone(),
                         tried: have.is_some(),
@@ -86,18 +87,22 @@ pub(super) fn store_problems(facts: &Facts, server: &Server) -> Vec<Problem> {
                 } else if have.is_none_or(|have| have < want) {
                     held.push(match &facts.heard.admin {
                         Some(admin) => Problem::Schema {
-                            store,
+                            endpoint,
                             have,
                             want,
                             admin: admin.clone(),
                         },
                         None if has(facts, Role::Frontend) => Problem::SchemaUnattended {
-                            store,
+                            endpoint,
                             have,
                             want,
                             app: app.clone(),
                         },
-                        None => Problem::SchemaElsewhere { store, have, want },
+                        None => Problem::SchemaElsewhere {
+                            endpoint,
+                            have,
+                            want,
+                        },
                     });
                 }
                 if let Some(stored) = said.shards.filter(|stored| *stored != server.shards) {

@@ -45,8 +45,8 @@ pub enum Problem {
     },
     /// The server may not do what it has to in its database.
     Denied {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// The server's role.
         user: String,
         /// The database's name.
@@ -56,8 +56,8 @@ pub enum Problem {
     },
     /// The schema is there, under the name of the database of which this one is a copy.
     Copy {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// The database's name.
         database: String,
         /// The name in its schema.
@@ -69,8 +69,8 @@ pub enum Problem {
     Connections(Shortage),
     /// The schema is not there, and nobody is related who would make it.
     SchemaUnattended {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// What is there.
         have: Option<SchemaVersion>,
         /// What the server needs.
@@ -81,8 +81,8 @@ pub enum Problem {
     /// The schema is not there, and setting it up is not this application's business: without a frontend it is a part
     /// of a cluster that another application has.
     SchemaElsewhere {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// What is there.
         have: Option<SchemaVersion>,
         /// What the server needs.
@@ -105,15 +105,15 @@ pub enum Problem {
     Admin(String),
     /// The database does not answer the server's credentials.
     StoreUnreachable {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// Why.
         why: String,
     },
     /// The schema is not there yet, or too old.
     Schema {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// What is there.
         have: Option<SchemaVersion>,
         /// What the server needs.
@@ -289,32 +289,36 @@ impl fmt::Display for Problem {
                  cannot change: `juju config {app} num-history-shards={stored}`"
             ),
             Self::Denied {
-                store,
+                endpoint,
                 user,
                 database,
                 denied,
-            } => lacks(f, *store, user, database, denied),
+            } => lacks(f, endpoint, user, database, denied),
             Self::Copy {
-                store,
+                endpoint,
                 database,
                 of,
                 tried,
-            } => copy(f, *store, database, of, *tried),
+            } => copy(f, endpoint, database, of, *tried),
             Self::Connections(shortage) => write!(f, "{shortage}"),
             Self::SchemaUnattended {
-                store,
+                endpoint,
                 have,
                 want,
                 app,
             } => {
-                schema(f, *store, *have, *want)?;
+                schema(f, endpoint, *have, *want)?;
                 write!(f, ": `juju integrate {app}:admin temporal-admin-k8s:admin`")
             }
-            Self::SchemaElsewhere { store, have, want } => {
+            Self::SchemaElsewhere {
+                endpoint,
+                have,
+                want,
+            } => {
                 f.write_str(
                     "waiting for the application with `frontend`, whose `admin` sets up the schema: ",
                 )?;
-                schema(f, *store, *have, *want)
+                schema(f, endpoint, *have, *want)
             }
             Self::Failed(failure) => write!(f, "could not {}: {}", failure.attempt, failure.why),
             Self::Exits {
@@ -330,17 +334,17 @@ impl fmt::Display for Problem {
             Self::Container(why) => write!(f, "waiting for container `temporal`: {why}"),
             Self::Address => f.write_str("waiting for this unit's address on `peer`"),
             Self::Admin(missing) => write!(f, "waiting for `admin`: {missing}"),
-            Self::StoreUnreachable { store, why } => {
-                write!(f, "waiting for the database of `{store}`: {why}")
+            Self::StoreUnreachable { endpoint, why } => {
+                write!(f, "waiting for the database of `{endpoint}`: {why}")
             }
             Self::Schema {
-                store,
+                endpoint,
                 have,
                 want,
                 admin,
             } => {
                 f.write_str("waiting for `admin`: ")?;
-                schema(f, *store, *have, *want)?;
+                schema(f, endpoint, *have, *want)?;
                 write!(f, ", which {admin} of the same version sets up")
             }
             Self::Turn(why) => write!(f, "waiting for its turn to restart the server: {why}"),
@@ -360,10 +364,16 @@ fn relation(
     trouble: &Trouble,
 ) -> fmt::Result {
     match trouble {
-        Trouble::Absent { partner } => write!(
-            f,
-            "`{endpoint}` has no database: `juju integrate {app}:{endpoint} {partner}`"
-        ),
+        Trouble::Absent { partner, or } => {
+            let command = format!("juju integrate {app}:{endpoint} {partner}");
+            write!(f, "`{endpoint}` has no database: `{command}`")?;
+            match or {
+                Some((endpoint, partner)) => {
+                    write!(f, ", or `juju integrate {app}:{endpoint} {partner}`")
+                }
+                None => Ok(()),
+            }
+        }
         Trouble::Invalid(reason) => write!(f, "`{endpoint}`: {reason}"),
         Trouble::Waiting(missing) => write!(f, "waiting for `{endpoint}`: {missing}"),
         Trouble::NeedsFrontend { remote } => write!(
@@ -420,14 +430,14 @@ impl fmt::Display for Shortage {
 /// its own, which would be in the way.
 fn copy(
     f: &mut fmt::Formatter<'_>,
-    store: Store,
+    endpoint: &str,
     database: &str,
     of: &str,
     tried: bool,
 ) -> fmt::Result {
     write!(
         f,
-        "the schema in `{store}` is that of {of}, of which {database} is a copy: there, type `"
+        "the schema in `{endpoint}` is that of {of}, of which {database} is a copy: there, type `"
     )?;
     let (database, of) = (literal(database), literal(of));
     if tried {
@@ -442,7 +452,7 @@ fn copy(
 /// What the server may not do, and the statement with which the owner, or a superuser, lets it.
 fn lacks(
     f: &mut fmt::Formatter<'_>,
-    store: Store,
+    endpoint: &str,
     user: &str,
     database: &str,
     denied: &Denied,
@@ -450,7 +460,7 @@ fn lacks(
     let role = identifier(user);
     write!(
         f,
-        "role {user} lacks rights in `{store}`: in {database}, type `"
+        "role {user} lacks rights in `{endpoint}`: in {database}, type `"
     )?;
     match denied {
         Denied::Database => write!(
@@ -498,13 +508,16 @@ fn literal(text: &str) -> String {
 
 fn schema(
     f: &mut fmt::Formatter<'_>,
-    store: Store,
+    endpoint: &str,
     have: Option<SchemaVersion>,
     want: SchemaVersion,
 ) -> fmt::Result {
     match have {
-        Some(have) => write!(f, "schema of `{store}` is {have}, the server needs {want}"),
-        None => write!(f, "no schema in `{store}`, the server needs {want}"),
+        Some(have) => write!(
+            f,
+            "schema of `{endpoint}` is {have}, the server needs {want}"
+        ),
+        None => write!(f, "no schema in `{endpoint}`, the server needs {want}"),
     }
 }
 
@@ -597,11 +610,14 @@ pub(super) fn restarted(version: Version, why: &[&str]) -> String {
 
 /// A server was stopped, since these stores were removed or, without any, are others now.
 pub(super) fn stopped(removed: impl Iterator<Item = Store>) -> String {
-    let removed: Vec<String> = removed.map(|store| format!("`{store}`")).collect();
+    let removed: Vec<String> = removed.map(|store| store.to_string()).collect();
     match removed.as_slice() {
         [] => "stopped temporal: its database is another one now".to_owned(),
-        [one] => format!("stopped temporal: {one} was removed"),
-        all => format!("stopped temporal: {} were removed", all.join(" and ")),
+        [one] => format!("stopped temporal: its {one} was removed"),
+        all => format!(
+            "stopped temporal: its {} were removed",
+            all.join(" and its ")
+        ),
     }
 }
 

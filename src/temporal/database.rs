@@ -77,6 +77,12 @@ pub fn name_in(identity: &str) -> Option<String> {
     parts.get(4)?.as_str().map(ToOwned::to_owned)
 }
 
+/// Juju's number of the relation in a [`Database::identity`].
+pub fn relation_in(identity: &str) -> Option<u32> {
+    let parts: Vec<serde_json::Value> = serde_json::from_str(identity).ok()?;
+    parts.first()?.as_u64()?.try_into().ok()
+}
+
 /// What a store's database is called after its prefix.
 pub const fn suffix(store: Store) -> &'static str {
     match store {

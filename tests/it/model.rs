@@ -165,8 +165,35 @@ pub(crate) fn store(store: Store, id: u32) -> Relation {
             ("version", "14.5"),
         ])),
         remote_unit_bags: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         own_unit_bag: Probe::Known(bag(&[("egress-subnets", "10.152.183.61/32")])),
         own_app_bag: Probe::NotAsked,
+    }
+}
+
+/// A `postgresql_client` relation as postgresql-k8s fills it in.
+pub(crate) fn client(store: Store, id: u32) -> Relation {
+    let user = bag(&[
+        ("username", &format!("relation-{id}")),
+        ("password", PASSWORD),
+    ]);
+    let database = match store {
+        Store::Main => "temporal-k8s_db",
+        Store::Visibility => "temporal-k8s_visibility",
+    };
+    Relation {
+        remote_app_bag: Some(bag(&[
+            ("database", database),
+            ("endpoints", "pg-primary.m.svc.cluster.local:5432"),
+            ("secret-user", "secret:cjqub6vubg2s77p3nio0"),
+            ("secret-tls", "secret:cjqub7fubg2s77p3niog"),
+            ("version", "16.9"),
+        ])),
+        secrets: BTreeMap::from([
+            ("secret-user".to_owned(), user),
+            ("secret-tls".to_owned(), bag(&[("tls", "False")])),
+        ]),
+        ..relation(id, "postgresql-k8s")
     }
 }
 
@@ -177,6 +204,7 @@ fn relation(id: u32, remote_app: &str) -> Relation {
         remote_app: remote_app.to_owned(),
         remote_app_bag: Some(Databag::new()),
         remote_unit_bags: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         own_unit_bag: Probe::NotAsked,
         own_app_bag: Probe::NotAsked,
     }

@@ -157,7 +157,8 @@ fn given() -> impl Strategy<Value = serde_json::Value> {
 /// What the other side of an endpoint says when all is well.
 fn good(endpoint: &str, id: u32) -> Relation {
     match (Store::of_endpoint(endpoint), endpoint) {
-        (Some(store), _) => model::store(store, id),
+        (Some(store), _) if endpoint == store.pgsql() => model::store(store, id),
+        (Some(store), _) => model::client(store, id),
         (None, "admin") => model::admin(id),
         (None, _) => model::silent(id),
     }
@@ -255,9 +256,12 @@ fn start_is_safe(snapshot: &World) -> bool {
         let status = status.and_then(|bag| bag.get("schema_status"));
         status.is_some_and(|v| v.expose() == "ready")
     });
-    let related = Store::ALL
-        .iter()
-        .all(|store| one(store.endpoint()).is_some());
+    let related = Store::ALL.iter().all(|store| {
+        store
+            .endpoints()
+            .into_iter()
+            .any(|name| one(name).is_some())
+    });
     proven && signalled && related
 }
 
@@ -326,7 +330,8 @@ proptest! {
     #[test]
     fn s2_nothing_keeps_running_on_a_removed_store(mut snapshot in any_snapshot()) {
         hook(&mut snapshot);
-        let related = |store: &Store| snapshot.relations.get(store.endpoint()).is_some_and(|all| !all.is_empty());
+        let has = |name| snapshot.relations.get(name).is_some_and(|all: &Vec<_>| !all.is_empty());
+        let related = |store: &Store| store.endpoints().into_iter().any(has);
         let removed = !Store::ALL.iter().all(related);
         let reconciles = !matches!(
             snapshot.hook.event,
@@ -447,7 +452,7 @@ proptest! {
         };
         let mut worse = snapshot.clone();
         match fault {
-            0 => _ = worse.relations.remove("db"),
+            0 => worse.relations.retain(|endpoint, _| Store::of_endpoint(endpoint) != Some(Store::Main)),
             1 => worse.stores.visibility = Probe::Unreachable("no answer".to_owned()),
             2 => worse.options = options(json!({"services": "none"})),
             3 => worse.bind_address = None,
