@@ -29,7 +29,7 @@ pub(super) fn held(facts: &Facts, server: &Server) -> Vec<Problem> {
         State::Waiting(missing) => {
             // whoever is waited for cannot make a schema where there is one
             let mut held = store_problems(facts, server);
-            held.retain(|problem| matches!(problem, Problem::Copy { .. }));
+            held.retain(|problem| matches!(problem, Problem::Copy { .. } | Problem::Fixed { .. }));
             held.push(Problem::Admin(missing.clone()));
             return held;
         }
@@ -85,20 +85,26 @@ pub(super) fn store_problems(facts: &Facts, server: &Server) -> Vec<Problem> {
                         tried: have.is_some(),
                     });
                 } else if have.is_none_or(|have| have < want) {
-                    held.push(match &facts.heard.admin {
-                        Some(admin) => Problem::Schema {
+                    held.push(match (&facts.heard.admin, &said.fixed) {
+                        (Some(_), Some(fixed)) => Problem::Fixed {
+                            endpoint,
+                            user: database.user.clone(),
+                            database: database.name.clone(),
+                            fixed: fixed.clone(),
+                        },
+                        (Some(admin), None) => Problem::Schema {
                             endpoint,
                             have,
                             want,
                             admin: admin.clone(),
                         },
-                        None if has(facts, Role::Frontend) => Problem::SchemaUnattended {
+                        (None, _) if has(facts, Role::Frontend) => Problem::SchemaUnattended {
                             endpoint,
                             have,
                             want,
                             app: app.clone(),
                         },
-                        None => Problem::SchemaElsewhere {
+                        (None, _) => Problem::SchemaElsewhere {
                             endpoint,
                             have,
                             want,

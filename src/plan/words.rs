@@ -7,7 +7,7 @@ use super::effects::quoted;
 use crate::config::BadOption;
 use crate::facts::Failure;
 use crate::juju::{Level, Status};
-use crate::postgres::Denied;
+use crate::postgres::{Denied, Fixed};
 use crate::relations::Trouble;
 use crate::temporal::{Role, SchemaVersion, Store, Version};
 
@@ -53,6 +53,17 @@ pub enum Problem {
         database: String,
         /// What.
         denied: Denied,
+    },
+    /// The schema is not there or too old, and who is related to set it up may not, since it has our credentials.
+    Fixed {
+        /// The endpoint of the store.
+        endpoint: &'static str,
+        /// The server's role.
+        user: String,
+        /// The database's name.
+        database: String,
+        /// What.
+        fixed: Fixed,
     },
     /// The schema is there, under the name of the database of which this one is a copy.
     Copy {
@@ -184,6 +195,7 @@ impl Problem {
             | Self::Variables(_)
             | Self::Shards { .. }
             | Self::Denied { .. }
+            | Self::Fixed { .. }
             | Self::Copy { .. }
             | Self::Connections(_)
             | Self::SchemaUnattended { .. }
@@ -225,7 +237,7 @@ impl Problem {
             Self::VersionUnsupported(_) => 3,
             Self::WorkerWithoutFrontend(_) => 4,
             Self::VersionUnknown(_) | Self::Variables(_) => 5,
-            Self::Denied { .. } => 6,
+            Self::Denied { .. } | Self::Fixed { .. } => 6,
             Self::Copy { .. } => 7,
             Self::Shards { .. } => 8,
             Self::SchemaUnattended { .. } => 9,
@@ -294,6 +306,12 @@ impl fmt::Display for Problem {
                 database,
                 denied,
             } => lacks(f, endpoint, user, database, denied),
+            Self::Fixed {
+                endpoint,
+                user,
+                database,
+                fixed,
+            } => may_not_change(f, endpoint, user, database, fixed),
             Self::Copy {
                 endpoint,
                 database,
@@ -485,14 +503,48 @@ fn lacks(
             let grants = [(tables, tables_grant), (sequences, sequences_grant)];
             let grants = grants.into_iter().filter(|(names, _)| !names.is_empty());
             let grants: Vec<String> = grants.map(|(_, grant)| grant).collect();
-            let names: Vec<&str> = tables.iter().chain(sequences).map(String::as_str).collect();
-            let (shown, rest) = names.split_at(names.len().min(3));
-            write!(f, "{}` ({}", grants.join("; "), shown.join(", "))?;
-            match rest.len() {
-                0 => f.write_str(")"),
-                more => write!(f, ", +{more} more)"),
-            }
+            write!(
+                f,
+                "{}` ({})",
+                grants.join("; "),
+                few(tables.iter().chain(sequences))
+            )
         }
+    }
+}
+
+/// The first few of these names.
+fn few<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    let (shown, rest) = names.split_at(names.len().min(3));
+    match rest.len() {
+        0 => shown.join(", "),
+        more => format!("{}, +{more} more", shown.join(", ")),
+    }
+}
+
+fn may_not_change(
+    f: &mut fmt::Formatter<'_>,
+    endpoint: &str,
+    user: &str,
+    database: &str,
+    fixed: &Fixed,
+) -> fmt::Result {
+    let role = identifier(user);
+    match fixed {
+        Fixed::Schema(schema) => write!(
+            f,
+            "role {user} may make no tables in `{endpoint}`, which `admin` does with it: in {database}, type \
+             `GRANT CREATE ON SCHEMA {} TO {role}`",
+            identifier(schema)
+        ),
+        Fixed::Tables { owner, tables } => write!(
+            f,
+            "role {user} may not change tables in `{endpoint}`, which `admin` does with it: in {database}, type \
+             `GRANT {} TO {role}` ({})",
+            identifier(owner),
+            few(tables.iter())
+        ),
     }
 }
 

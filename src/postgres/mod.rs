@@ -9,6 +9,6 @@ mod turn;
 
 pub use connections::{Connections, Room};
 pub use proof::{StoreFacts, proof};
-pub use rights::Denied;
+pub use rights::{Denied, Fixed};
 pub use ring::silent_workers;
 pub use turn::{LEASE, Turn, turn};
