@@ -48,6 +48,8 @@ mod stores;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod transports;
 #[cfg(test)]
 mod turns;
