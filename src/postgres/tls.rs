@@ -152,12 +152,12 @@ pub(super) fn connector(authority: &Authority) -> Result<MakeRustlsConnect, Fail
     let mut roots = RootCertStore::empty();
     let mut ended = None;
     for certificate in CertificateDer::pem_slice_iter(authority.as_str().as_bytes()) {
-        let certificate = certificate.map_err(unreadable)?;
+        let certificate = certificate.map_err(|error| unreadable(&error))?;
         match end(&certificate) {
             Some(end) if end.to_system_time() < SystemTime::now() => {
                 ended = ended.max(Some(end));
             }
-            Some(_) | None => roots.add(certificate).map_err(unreadable)?,
+            Some(_) | None => roots.add(certificate).map_err(|error| unreadable(&error))?,
         }
     }
     if roots.is_empty() {
@@ -175,7 +175,7 @@ pub(super) fn connector(authority: &Authority) -> Result<MakeRustlsConnect, Fail
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn unreadable(error: impl ToString) -> Failure {
+fn unreadable(error: &impl ToString) -> Failure {
     Failure::Distrusted(Distrust::Unreadable(error.to_string()))
 }
 
