@@ -172,17 +172,10 @@ impl Facts {
         let stores = container::layer::identity(&databases);
         let service = container::layer::service(image, &roles, &text, &stores);
         let check = container::check::config(self.bind_address?, image.version, &roles);
-        let files = BTreeMap::from([
-            (container::config::PATH, Secret::new(text)),
-            (
-                container::dynamic::PATH,
-                Secret::new(container::dynamic::render()),
-            ),
-            (
-                container::pgpass::PATH,
-                container::pgpass::render(&databases),
-            ),
-        ]);
+        let mut files = container::read_again(&databases);
+        files.insert(container::config::PATH, Secret::new(text));
+        let dynamic = Secret::new(container::dynamic::render());
+        files.insert(container::dynamic::PATH, dynamic);
         Some(Server {
             image: image.clone(),
             shards: self.shards(config),

@@ -47,6 +47,8 @@ const REST_PAUSE: Duration = Duration::from_secs(1);
 const REST_LIMIT: Duration = Duration::from_secs(8);
 /// The pause between two looks at the other units.
 const OTHERS_PAUSE: Duration = Duration::from_secs(1);
+/// The other files that are the charm's.
+const CONFIGURATION: [&str; 2] = [container::config::PATH, container::dynamic::PATH];
 /// How long `temporal-server --version` may take.
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 
@@ -527,11 +529,7 @@ pub async fn workload(pebble: &Pebble) -> Probe<Workload> {
 }
 
 async fn ask_pebble(pebble: &Pebble) -> Result<Workload, pebble::Error> {
-    let paths = [
-        container::config::PATH,
-        container::dynamic::PATH,
-        container::pgpass::PATH,
-    ];
+    let paths = [&container::READ_AGAIN[..], &CONFIGURATION].concat();
     let (system, mut plan, states, files) = tokio::try_join!(
         pebble.system_info(),
         pebble.plan(),
@@ -580,30 +578,32 @@ async fn ask_pebble(pebble: &Pebble) -> Result<Workload, pebble::Error> {
 
 /// Those of the files that exist.
 async fn files(pebble: &Pebble, paths: &[&str]) -> Result<BTreeMap<String, File>, pebble::Error> {
-    let modes = try_join_all(paths.iter().map(|path| mode(pebble, path)));
-    let (contents, modes) = tokio::try_join!(pebble.read_files(paths), modes)?;
+    let directories = paths
+        .iter()
+        .filter_map(|path| Some(path.rsplit_once('/')?.0));
+    let directories: BTreeSet<&str> = directories.collect();
+    let listed = try_join_all(directories.into_iter().map(|path| listed(pebble, path)));
+    let (contents, listed) = tokio::try_join!(pebble.read_files(paths), listed)?;
+    let modes = listed.into_iter().flatten();
+    let modes: BTreeMap<_, _> = modes.map(|it| (it.path, it.permissions)).collect();
     let mut files = BTreeMap::new();
-    for ((path, content), mode) in paths.iter().zip(contents).zip(modes) {
+    for (&path, content) in paths.iter().zip(contents) {
         // one that went between the two questions is gone
-        if let (Some(content), Some(mode)) = (content?, mode) {
-            files.insert((*path).to_owned(), File { content, mode });
+        if let (Some(content), Some(&mode)) = (content?, modes.get(path)) {
+            files.insert(path.to_owned(), File { content, mode });
         }
     }
     Ok(files)
 }
 
-/// The permission bits of a file; `None` when there is none.
-async fn mode(pebble: &Pebble, path: &str) -> Result<Option<u32>, pebble::Error> {
-    let listed = match pebble.list_files(path).await {
+/// What is in a directory, which need not exist.
+async fn listed(pebble: &Pebble, directory: &str) -> Result<Vec<pebble::FileInfo>, pebble::Error> {
+    match pebble.list_files(directory).await {
         Err(pebble::Error::File(error)) if error.kind == pebble::FileErrorKind::NotFound => {
-            return Ok(None);
+            Ok(Vec::new())
         }
-        listed => listed?,
-    };
-    let mut entries = listed.into_iter();
-    Ok(entries
-        .find(|entry| entry.path == path)
-        .map(|entry| entry.permissions))
+        listed => listed,
+    }
 }
 
 async fn ask_image(pebble: &Pebble) -> Probe<Result<Image, String>> {

@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_saphyr::DoubleQuoted;
 
-use super::dynamic;
+use super::{authority, dynamic};
 use crate::config::LogLevel;
-use crate::temporal::{CLUSTER, Database, PerStore, Role, Version, host_port};
+use crate::temporal::{CLUSTER, Database, PerStore, Role, Store, Version, host_port};
 
 /// Where the file lies in the container: [`ROOT`], [`DIRECTORY`], and [`ENVIRONMENT`] with `.yaml`.
 pub const PATH: &str = "/etc/temporal/config/charm.yaml";
@@ -67,6 +67,9 @@ pub fn render(inputs: &Inputs<'_>) -> String {
 /// The pools are of another size: by option, or since other roles share the connections.
 pub const OTHER_POOLS: &str = "option `database-connections` changed";
 
+/// TLS was switched on or off.
+const OTHER_TLS: &str = "another word on TLS from the database";
+
 /// What a person would call the differences between two of these files; the older may be anything.
 pub fn differences(before: &[u8], after: &str) -> Vec<&'static str> {
     let before: Option<Value> = serde_saphyr::from_slice(before).ok();
@@ -80,6 +83,8 @@ pub fn differences(before: &[u8], after: &str) -> Vec<&'static str> {
             "option `num-history-shards` changed",
         ),
         ("/persistence/datastores/default/sql/maxConns", OTHER_POOLS),
+        ("/persistence/datastores/default/sql/tls", OTHER_TLS),
+        ("/persistence/datastores/visibility/sql/tls", OTHER_TLS),
         (
             "/global/membership/broadcastAddress",
             "this unit has another address",
@@ -88,7 +93,9 @@ pub fn differences(before: &[u8], after: &str) -> Vec<&'static str> {
     ];
     let differs = |path: &str| before.pointer(path) != after.pointer(path);
     let words = known.iter().filter(|(path, _)| differs(path));
-    words.map(|(_, words)| *words).collect()
+    let mut words: Vec<_> = words.map(|(_, words)| *words).collect();
+    words.dedup();
+    words
 }
 
 /// One line in double quotes whatever it holds.
@@ -149,6 +156,16 @@ struct Sql {
     max_conns: u32,
     max_idle_conns: u32,
     max_conn_lifetime: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<Tls>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tls {
+    enabled: bool,
+    enable_host_verification: bool,
+    ca_file: Text,
 }
 
 #[derive(Serialize)]
@@ -297,19 +314,16 @@ impl From<&Inputs<'_>> for Persistence {
             visibility_store: text("visibility"),
             num_history_shards: inputs.shards,
             datastores: Datastores {
-                default: Datastore::new(plugin, inputs.databases.main, inputs.pools.main),
-                visibility: Datastore::new(
-                    plugin,
-                    inputs.databases.visibility,
-                    inputs.pools.visibility,
-                ),
+                default: Datastore::new(plugin, Store::Main, inputs),
+                visibility: Datastore::new(plugin, Store::Visibility, inputs),
             },
         }
     }
 }
 
 impl Datastore {
-    fn new(plugin: &str, database: &Database, connections: u32) -> Self {
+    fn new(plugin: &str, store: Store, inputs: &Inputs<'_>) -> Self {
+        let (database, connections) = (inputs.databases.get(store), *inputs.pools.get(store));
         Self {
             sql: Sql {
                 plugin_name: text(plugin),
@@ -325,6 +339,12 @@ impl Datastore {
                 max_conns: connections,
                 max_idle_conns: connections,
                 max_conn_lifetime: text("1h"),
+                tls: database.tls.as_ref().map(|_| Tls {
+                    enabled: true,
+                    // with a file of its own, nobody but that authority is trusted
+                    enable_host_verification: true,
+                    ca_file: text(authority::path(store)),
+                }),
             },
         }
     }

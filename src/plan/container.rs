@@ -6,7 +6,7 @@ use super::effects::{Change, OtherUnits, Plan, Terms, Turn};
 use super::gates::{held, must_stop};
 use super::serving::{histories, serves_as};
 use super::words;
-use crate::container::{FILE_MODE, check, config, layer, pgpass};
+use crate::container::{FILE_MODE, READ_AGAIN, check, config, layer, read_again};
 use crate::facts::{Attempt, Facts, Server};
 use crate::juju::Event;
 use crate::relations::PEER;
@@ -26,6 +26,7 @@ pub(super) fn container(facts: &Facts) -> Option<Plan> {
         match &facts.server {
             Some(server) if !needs_start(workload, server) => {
                 let mut changes = write(workload, &server.files);
+                changes.extend(forget(workload, &server.files));
                 let summary = match changes.as_slice() {
                     [] => words::WATCHED,
                     [_, ..] => words::REWRITTEN,
@@ -113,6 +114,7 @@ fn start(facts: &Facts, workload: &Workload, server: &Server) -> Plan {
 /// Whatever differs of the files, and of the layer while the server is stopped; then its start.
 fn changes(workload: &Workload, server: &Server) -> Vec<Change> {
     let mut changes = write(workload, &server.files);
+    changes.extend(forget(workload, &server.files));
     changes.extend(watch(workload, server));
     if workload.is_up() {
         changes.push(Change::Stop);
@@ -199,29 +201,36 @@ fn why(workload: &Workload, service: &Service, server: &Server) -> Vec<&'static 
     reasons
 }
 
-/// The server goes, and the passwords with it.
+/// The server goes, and with it the passwords and whatever else came from the databases.
 fn stop(facts: &Facts, workload: &Workload) -> Plan {
     let mut changes = Vec::new();
     if workload.is_up() {
         changes.push(Change::Stop);
     }
-    if workload.files.contains_key(pgpass::PATH) {
-        changes.push(Change::Delete { path: pgpass::PATH });
-    }
+    changes.extend(forget(workload, &BTreeMap::new()));
     let removed = Store::ALL
         .into_iter()
         .filter(|store| facts.heard.offers.get(*store).is_none());
     Plan::change(words::stopped(removed), None, changes)
 }
 
-/// A rotated password reaches a server that runs, whatever else is wrong: the server needs it for its next
-/// connection.
+/// A rotated password or another authority reaches a server that runs, whatever else is wrong: the server needs it for
+/// its next connection.
 fn rotate(facts: &Facts, workload: &Workload) -> Vec<Change> {
     let Some(databases) = facts.running() else {
         return Vec::new();
     };
-    let pass_file = pgpass::render(&databases.as_ref());
-    write(workload, &BTreeMap::from([(pgpass::PATH, pass_file)]))
+    write(workload, &read_again(&databases.as_ref()))
+}
+
+/// Those of the files which came from databases that are there, and not among those that should be.
+fn forget(
+    workload: &Workload,
+    files: &BTreeMap<&'static str, Secret<String>>,
+) -> impl Iterator<Item = Change> {
+    let gone = |path: &&str| workload.files.contains_key(*path) && !files.contains_key(path);
+    let gone = READ_AGAIN.into_iter().filter(gone);
+    gone.map(|path| Change::Delete { path })
 }
 
 /// Those of the files that differ from what is there, in content or in mode.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::container::{config, pgpass};
+use crate::container::{READ_AGAIN, config};
 use crate::facts::Leadership;
 use crate::juju::{LogLevel, Status};
 use crate::pebble::{CheckConfig, ServiceConfig};
@@ -105,11 +105,11 @@ impl Plan {
         self.changes.is_empty() && self.notes.is_empty()
     }
 
-    /// What is done at once though the turn does not come: a rotated password waits for nobody, since the server
-    /// reads the pass file by itself, and what the image runs beside our server should not run.
+    /// What is done at once though the turn does not come: a rotated password or another authority waits for nobody,
+    /// since the server reads their files by itself, and what the image runs beside our server should not run.
     pub fn without_turn(&self) -> Vec<Change> {
         let waits_for_nobody = |change: &&Change| match change {
-            Change::Write { path, .. } => *path == pgpass::PATH,
+            Change::Write { path, .. } => READ_AGAIN.contains(path),
             Change::StopOthers(_) => true,
             Change::Watch(_)
             | Change::Stop
@@ -190,14 +190,16 @@ impl Change {
     }
 
     /// The place in the order of changes. Files come before the stop: what the server reads only at its start does
-    /// not touch one that runs, and a disk that is full does not stop it.
-    pub const fn rank(&self) -> u8 {
+    /// not touch one that runs, and a disk that is full does not stop it. The files that the configuration names come
+    /// before it: without them a server that Pebble starts again in between would end.
+    pub fn rank(&self) -> u8 {
         match self {
             Self::StopOthers(_) => 0,
-            Self::Write { .. } | Self::Watch(_) => 1,
-            Self::Stop => 2,
-            Self::Delete { .. } | Self::Layer(_) => 3,
-            Self::Start => 4,
+            Self::Write { path, .. } if READ_AGAIN.contains(path) => 1,
+            Self::Write { .. } | Self::Watch(_) => 2,
+            Self::Stop => 3,
+            Self::Delete { .. } | Self::Layer(_) => 4,
+            Self::Start => 5,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::facts::{Facts, Server};
 use crate::probe::Probe;
 use crate::relations::State;
 use crate::snapshot::Workload;
-use crate::temporal::{Role, Store, required_schema};
+use crate::temporal::{Role, Store, host_port, required_schema};
 
 /// The gates in front of a start; empty means that the server may start.
 pub(super) fn held(facts: &Facts, server: &Server) -> Vec<Problem> {
@@ -70,7 +70,13 @@ pub(super) fn store_problems(facts: &Facts, server: &Server) -> Vec<Problem> {
             Probe::Known(said) => {
                 let have = said.schema;
                 let database = server.databases.get(store);
-                if let Some(denied) = &said.denied {
+                if let Some(why) = &said.distrust {
+                    held.push(Problem::Distrust {
+                        endpoint,
+                        place: host_port(&database.host, database.port),
+                        why: why.clone(),
+                    });
+                } else if let Some(denied) = &said.denied {
                     held.push(Problem::Denied {
                         endpoint,
                         user: database.user.clone(),

@@ -95,7 +95,8 @@ fn own_shards(facts: &Facts) -> Option<&BTreeSet<u32>> {
 /// Why the worker cannot be working, by what is in the ring: its process writes a heartbeat; and it needs a frontend
 /// somewhere: without one it ends after a minute, to be started again, and so on.
 fn worker(facts: &Facts) -> Option<String> {
-    let members = &facts.stores.main.known()?.members;
+    let said = facts.stores.main.known();
+    let members = &said.filter(|said| said.were_read())?.members;
     let frontend = if facts.version()?.has_internal_frontend() {
         Role::InternalFrontend
     } else {

@@ -7,7 +7,7 @@ use super::effects::quoted;
 use crate::config::BadOption;
 use crate::facts::Failure;
 use crate::juju::{Level, Status};
-use crate::postgres::{Denied, Fixed};
+use crate::postgres::{Denied, Distrust, Fixed};
 use crate::relations::Trouble;
 use crate::temporal::{Role, SchemaVersion, Store, Version};
 
@@ -42,6 +42,15 @@ pub enum Problem {
         stored: u32,
         /// Our application, for the command to type.
         app: String,
+    },
+    /// The database's server cannot be told from an impostor.
+    Distrust {
+        /// The endpoint of the store.
+        endpoint: &'static str,
+        /// Where it is.
+        place: String,
+        /// Why not.
+        why: Distrust,
     },
     /// The server may not do what it has to in its database.
     Denied {
@@ -194,6 +203,7 @@ impl Problem {
             | Self::VersionUnknown(_)
             | Self::Variables(_)
             | Self::Shards { .. }
+            | Self::Distrust { .. }
             | Self::Denied { .. }
             | Self::Fixed { .. }
             | Self::Copy { .. }
@@ -237,7 +247,7 @@ impl Problem {
             Self::VersionUnsupported(_) => 3,
             Self::WorkerWithoutFrontend(_) => 4,
             Self::VersionUnknown(_) | Self::Variables(_) => 5,
-            Self::Denied { .. } | Self::Fixed { .. } => 6,
+            Self::Distrust { .. } | Self::Denied { .. } | Self::Fixed { .. } => 6,
             Self::Copy { .. } => 7,
             Self::Shards { .. } => 8,
             Self::SchemaUnattended { .. } => 9,
@@ -300,6 +310,13 @@ impl fmt::Display for Problem {
                 "`num-history-shards` is {option}, but the database was started with {stored} and \
                  cannot change: `juju config {app} num-history-shards={stored}`"
             ),
+            Self::Distrust {
+                endpoint,
+                place,
+                why,
+            } => {
+                write!(f, "{}; {}", why.words(place), remedy(endpoint, why))
+            }
             Self::Denied {
                 endpoint,
                 user,
@@ -465,6 +482,24 @@ fn copy(
         f,
         "UPDATE schema_version SET db_name = {database} WHERE db_name = {of}`"
     )
+}
+
+/// What makes a database's server one that can be told from an impostor.
+fn remedy(endpoint: &str, why: &Distrust) -> String {
+    match why {
+        Distrust::Unreadable(_) => format!("have the provider of `{endpoint}` name it as PEM"),
+        Distrust::AuthorityEnded(_) => format!("renew it at the provider of `{endpoint}`"),
+        Distrust::Stranger => format!("have the provider of `{endpoint}` name the CA that issued it"),
+        Distrust::OtherNames { asked, .. } => format!(
+            "have the provider of `{endpoint}` get one for `{asked}`, or offer a name that it is for"
+        ),
+        Distrust::Ended(_) | Distrust::Unfit(_) => {
+            format!("have the provider of `{endpoint}` get another one")
+        }
+        Distrust::Begins(_) => {
+            format!("have the provider of `{endpoint}` get another one, or set the clocks")
+        }
+    }
 }
 
 /// What the server may not do, and the statement with which the owner, or a superuser, lets it.
@@ -680,7 +715,7 @@ pub(super) fn stopped_others(names: &BTreeSet<String>) -> String {
 
 /// Files that the server reads by itself were written.
 pub(super) const REWRITTEN: &str =
-    "wrote what the server reads by itself: passwords, dynamic configuration";
+    "wrote what the server reads by itself: passwords, authorities, dynamic configuration";
 
 /// Nothing but the check was not as it should be.
 pub(super) const WATCHED: &str = "has Pebble watch whether the server serves";

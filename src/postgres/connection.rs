@@ -7,11 +7,15 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::net::TcpStream;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{Client, Config, Connection, NoTls};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, NoTls};
 
+use super::tls;
 use crate::temporal::{Database, Error as VersionError, host_port};
 
 /// Why a database gave no answer.
@@ -21,6 +25,8 @@ pub(super) enum Error {
     Resolve(#[source] io::Error),
     #[error("connect")]
     Connect(#[source] io::Error),
+    #[error("encrypt")]
+    Tls(#[from] tls::Failure),
     #[error("log in")]
     LogIn(#[source] tokio_postgres::Error),
     #[error("read")]
@@ -35,10 +41,12 @@ pub(super) enum Error {
     Silent(Duration),
 }
 
+/// What drives a connection, until its client is gone.
+pub(super) type Driver = BoxFuture<'static, Result<(), tokio_postgres::Error>>;
+
 /// Logs in. Somebody has to drive the connection while the client is used.
-pub(super) async fn log_in(
-    database: &Database,
-) -> Result<(Client, Connection<TcpStream, NoTlsStream>), Error> {
+pub(super) async fn log_in(database: &Database) -> Result<(Client, Driver), Error> {
+    let tls = database.tls.as_ref().map(tls::connector).transpose()?;
     let stream = connect(&database.host, database.port).await?;
     let mut settings = Config::new();
     settings
@@ -46,8 +54,17 @@ pub(super) async fn log_in(
         .password(database.password.expose())
         .dbname(&database.name)
         .application_name("temporal-k8s");
-    let answer = settings.connect_raw(stream, NoTls).await;
-    answer.map_err(Error::LogIn)
+    let Some(mut tls) = tls else {
+        let answer = settings.connect_raw(stream, NoTls).await;
+        let (client, connection) = answer.map_err(Error::LogIn)?;
+        return Ok((client, connection.boxed()));
+    };
+    settings.ssl_mode(SslMode::Require);
+    let Ok(tls) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, &database.host);
+    let answer = settings.connect_raw(stream, tls).await;
+    let failed = |error| tls::Failure::of(&error).map_or(Error::LogIn(error), Error::Tls);
+    let (client, connection) = answer.map_err(failed)?;
+    Ok((client, connection.boxed()))
 }
 
 /// Connects to the first address that accepts.
@@ -92,6 +109,7 @@ pub(super) fn words(error: &Error, database: &Database) -> String {
     match error {
         Error::Resolve(_) => format!("host name `{host}` does not resolve"),
         Error::Connect(source) => connect_words(source, &place),
+        Error::Tls(why) => why.words(&place),
         Error::LogIn(source) | Error::Read(source) => sql_words(source, &place, database),
         Error::Standby => format!("{place} is a standby, not the primary"),
         Error::Schema(source) => format!("table `schema_version` is damaged: {source}"),

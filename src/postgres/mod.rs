@@ -5,10 +5,12 @@ mod connections;
 mod proof;
 mod rights;
 mod ring;
+mod tls;
 mod turn;
 
 pub use connections::{Connections, Room};
 pub use proof::{StoreFacts, proof};
 pub use rights::{Denied, Fixed};
 pub use ring::silent_workers;
+pub use tls::Distrust;
 pub use turn::{LEASE, Turn, turn};

@@ -14,12 +14,15 @@ use super::connection::{Error, log_in, words};
 use super::connections::{Connections, connections};
 use super::rights::{Denied, FIXED, Fixed, denied, fixed};
 use super::ring::members;
+use super::tls::{Distrust, Failure};
 use crate::probe::Probe;
 use crate::temporal::{CLUSTER, Database, Member, SchemaVersion, Store};
 
 /// What one database says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreFacts {
+    /// Why the server cannot be told from an impostor. Nothing was read then.
+    pub distrust: Option<Distrust>,
     /// What the server may not do. Nothing else is read then.
     pub denied: Option<Denied>,
     /// What keeps the admin application from making or changing the schema with our credentials.
@@ -37,12 +40,23 @@ pub struct StoreFacts {
     pub members: BTreeSet<Member>,
 }
 
+impl StoreFacts {
+    /// Was more read than why nothing can be read?
+    pub fn were_read(&self) -> bool {
+        self.distrust.is_none() && self.denied.is_none()
+    }
+}
+
 /// Reads rights, connections and the schema version, and for the main store the shard count and the ring. Never waits
 /// longer than `limit`.
 pub async fn proof(store: Store, database: &Database, limit: Duration) -> Probe<StoreFacts> {
     let answer = timeout(limit, ask(store, database)).await;
     match answer.unwrap_or(Err(Error::Silent(limit))) {
         Ok(facts) => Probe::Known(facts),
+        Err(Error::Tls(Failure::Distrusted(why))) => Probe::Known(StoreFacts {
+            distrust: Some(why),
+            ..StoreFacts::default()
+        }),
         Err(error) if may_not_connect(&error) => Probe::Known(StoreFacts {
             denied: Some(Denied::Database),
             ..StoreFacts::default()

@@ -78,6 +78,7 @@ struct Connection<'a> {
     port: String,
     user: &'a str,
     password: &'a str,
+    /// Is the connection encrypted? The other side's tool encrypts then, and verifies nothing.
     tls: bool,
 }
 
@@ -89,7 +90,7 @@ impl<'a> From<&'a Database> for Connection<'a> {
             port: database.port.to_string(),
             user: &database.user,
             password: database.password.expose(),
-            tls: false,
+            tls: database.tls.is_some(),
         }
     }
 }

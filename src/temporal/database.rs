@@ -57,24 +57,19 @@ impl From<&str> for Authority {
 }
 
 impl Database {
-    /// What makes this connection another one than before, without the password and the authority, which may both
-    /// become others under a server that runs: remembered in the unit's memory.
+    /// What makes this another database than before: remembered in the unit's memory. The password and TLS are no part
+    /// of it: whatever they are, it is the same database.
     pub fn identity(&self) -> String {
         // JSON, because no part can then be taken for another one.
-        let mut parts =
-            serde_json::json!([self.relation, self.user, self.host, self.port, self.name]);
-        // What is not encrypted is called as it was before there was encryption.
-        if let (Some(_), Some(parts)) = (&self.tls, parts.as_array_mut()) {
-            parts.push("tls".into());
-        }
-        parts.to_string()
+        serde_json::json!([self.relation, self.user, self.host, self.port, self.name]).to_string()
     }
 }
 
 /// The database name in a [`Database::identity`].
 pub fn name_in(identity: &str) -> Option<String> {
-    let parts: Vec<serde_json::Value> = serde_json::from_str(identity).ok()?;
-    parts.get(4)?.as_str().map(ToOwned::to_owned)
+    let (_, _, _, _, name): (u32, String, String, u16, String) =
+        serde_json::from_str(identity).ok()?;
+    Some(name)
 }
 
 /// Juju's number of the relation in a [`Database::identity`].
@@ -137,28 +132,5 @@ mod tests {
         ] {
             assert_eq!(database_name(store, "temporal-k8s", prefix), name);
         }
-    }
-
-    #[test]
-    fn encryption_is_part_of_what_a_connection_is_and_the_authority_is_not() {
-        let database = |tls: Option<&str>| Database {
-            relation: 7,
-            host: "db".to_owned(),
-            port: 5432,
-            name: "temporal-k8s_db".to_owned(),
-            user: "relation_id_7".to_owned(),
-            password: "q0Z".into(),
-            tls: tls.map(Authority::from),
-        };
-        let open = database(None).identity();
-        // As every revision has remembered it.
-        assert_eq!(open, r#"[7,"relation_id_7","db",5432,"temporal-k8s_db"]"#);
-        let encrypted = database(Some("one")).identity();
-        assert_ne!(encrypted, open);
-        assert_eq!(encrypted, database(Some("two")).identity());
-        for identity in [open, encrypted] {
-            assert_eq!(name_in(&identity).as_deref(), Some("temporal-k8s_db"));
-        }
-        assert_eq!(name_in("[7]"), None);
     }
 }

@@ -26,6 +26,8 @@ mod server;
 #[allow(dead_code, reason = "most faults are for scenarios only")]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod tls;
 
 use std::path::PathBuf;
 
@@ -55,4 +57,9 @@ fn pgbouncer() -> PathBuf {
 /// The installation directory of `PostgreSQL`, with `bin`.
 fn postgresql() -> PathBuf {
     part(Parts::locate().and_then(|parts| parts.postgresql()))
+}
+
+/// The programs of a `PostgreSQL` that was built with TLS.
+fn postgresql_with_tls() -> PathBuf {
+    part(Parts::locate().and_then(|parts| parts.postgresql_with_tls()))
 }

@@ -165,7 +165,7 @@ async fn a_pooler_in_transaction_mode_changes_nothing_about_the_turn() {
 
 /// A network between a client and its server, which may break without a word: what was sent arrives nowhere, and no
 /// connection is ever closed.
-async fn network(to: SocketAddr, listen: &str) -> (SocketAddr, Arc<AtomicBool>) {
+pub(crate) async fn network(to: SocketAddr, listen: &str) -> (SocketAddr, Arc<AtomicBool>) {
     let listener = TcpListener::bind((listen, 0)).await.unwrap();
     let (address, broken) = (
         listener.local_addr().unwrap(),
@@ -389,7 +389,7 @@ async fn copied(version: &str, address: &str) {
         postgres.execute(&[create]).await;
     }
     container.databases = copies.clone();
-    container.write_passwords();
+    container.write_read_again();
     let said = container.proofs().await;
     assert_eq!((said.main.schema, said.visibility.schema), (None, None));
     assert_eq!(said.main.copy_of, Some(databases.main.name.clone()));

@@ -5,18 +5,19 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rehearsal::servers::certificates::Certificate;
 use rehearsal::servers::postgresql::unprivileged;
 use temporal_k8s::config::LogLevel;
 use temporal_k8s::container::config::Inputs;
-use temporal_k8s::container::{FILE_MODE, config, dynamic, layer, pgpass};
+use temporal_k8s::container::{FILE_MODE, config, dynamic, layer, read_again};
 use temporal_k8s::postgres::{LEASE, StoreFacts, proof, silent_workers, turn};
 use temporal_k8s::probe::Probe;
 use temporal_k8s::relations::{Heard, Own, State, admin};
@@ -25,6 +26,7 @@ use temporal_k8s::temporal::health::{Serving, all_is_well, look, shards};
 use temporal_k8s::temporal::{
     Database, Image, Member, PerStore, Role, Store, Version, required_schema,
 };
+use tokio_postgres::{Client, NoTls, Row};
 
 use crate::Temporal;
 
@@ -102,6 +104,8 @@ pub(crate) struct Postgres {
     pub(crate) process: Process,
     pub(crate) directory: Directory,
     pub(crate) address: IpAddr,
+    /// Where its programs are.
+    programs: PathBuf,
 }
 
 impl Postgres {
@@ -109,27 +113,53 @@ impl Postgres {
     const PASSWORD: &str = "superuser";
 
     pub(crate) async fn start(name: &str, address: &str) -> Self {
+        Self::started(name, address, crate::postgresql().join("bin"), None).await
+    }
+
+    /// The same with TLS, for whoever asks for it.
+    pub(crate) async fn start_with_tls(name: &str, address: &str, shows: &Certificate) -> Self {
+        Self::started(name, address, crate::postgresql_with_tls(), Some(shows)).await
+    }
+
+    async fn started(
+        name: &str,
+        address: &str,
+        programs: PathBuf,
+        shows: Option<&Certificate>,
+    ) -> Self {
         let directory = Directory::new(&format!("postgres-{name}"));
         let password = directory.0.join("password");
         fs::write(&password, Self::PASSWORD).unwrap();
-        run(as_nobody(&crate::postgresql().join("bin/initdb"))
+        run(as_nobody(&programs.join("initdb"))
             .args(["--username=postgres", "--auth=scram-sha-256", "--no-sync"])
             .arg(format!("--pwfile={}", password.display()))
             .arg(directory.0.join("data")));
+        if let Some(shows) = shows {
+            lay_out(&directory, shows);
+            let settings = directory.0.join("data/postgresql.auto.conf");
+            fs::write(settings, "ssl = on\n").unwrap();
+        }
         let address = address.parse().unwrap();
-        let process = Self::spawn(&directory, address);
+        let process = Self::spawn(&directory, address, &programs);
         let server = Self {
             process,
             directory,
             address,
+            programs,
         };
         server.wait().await;
         server
     }
 
-    fn spawn(directory: &Directory, address: IpAddr) -> Process {
+    /// Shows another certificate from now on; sessions that there are stay.
+    pub(crate) async fn show(&self, certificate: &Certificate) {
+        lay_out(&self.directory, certificate);
+        self.execute(&["SELECT pg_reload_conf()".to_owned()]).await;
+    }
+
+    fn spawn(directory: &Directory, address: IpAddr, programs: &Path) -> Process {
         let log = File::create(directory.0.join("log")).unwrap();
-        let child = as_nobody(&crate::postgresql().join("bin/postgres"))
+        let child = as_nobody(&programs.join("postgres"))
             .arg("-D")
             .arg(directory.0.join("data"))
             .args(["-F", "-c", "unix_socket_directories="])
@@ -157,7 +187,7 @@ impl Postgres {
 
     pub(crate) async fn restart(&mut self) {
         self.process.stop();
-        self.process = Self::spawn(&self.directory, self.address);
+        self.process = Self::spawn(&self.directory, self.address, &self.programs);
         self.wait().await;
     }
 
@@ -179,21 +209,29 @@ impl Postgres {
 
     /// Each statement by itself, as the superuser.
     pub(crate) async fn execute(&self, statements: &[String]) {
+        let client = self.client().await;
+        for statement in statements {
+            client.batch_execute(statement).await.unwrap();
+        }
+    }
+
+    /// The one row that answers the superuser's question.
+    pub(crate) async fn ask(&self, question: &str) -> Row {
+        self.client().await.query_one(question, &[]).await.unwrap()
+    }
+
+    async fn client(&self) -> Client {
         let (client, connection) = tokio_postgres::Config::new()
             .host(self.address.to_string())
             .port(Self::PORT)
             .user("postgres")
             .password(Self::PASSWORD)
             .dbname("postgres")
-            .connect(tokio_postgres::NoTls)
+            .connect(NoTls)
             .await
             .unwrap();
-        let work = async move {
-            for statement in statements {
-                client.batch_execute(statement).await.unwrap();
-            }
-        };
-        tokio::join!(work, connection).1.unwrap();
+        tokio::spawn(connection);
+        client
     }
 
     /// Gives [`USER`] a new password, and ends all sessions that used an old one.
@@ -223,6 +261,19 @@ impl Postgres {
         ])
         .await;
         PerStore { main, visibility }
+    }
+}
+
+/// Where `PostgreSQL` looks for its certificate and key.
+fn lay_out(directory: &Directory, certificate: &Certificate) {
+    let texts = [
+        ("server.crt", &certificate.certificate),
+        ("server.key", &certificate.key),
+    ];
+    for (name, text) in texts {
+        let path = directory.0.join("data").join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(FILE_MODE)).unwrap();
     }
 }
 
@@ -293,7 +344,7 @@ impl Container {
         };
         container.write(config::PATH, &container.config());
         container.write(dynamic::PATH, &dynamic::render());
-        container.write_passwords();
+        container.write_read_again();
         container
     }
 
@@ -328,12 +379,11 @@ impl Container {
         self.write_raw(path, &text);
     }
 
-    pub(crate) fn write_passwords(&self) {
-        let text = pgpass::render(&PerStore {
-            main: &self.databases.main,
-            visibility: &self.databases.visibility,
-        });
-        self.write_raw(pgpass::PATH, text.expose());
+    /// The files that the server reads again by itself.
+    pub(crate) fn write_read_again(&self) {
+        for (path, text) in read_again(&self.databases.as_ref()) {
+            self.write_raw(path, text.expose());
+        }
     }
 
     fn write_raw(&self, path: &str, text: &str) {
@@ -420,6 +470,9 @@ impl Container {
                 .args(["-p", told["port"].as_str().unwrap()])
                 .args(["-u", sql["user"].as_str().unwrap()])
                 .args(["--db", told["dbname"].as_str().unwrap()]);
+            if told["tls"] == true {
+                command.args(["--tls", "--tls-disable-host-verification"]);
+            }
             command
         };
         let steps = self.temporal.schema.join(generation).join(directory);
@@ -432,7 +485,7 @@ impl Container {
     }
 
     /// What Pebble does with our layer, in an environment that tries to mislead the server.
-    fn start(&self) -> Process {
+    pub(crate) fn start(&self) -> Process {
         let variables = self.variables.iter().map(|(name, _)| (*name).to_owned());
         let image = Image {
             version: self.version,
@@ -462,12 +515,12 @@ impl Container {
         Process(child)
     }
 
-    async fn look(&self) -> Serving {
+    pub(crate) async fn look(&self) -> Serving {
         look(self.address, &self.roles, Some(self.version), LIMIT).await
     }
 
     /// What it says when it serves, or in the end.
-    async fn serving_within(&self, limit: Duration) -> Serving {
+    pub(crate) async fn serving_within(&self, limit: Duration) -> Serving {
         let deadline = Instant::now() + limit;
         loop {
             let serving = self.look().await;
@@ -478,7 +531,7 @@ impl Container {
         }
     }
 
-    async fn wait(&self) -> Serving {
+    pub(crate) async fn wait(&self) -> Serving {
         let started = Instant::now();
         let serving = self.serving_within(START_UP).await;
         assert!(all_is_well(&serving), "{serving:?}\n{}", self.log());
@@ -502,7 +555,7 @@ impl Container {
         }
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let log = fs::read_to_string(self.directory.0.join("log")).unwrap();
         let lines: Vec<_> = log.lines().collect();
         let from = lines.len().saturating_sub(30);
@@ -657,7 +710,7 @@ async fn rotate(version: &str, database_address: &str, address: &str) {
         ] {
             database.password = Secret::from(password);
         }
-        container.write_passwords();
+        container.write_read_again();
         postgres.rotate(password).await;
         let serving = container.serving_within(LIMIT * 4).await;
         assert!(

@@ -50,6 +50,8 @@ mod stores;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod transports;
 #[cfg(test)]
 mod turns;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 
-use temporal_k8s::container::{FILE_MODE, config};
+use temporal_k8s::container::{FILE_MODE, authority, config};
 use temporal_k8s::facts::{Attempt, Facts};
 use temporal_k8s::juju::{Databag, Event, Hook, Relation, Unit};
 use temporal_k8s::memory::Memory;
@@ -11,16 +11,18 @@ use temporal_k8s::pebble::ServiceConfig;
 use temporal_k8s::plan::{self, Change, Note, Plan};
 use temporal_k8s::postgres::StoreFacts;
 use temporal_k8s::probe::Probe;
-use temporal_k8s::relations::{Bag, ENDPOINTS, PEER};
+use temporal_k8s::relations::{Bag, ENDPOINTS, PEER, State};
 use temporal_k8s::secret::Secret;
 use temporal_k8s::snapshot::{File, Service, ServiceState, Snapshot, Workload};
 use temporal_k8s::temporal::health::Serving;
-use temporal_k8s::temporal::{Member, PerStore, Role, SchemaVersion, Store};
+use temporal_k8s::temporal::{Authority, Member, PerStore, Role, SchemaVersion, Store};
 
 /// What a hook finds: what Juju and the container say, and what databases and server would answer.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     said: Snapshot,
+    /// Whether the databases are reached over TLS, and by whose word.
+    pub tls: PerStore<Option<Authority>>,
     /// What the databases answer.
     pub stores: PerStore<Probe<StoreFacts>>,
     /// What the server answers.
@@ -66,6 +68,13 @@ impl DerefMut for World {
 impl World {
     pub(crate) fn facts(&self) -> Facts {
         let mut facts = Facts::of(self.read());
+        if let Some(PerStore { main, visibility }) = &mut facts.heard.stores {
+            for (state, tls) in [(main, &self.tls.main), (visibility, &self.tls.visibility)] {
+                if let State::Ready(database) = state {
+                    database.tls.clone_from(tls);
+                }
+            }
+        }
         facts.answer(self.stores.clone(), self.serving.clone());
         facts.attempt = self.attempt.clone();
         facts
@@ -291,6 +300,7 @@ pub(crate) fn ready_to_start() -> World {
             }),
             ..Snapshot::of(hook)
         },
+        tls: PerStore::default(),
         stores: PerStore {
             main: facts((1, 19), None),
             visibility: facts((1, 14), None),
@@ -360,6 +370,16 @@ pub(crate) fn hook_that_dies(world: &mut World, after: usize) {
         .iter()
         .take(after)
         .for_each(|change| make(world, change));
+}
+
+/// The files of authorities, and whether the process reads them for its connections.
+pub(crate) fn authorities(world: &World) -> [(&'static str, bool); 2] {
+    let config = world.process.as_ref().and_then(|it| it.config.as_ref());
+    let config = config.map_or(&[][..], |config| config.content.expose());
+    let config = String::from_utf8_lossy(config);
+    Store::ALL
+        .map(authority::path)
+        .map(|path| (path, config.contains(path)))
 }
 
 /// The server crashes, and Pebble starts it again as it was started before.

@@ -11,13 +11,13 @@ use temporal_k8s::juju::{
     Databag, Event, Level, Relation, RelationEvent, RelationEventKind, SecretEventKind,
 };
 use temporal_k8s::plan::{Change, Note};
-use temporal_k8s::postgres::StoreFacts;
+use temporal_k8s::postgres::{Distrust, StoreFacts};
 use temporal_k8s::probe::Probe;
 use temporal_k8s::relations::ENDPOINTS;
 use temporal_k8s::secret::Secret;
 use temporal_k8s::snapshot::ServiceState;
 use temporal_k8s::temporal::health::Serving;
-use temporal_k8s::temporal::{PerStore, Role, SchemaVersion, Store, required_schema};
+use temporal_k8s::temporal::{Authority, PerStore, Role, SchemaVersion, Store, required_schema};
 
 use crate::model::{
     self, PASSWORD, World, all_well, hook, options, plan, ready_to_start, settled, workload,
@@ -94,10 +94,17 @@ fn facts() -> impl Strategy<Value = Probe<StoreFacts>> {
         3 => Just(Probe::Known(StoreFacts {
             schema: Some(SchemaVersion { major: 1, minor: 19 }), ..StoreFacts::default()
         })),
+        1 => Just(Probe::Known(StoreFacts {
+            distrust: Some(Distrust::Stranger), ..StoreFacts::default()
+        })),
         3 => (schema, shards).prop_map(|(schema, shards)| {
             Probe::Known(StoreFacts { schema, shards, ..StoreFacts::default() })
         }),
     ]
+}
+
+fn authority() -> impl Strategy<Value = Option<Authority>> {
+    prop::sample::select(vec![None, Some("one".into()), Some("two".into())])
 }
 
 fn serving() -> impl Strategy<Value = Probe<Serving>> {
@@ -184,9 +191,10 @@ fn any_snapshot() -> impl Strategy<Value = World> {
             0..10_u8,
             prop::collection::btree_set(7230..7240_u16, 0..4),
             any::<bool>(),
+            [authority(), authority()],
         ),
     )
-        .prop_map(|(who, server, (pebble, ports, address))| {
+        .prop_map(|(who, server, (pebble, ports, address, tls))| {
             let (fresh, event, leader, given, relations) = who;
             let (main_facts, visibility_facts, serving, state, version) = server;
             let mut snapshot = if fresh { ready_to_start() } else { settled() };
@@ -198,6 +206,11 @@ fn any_snapshot() -> impl Strategy<Value = World> {
                     .relations
                     .insert(endpoint.name, relation.into_iter().collect());
             }
+            let [main_tls, visibility_tls] = tls;
+            snapshot.tls = PerStore {
+                main: main_tls,
+                visibility: visibility_tls,
+            };
             snapshot.stores = PerStore {
                 main: main_facts,
                 visibility: visibility_facts,
@@ -286,17 +299,24 @@ proptest! {
     /// do runs what it should.
     #[test]
     fn s18_what_counts_as_applied_is_what_the_process_was_started_with(
-        steps in prop::collection::vec((given(), prop::option::of(0..7_usize), any::<bool>()), 1..6),
+        steps in prop::collection::vec(
+            (given(), [authority(), authority()], prop::option::of(0..9_usize), any::<bool>()),
+            1..6,
+        ),
     ) {
         let mut world = settled();
-        for (given, dies_after, crashes) in steps {
+        for (given, [main, visibility], dies_after, crashes) in steps {
             world.options = options(given);
+            world.tls = PerStore { main, visibility };
             match dies_after {
                 Some(changes) => model::hook_that_dies(&mut world, changes),
                 None => _ = hook(&mut world),
             }
             if crashes {
                 model::crash(&mut world);
+            }
+            for (path, needed) in model::authorities(&world) {
+                prop_assert!(!needed || world.workload.known().unwrap().files.contains_key(path));
             }
         }
         hook(&mut world);
@@ -305,6 +325,9 @@ proptest! {
         if let (Some(server), Some(Level::Active)) = (&facts.server, status) {
             let process = world.process.as_ref().expect("what is active runs");
             prop_assert_eq!(&process.service, &server.service);
+            for (path, needed) in model::authorities(&world) {
+                prop_assert_eq!(world.workload.known().unwrap().files.contains_key(path), needed);
+            }
             let file = server.files.get(config::PATH).expect("a server has a configuration");
             prop_assert!(process.config.as_ref().is_some_and(|has| has.holds(file)));
         }

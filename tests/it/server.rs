@@ -7,13 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use temporal_k8s::config::LogLevel;
-use temporal_k8s::container::{check, config, dynamic, layer, pgpass};
+use temporal_k8s::container::{check, config, dynamic, layer, pgpass, read_again};
 use temporal_k8s::postgres::proof;
 use temporal_k8s::probe::Probe;
 use temporal_k8s::secret::Secret;
 use temporal_k8s::temporal::health::look;
-use temporal_k8s::temporal::{Database, Image, PerStore, Role, Store};
+use temporal_k8s::temporal::{Authority, Database, Image, PerStore, Role, Store};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -181,6 +182,52 @@ fn a_rotated_password_changes_the_pass_file_only() {
         layer::service(&image("1.32.2"), &roles, &render(&old), "stores"),
         layer::service(&image("1.32.2"), &roles, &render(&new), "stores")
     );
+}
+
+fn over_tls(database: Database, authority: &str) -> Database {
+    Database {
+        tls: Some(Authority::from(authority)),
+        ..database
+    }
+}
+
+#[test]
+fn tls_is_asked_for_where_the_database_has_it_and_verified_by_its_own_authority() {
+    let render = |main: &Database| render("1.32.2", main, &visibility_store(), "10.1.2.3");
+    let tls = |text: &str, store: &str| {
+        let file: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+        let sql = &file["persistence"]["datastores"][store]["sql"];
+        assert_eq!(sql["databaseName"].as_str().map(str::is_empty), Some(false));
+        sql.get("tls").cloned()
+    };
+    let text = render(&over_tls(main_store(), "one"));
+    let expected = json!({
+        "enabled": true, "enableHostVerification": true, "caFile": "/etc/temporal/db-ca.pem",
+    });
+    assert_eq!(tls(&text, "default"), Some(expected));
+    assert_eq!(tls(&text, "visibility"), None);
+    let open = render(&main_store());
+    assert_eq!(tls(&open, "default"), None);
+    let words = config::differences(open.as_bytes(), &text);
+    assert_eq!(words, ["another word on TLS from the database"]);
+}
+
+#[test]
+fn another_authority_changes_its_file_only() {
+    let (one, two) = (over_tls(main_store(), "one"), over_tls(main_store(), "two"));
+    let text = |main| render("1.32.2", main, &visibility_store(), "10.1.2.3");
+    assert_eq!(text(&one), text(&two));
+    let files = |main| {
+        read_again(&PerStore {
+            main,
+            visibility: &visibility_store(),
+        })
+    };
+    let (mut one, two) = (files(&one), files(&two));
+    assert_eq!(two.len(), 2);
+    assert_eq!(two["/etc/temporal/db-ca.pem"].expose(), "two");
+    one.insert("/etc/temporal/db-ca.pem", Secret::from("two"));
+    assert_eq!(one, two);
 }
 
 /// As `PQgetpass` and lib/pq split a line: a backslash takes the next character as it is.

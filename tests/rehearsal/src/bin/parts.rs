@@ -7,7 +7,12 @@ use rehearsal::chain;
 use rehearsal::parts::{KUBERNETES_VERSIONS, PEBBLE_VERSIONS, Part, TEMPORAL_VERSIONS, prepare};
 
 fn main() -> ExitCode {
-    let unpacked = [Part::RabbitMq, Part::PgBouncer, Part::Valgrind];
+    let unpacked = [
+        Part::RabbitMq,
+        Part::PgBouncer,
+        Part::PostgresqlWithTls,
+        Part::Valgrind,
+    ];
     let stack = [Part::Kubo, Part::IpfsCluster, Part::Asker];
     let own = [Part::GoRpc];
     let found = [

@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
-};
+use rcgen::KeyPair;
 
 use super::program::{private_directory, write_private};
 use super::{ClusterError, HOST};
+use crate::servers::certificates::{Authority, Valid};
 
 /// The directory that holds them. The authority's own key is kept nowhere: nothing is signed later.
 #[derive(Debug)]
@@ -23,31 +21,17 @@ impl Certificates {
     pub(super) fn make(cluster: &Path) -> Result<Self, ClusterError> {
         let directory = cluster.join("certificates");
         private_directory(&directory)?;
-        let mut root = CertificateParams::default();
-        root.distinguished_name
-            .push(DnType::CommonName, "rehearsal authority");
-        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        root.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let root = CertifiedIssuer::self_signed(root, KeyPair::generate()?)?;
-
-        let mut server = CertificateParams::new(
-            [
-                HOST,
-                "10.96.0.1",
-                "localhost",
-                "kubernetes",
-                "kubernetes.default",
-                "kubernetes.default.svc",
-                "kubernetes.default.svc.cluster.local",
-            ]
-            .map(str::to_owned),
-        )?;
-        server
-            .distinguished_name
-            .push(DnType::CommonName, "kube-apiserver");
-        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let key = KeyPair::generate()?;
-        let server = server.signed_by(&key, &root)?;
+        let root = Authority::new("rehearsal authority", Valid::Now)?;
+        let names = [
+            HOST,
+            "10.96.0.1",
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+        ];
+        let server = root.issue("kube-apiserver", &names, Valid::Now)?;
         let accounts = KeyPair::generate()?;
 
         let made = Self {
@@ -56,8 +40,8 @@ impl Certificates {
         };
         for (path, text) in [
             (made.authority(), root.pem()),
-            (made.server(), server.pem()),
-            (made.server_key(), key.serialize_pem()),
+            (made.server(), server.certificate),
+            (made.server_key(), server.key),
             (made.accounts(), accounts.public_key_pem()),
             (made.accounts_key(), accounts.serialize_pem()),
         ] {

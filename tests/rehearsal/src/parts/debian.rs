@@ -1,5 +1,5 @@
-//! RabbitMQ with the Erlang that it needs, PgBouncer and valgrind, from the packages of the Debian-like
-//! system that the tests run on.
+//! RabbitMQ with the Erlang that it needs, PgBouncer, a PostgreSQL with TLS and valgrind, from the packages of
+//! the Debian-like system that the tests run on.
 //!
 //! The system's own apt resolves and verifies them with its own sources and keys, but in private
 //! directories: nothing on the host is installed or changed, and no rights are needed. What the
@@ -27,6 +27,8 @@ pub(super) enum Packages {
     RabbitMq,
     /// PgBouncer.
     PgBouncer,
+    /// PostgreSQL, with TLS.
+    Postgresql,
     /// valgrind.
     Valgrind,
 }
@@ -37,6 +39,7 @@ impl Packages {
         match self {
             Self::RabbitMq => "rabbitmq",
             Self::PgBouncer => "pgbouncer",
+            Self::Postgresql => "postgresql",
             Self::Valgrind => "valgrind",
         }
     }
@@ -46,6 +49,7 @@ impl Packages {
         match self {
             Self::RabbitMq => "rabbitmq-server",
             Self::PgBouncer => "pgbouncer",
+            Self::Postgresql => "postgresql",
             Self::Valgrind => "valgrind",
         }
     }
@@ -55,6 +59,7 @@ impl Packages {
         match self {
             Self::RabbitMq => &["erlang", "esl-erlang", "rabbitmq-server"],
             Self::PgBouncer => &["pgbouncer"],
+            Self::Postgresql => &["postgresql"],
             Self::Valgrind => &["valgrind"],
         }
     }
@@ -79,8 +84,9 @@ impl Packages {
         unpack(self, staging, agenda)?;
         match self {
             Self::RabbitMq => lay_out_rabbitmq(staging),
-            Self::PgBouncer => script(&staging.join("bin"), "pgbouncer", PGBOUNCER),
-            Self::Valgrind => script(&staging.join("bin"), "valgrind", VALGRIND),
+            Self::PgBouncer => scripts(staging, &["pgbouncer"], PGBOUNCER),
+            Self::Postgresql => scripts(staging, &["initdb", "postgres"], POSTGRESQL),
+            Self::Valgrind => scripts(staging, &["valgrind"], VALGRIND),
         }
     }
 }
@@ -95,6 +101,11 @@ exec "$BINDIR/erlexec" "$@"
 "#;
 
 const PGBOUNCER: &str = r#"exec "$root/tree/usr/sbin/pgbouncer" "$@"
+"#;
+
+/// One version of several that there might be: the directory has its number. The programs find everything else relative to
+/// themselves.
+const POSTGRESQL: &str = r#"exec "$root"/tree/usr/lib/postgresql/*/bin/"$(basename "$0")" "$@"
 "#;
 
 /// The distribution's own script around it does nothing that is needed here.
@@ -231,7 +242,7 @@ fn lay_out_rabbitmq(staging: &Path) -> Result<(), PartsError> {
         "rabbitmq_server-",
     )?;
     let bin = staging.join("bin");
-    script(&bin, "erl", ERL)?;
+    scripts(staging, &["erl"], ERL)?;
     for (target, link) in [
         (
             format!("../tree/usr/lib/erlang/{runtime}/bin/epmd"),
@@ -247,13 +258,16 @@ fn lay_out_rabbitmq(staging: &Path) -> Result<(), PartsError> {
     Ok(())
 }
 
-/// Writes a program that runs one of the packages'.
-fn script(bin: &Path, name: &str, text: &str) -> Result<(), PartsError> {
-    fs::create_dir(bin).map_err(PartsError::file("create", bin))?;
-    let path = bin.join(name);
-    fs::write(&path, [LIBRARIES, text].concat()).map_err(PartsError::file("write", &path))?;
-    fs::set_permissions(&path, Permissions::from_mode(0o755))
-        .map_err(PartsError::file("make executable", &path))
+/// Writes programs in `bin` that run some of the packages'.
+fn scripts(staging: &Path, names: &[&str], text: &str) -> Result<(), PartsError> {
+    let bin = staging.join("bin");
+    fs::create_dir(&bin).map_err(PartsError::file("create", &bin))?;
+    for path in names.iter().map(|name| bin.join(name)) {
+        fs::write(&path, [LIBRARIES, text].concat()).map_err(PartsError::file("write", &path))?;
+        fs::set_permissions(&path, Permissions::from_mode(0o755))
+            .map_err(PartsError::file("make executable", &path))?;
+    }
+    Ok(())
 }
 
 /// The name of the entry of `directory` that starts with `prefix`.

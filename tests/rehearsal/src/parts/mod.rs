@@ -1,5 +1,5 @@
 //! Where the real programs of a rehearsal come from: Go modules and Python wheels, all pinned, and
-//! for RabbitMQ, PgBouncer and valgrind the packages of the system.
+//! for RabbitMQ, PgBouncer, a PostgreSQL with TLS and valgrind the packages of the system.
 //!
 //! Pebble, Temporal, Kubernetes, kubo and IPFS Cluster are built once by the Go of the Python environment,
 //! from the modules below `parts/`, into a cache outside the tree, and so are two programs of our own: one asks
@@ -186,6 +186,8 @@ pub enum Part {
     RabbitMq,
     /// PgBouncer, a connection pooler.
     PgBouncer,
+    /// PostgreSQL with TLS.
+    PostgresqlWithTls,
     /// valgrind, which counts a program's instructions.
     Valgrind,
 }
@@ -294,6 +296,13 @@ impl Parts {
         self.had(&Making::Packages(Packages::RabbitMq))
     }
 
+    /// A directory with `initdb` and `postgres`, of another PostgreSQL than [`Parts::postgresql`], which was built without
+    /// TLS; unpacked when it is not there yet.
+    pub fn postgresql_with_tls(&self) -> Result<PathBuf, PartsError> {
+        let entry = self.had(&Making::Packages(Packages::Postgresql))?;
+        Ok(entry.join("bin"))
+    }
+
     /// The program `pgbouncer`, unpacked when it is not there yet.
     pub fn pgbouncer(&self) -> Result<PathBuf, PartsError> {
         let entry = self.had(&Making::Packages(Packages::PgBouncer))?;
@@ -368,6 +377,7 @@ impl Parts {
             | Part::GoRpc
             | Part::RabbitMq
             | Part::PgBouncer
+            | Part::PostgresqlWithTls
             | Part::Valgrind => Ok(()),
         }
     }
@@ -439,6 +449,7 @@ impl Making {
             Part::GoRpc => Ok(go::Recipe::go_rpc()),
             Part::RabbitMq => return Some(Ok(Self::Packages(Packages::RabbitMq))),
             Part::PgBouncer => return Some(Ok(Self::Packages(Packages::PgBouncer))),
+            Part::PostgresqlWithTls => return Some(Ok(Self::Packages(Packages::Postgresql))),
             Part::Valgrind => return Some(Ok(Self::Packages(Packages::Valgrind))),
             Part::Postgresql | Part::TemporalCli | Part::Nginx | Part::Python => return None,
         };

@@ -3,6 +3,7 @@
 //! stays by itself, and knows nothing of networks or mounts.
 
 pub mod asker;
+pub mod certificates;
 pub mod http;
 pub mod ipfs;
 pub mod ipfs_cluster;
