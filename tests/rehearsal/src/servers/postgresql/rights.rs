@@ -4,7 +4,8 @@
 //! In track 14 the only relation with a database gets everything in it as its own, and a further one is granted it. In
 //! track 16 a user belongs to the role `charmed_<database>_admin`, which may become `charmed_<database>_owner`, and a hook at
 //! login makes every session just that: whatever it makes outlives the user. That charm loads the library `login_hook`;
-//! here a trigger on login, which `PostgreSQL` has since 17, does the same.
+//! here a trigger on login, which `PostgreSQL` has since 17, does the same. On an older server a setting of the user does,
+//! which is another thing for a pooler alone: `DISCARD ALL` does not undo it.
 
 use super::{Operator, PostgresqlError};
 
@@ -79,8 +80,7 @@ DO $do$ BEGIN
         CREATE ROLE %1$I;
         CREATE ROLE %2$I NOINHERIT IN ROLE %1$I;
         CREATE ROLE %3$I;
-        GRANT %1$I TO charmed_admin WITH INHERIT FALSE;
-        GRANT %2$I TO charmed_admin WITH INHERIT FALSE;
+        GRANT %1$I, %2$I TO charmed_admin;
     END IF;
 END $do$";
 
@@ -94,7 +94,10 @@ GRANT CREATE, TEMPORARY ON DATABASE %4$I TO %1$I;
 GRANT CONNECT ON DATABASE %4$I TO %2$I, charmed_stats, charmed_read, charmed_dml, charmed_admin, charmed_databases_owner;
 ALTER DEFAULT PRIVILEGES FOR ROLE %1$I GRANT SELECT ON TABLES TO %2$I;
 ALTER DEFAULT PRIVILEGES FOR ROLE %1$I GRANT EXECUTE ON FUNCTIONS TO %2$I;
-ALTER DEFAULT PRIVILEGES FOR ROLE %1$I GRANT SELECT ON SEQUENCES TO %2$I;
+ALTER DEFAULT PRIVILEGES FOR ROLE %1$I GRANT SELECT ON SEQUENCES TO %2$I;";
+
+/// The hook at login, said in the database of these roles.
+const HOOK: &str = "
 CREATE OR REPLACE FUNCTION login() RETURNS event_trigger LANGUAGE plpgsql AS $f$
 DECLARE
     groups text[] := ARRAY(
@@ -151,7 +154,7 @@ impl Operator {
         let Login { database, .. } = login;
         let attempt = format!("grant the database `{database}` to `{}`", login.role);
         self.create_charmed_database(database).await?;
-        let [_, admin, writer] = catalog(database);
+        let [owner, admin, writer] = catalog(database);
         let attributes: Vec<&str> = roles
             .iter()
             .copied()
@@ -173,6 +176,10 @@ impl Operator {
             let statement = "GRANT CONNECT ON DATABASE %I TO %I";
             self.execute("postgres", &attempt, statement, &[database, login.role])
                 .await?;
+        } else if !self.has_hooks().await? {
+            let statement = "ALTER ROLE %I SET role = %L";
+            self.execute("postgres", &attempt, statement, &[login.role, &owner])
+                .await?;
         }
         Ok(())
     }
@@ -189,7 +196,16 @@ impl Operator {
             self.execute("postgres", &attempt, statement, &[database])
                 .await?;
         }
-        self.execute(database, &attempt, CONTENTS, &names).await
+        self.execute(database, &attempt, CONTENTS, &names).await?;
+        if self.has_hooks().await? {
+            self.execute(database, &attempt, HOOK, &names).await?;
+        }
+        Ok(())
+    }
+
+    /// There are triggers on login.
+    async fn has_hooks(&self) -> Result<bool, PostgresqlError> {
+        self.has("pg_settings", "name", "event_triggers").await
     }
 
     /// Makes a login role with these attributes in these groups, or gives one that is there this password and the groups.
