@@ -489,7 +489,9 @@ fn remedy(endpoint: &str, why: &Distrust) -> String {
     match why {
         Distrust::Unreadable(_) => format!("have the provider of `{endpoint}` name it as PEM"),
         Distrust::AuthorityEnded(_) => format!("renew it at the provider of `{endpoint}`"),
-        Distrust::Stranger => format!("have the provider of `{endpoint}` name the CA that issued it"),
+        Distrust::Stranger => {
+            format!("have the provider of `{endpoint}` name the CA that issued it")
+        }
         Distrust::OtherNames { asked, .. } => format!(
             "have the provider of `{endpoint}` get one for `{asked}`, or offer a name that it is for"
         ),

@@ -3,6 +3,7 @@
 //! Each runs on any [`Stage`]: on fakes in `tests/it`, on the real parts in `tests/real`. Each ends with
 //! [`rests`]: one more hook for every unit, which must do nothing. `for_each_scenario!` lists them all.
 
+pub(crate) mod client;
 pub(crate) mod databases;
 pub(crate) mod deployment;
 pub(crate) mod host_info;
@@ -55,6 +56,14 @@ macro_rules! for_each_scenario {
                 rights_that_a_second_application_lacks_are_named_with_the_statement
                 a_restored_database_with_another_name_is_told_with_the_statement
                 todays_provider_has_none_of_the_legacy_endpoints
+            }
+            client {
+                rotated_passwords_of_todays_provider_restart_nothing
+                another_user_of_todays_provider_restarts_once
+                a_provider_without_secrets_serves_as_well
+                secrets_that_are_taken_away_stop_nothing
+                what_todays_provider_says_of_itself_is_shown
+                a_store_has_one_database_over_either_interface
             }
             options {
                 another_number_of_shards_is_blocked_and_the_server_keeps_running

@@ -14,9 +14,11 @@ use crate::relations::state::State;
 use crate::secret::Secret;
 use crate::temporal::{Authority, Database, is_usable};
 
-/// The keys that are ours. Never among them: `version`, with which providers would answer in another layout.
+/// The keys that are ours. Never among them: `version`, with which providers would answer in another layout; and
+/// `extra-user-roles`, of which postgresql-k8s 16 knows no `admin` (it refuses the request), while without any the user
+/// owns what it makes in either track.
 pub const KEYS: Keys = Keys {
-    app: &["database", "extra-user-roles", "requested-secrets"],
+    app: &["database", "requested-secrets"],
     unit: &[],
 };
 
@@ -41,12 +43,7 @@ pub fn publish(name: &str, own: &Own<'_>) -> Option<Said> {
 
 /// A name that [`Offers::of`](super::offers::Offers::of) refuses is not asked for.
 fn request(want: &str) -> Databag {
-    let all = [
-        ("database", want),
-        // the right to make tables, which the admin application does with our credentials
-        ("extra-user-roles", "admin"),
-        ("requested-secrets", REQUESTED),
-    ];
+    let all = [("database", want), ("requested-secrets", REQUESTED)];
     let all = all.into_iter().filter(|_| is_usable(want));
     all.map(|(key, value)| (key.to_owned(), Secret::from(value)))
         .collect()
@@ -316,10 +313,10 @@ mod tests {
     }
 
     #[test]
-    fn all_is_asked_for_at_once_and_never_a_version() {
+    fn all_is_asked_for_at_once_and_never_a_version_or_roles() {
         let request = request(WANT);
         let keys: Vec<&str> = request.keys().map(String::as_str).collect();
-        assert_eq!(keys, ["database", "extra-user-roles", "requested-secrets"]);
+        assert_eq!(keys, ["database", "requested-secrets"]);
         let secrets: Vec<String> =
             serde_json::from_str(request["requested-secrets"].expose()).unwrap();
         assert!(
@@ -328,7 +325,7 @@ mod tests {
                 .all(|key| secrets.contains(&(*key).to_owned()))
         );
         assert!(super::request("a b").is_empty());
-        assert!(!KEYS.app.contains(&"version") && KEYS.unit.is_empty());
+        assert_eq!(KEYS.app, keys);
     }
 
     #[test]
