@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use tracing::{debug, error, info, warn};
 
 use crate::container::{FILE_MODE, LAYER, SERVICE, check};
@@ -103,29 +104,48 @@ async fn make(pebble: &Pebble, change: &Change) -> Result<(), pebble::Error> {
     pebble.wait(&under_way, CHANGE_LIMIT).await.map(|_| ())
 }
 
+/// How much is said on relations at the same time.
+const AT_ONCE: usize = 64;
+
 /// Tells Juju. The first failure ends the hook, and Juju runs it again: nothing of it was kept.
 pub async fn notes(juju: &Juju, notes: &[Note]) -> Result<(), juju::Error> {
     let mut untold = false;
-    for note in notes {
-        let told = match note {
-            // what was not told is told again as long as it can be
-            Note::Remember { entries } if untold => {
-                let mut entries = entries.clone();
-                entries.retain(|key, _| !Memory::is_of_what_was_told(key));
-                remember(juju, &entries).await
+    // what is said on one relation does not depend on what is said on another
+    for together in notes.chunk_by(|one, next| is_said(one) && is_said(next)) {
+        let each = together
+            .iter()
+            .map(|note| tell_what_is_known(juju, note, untold));
+        let answers: Vec<_> = stream::iter(each).buffered(AT_ONCE).collect().await;
+        for (note, told) in together.iter().zip(answers) {
+            match told {
+                // who leads now tells it in its own hook; a relation that is gone needs to be told nothing
+                Err(error)
+                    if error.is_not_leader() || error.is_not_found() || error.is_denied() =>
+                {
+                    debug!("not told: {note}: {}", chain(&error));
+                    untold = true;
+                }
+                told => told?,
             }
-            note => tell(juju, note).await,
-        };
-        match told {
-            // who leads now tells it in its own hook; a relation that is gone needs to be told nothing
-            Err(error) if error.is_not_leader() || error.is_not_found() || error.is_denied() => {
-                debug!("not told: {note}: {}", chain(&error));
-                untold = true;
-            }
-            told => told?,
         }
     }
     Ok(())
+}
+
+const fn is_said(note: &Note) -> bool {
+    matches!(note, Note::PublishApp { .. } | Note::PublishUnit { .. })
+}
+
+/// What was not told is told again as long as it can be, so it is not noted.
+async fn tell_what_is_known(juju: &Juju, note: &Note, untold: bool) -> Result<(), juju::Error> {
+    match note {
+        Note::Remember { entries } if untold => {
+            let mut entries = entries.clone();
+            entries.retain(|key, _| !Memory::is_of_what_was_told(key));
+            remember(juju, &entries).await
+        }
+        note => tell(juju, note).await,
+    }
 }
 
 async fn tell(juju: &Juju, note: &Note) -> Result<(), juju::Error> {
