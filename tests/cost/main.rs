@@ -4,8 +4,9 @@
 //! - `settled`: hooks in which nothing happens, each at least twenty times on each transport, on the real parts;
 //! - `life`: a unit's whole life, twenty times on each transport, on the fakes of the fast tests;
 //! - `growth`: settled hooks with more and more remote units and relations, on the fakes;
-//! - `deployment`: the whole deployment of applications of 1, 10 and 30 units, on the fakes;
-//! - `hundred`: the same with 100 units, for which there are tens of thousands of hooks, only where it is asked for.
+//! - `deployment`: the whole deployment of applications of 1, 10 and 30 units, over either interface of the databases, on
+//!   the fakes;
+//! - `hundred`: the same with 100 units, over `postgresql_client`, only where it is asked for.
 //!
 //! Names of parts as arguments play these parts only; `--release` measures the program as it ships, which takes
 //! longer to build.
@@ -41,7 +42,7 @@ use std::time::Instant;
 
 use rehearsal::cloud::{self, Entered};
 use rehearsal::pack::Profile;
-use rehearsal::stage::{Setup, programme};
+use rehearsal::stage::{Interface, Setup, programme};
 use rehearsal::{chain, juju, meter};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -118,15 +119,17 @@ fn outside(words: &[OsString]) -> Outcome<u8> {
         growth.print();
         plots::growth(&growth, &out.join("growth.svg"))?;
     }
-    let mut sizes = Vec::new();
+    let mut deployments = Vec::new();
     if wanted("deployment") {
-        sizes.extend(deployment::SIZES);
+        for interface in [Interface::Modern, Interface::Legacy] {
+            let sizes = &deployment::SIZES;
+            deployments.extend(deployment::play(&program, interface, sizes));
+        }
     }
     if parts.contains(&"hundred") {
-        sizes.push(100);
+        deployments.extend(deployment::play(&program, Interface::Modern, &[100]));
     }
-    if !sizes.is_empty() {
-        let deployments = deployment::play(&program, &sizes);
+    if !deployments.is_empty() {
         deployment::print(&deployments);
         plots::deployments(&deployments, &out.join("deployment.svg"))?;
     }

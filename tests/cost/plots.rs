@@ -7,6 +7,8 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use rehearsal::stage::Interface;
+
 use crate::deployment::Deployment;
 use crate::figures::{Pair, Sample};
 use crate::growth::Growth;
@@ -166,21 +168,29 @@ pub(crate) fn growth(growth: &Growth, path: &Path) -> Outcome {
 pub(crate) fn deployments(deployments: &[Deployment], path: &Path) -> Outcome {
     let root = SVGBackend::new(path, (700, 520)).into_drawing_area();
     root.fill(&WHITE)?;
-    let line = |name: &str, figure: fn(&Deployment) -> f64| Line {
+    let of = |interface, name: &str, figure: fn(&Deployment) -> f64| Line {
         name: name.to_owned(),
         points: deployments
             .iter()
+            .filter(|it| it.interface == interface)
             .map(|it| (f64::from(it.units), figure(it).max(0.1)))
             .collect(),
     };
+    let modern = |name, figure| of(Interface::Modern, name, figure);
     let all = [
-        line("calls about itself", |it| it.own.sum.calls),
-        line("calls about the databases", |it| it.told.sum.calls),
-        line("KiB about itself", |it| it.own.sum.traffic),
-        line("CPU ms about itself", |it| it.own.sum.processor),
-        line("CPU ms about the databases", |it| it.told.sum.processor),
-        line("CPU ms of idle hooks", |it| it.idle.sum.processor),
+        modern("calls", |it| it.own.sum.calls + it.told.sum.calls),
+        modern("KiB", |it| it.own.sum.traffic + it.told.sum.traffic),
+        modern("CPU ms", |it| it.own.sum.processor + it.told.sum.processor),
+        modern("CPU ms of hooks that ask nothing", |it| {
+            it.idle.sum.processor
+        }),
+        of(
+            Interface::Legacy,
+            "calls about databases over `pgsql`",
+            |it| it.told.sum.calls,
+        ),
     ];
+    let all: Vec<Line> = all.into_iter().filter(|it| !it.points.is_empty()).collect();
     lines(
         &root,
         "A whole deployment, for each unit",
