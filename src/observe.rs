@@ -13,7 +13,9 @@ use tracing::{Instrument as _, debug_span};
 use crate::container;
 use crate::error::{chain, shorten};
 use crate::facts::Facts;
-use crate::juju::{Databag, Error, Event, Hook, Juju, Relation, RelationEventKind, Status};
+use crate::juju::{
+    Databag, Error, Event, Hook, Juju, Relation, RelationEventKind, Status, is_secret_uri,
+};
 use crate::memory::Memory;
 use crate::pebble::{self, Pebble};
 use crate::plan::{self, OtherUnits, Questions};
@@ -220,6 +222,25 @@ async fn theirs(
         let each = try_join_all(each).await?;
         relation.remote_unit_bags = each.into_iter().flatten().collect();
     }
+    let keys = reads.iter().filter_map(|bag| match bag {
+        Bag::Secrets(keys) => Some(keys.iter()),
+        Bag::RemoteApp | Bag::RemoteUnits { .. } | Bag::OwnUnit { .. } => None,
+    });
+    let each = keys.flatten().map(async |key| {
+        let uri = relation
+            .remote_app_bag
+            .as_ref()
+            .and_then(|bag| bag.get(*key));
+        let uri = uri.map(|uri| uri.expose().as_str());
+        let Some(uri) = uri.filter(|uri| is_secret_uri(uri)) else {
+            return Ok(None);
+        };
+        // A `secret-changed` may be lost, so each hook asks for what is in it now.
+        let content = juju.secret_get(uri, true).await?;
+        Ok::<_, Error>(content.map(|content| ((*key).to_owned(), content)))
+    });
+    let each = try_join_all(each).await?;
+    relation.secrets = each.into_iter().flatten().collect();
     Ok(relation)
 }
 

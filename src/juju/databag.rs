@@ -30,6 +30,9 @@ pub struct Relation {
     pub remote_app_bag: Option<Databag>,
     /// The databags of the other application's units that were asked for and could be read, by unit name.
     pub remote_unit_bags: BTreeMap<String, Databag>,
+    /// The contents of secrets that the other application's databag names and that were asked for and could be read, by
+    /// the key that names them.
+    pub secrets: BTreeMap<String, Databag>,
     /// This unit's own databag: for the keys that Juju maintains there, or to know what it says.
     pub own_unit_bag: Probe<Databag>,
     /// Our application's databag, to know what it says; the leader may read it.
@@ -44,10 +47,35 @@ impl Relation {
             remote_app: String::new(),
             remote_app_bag: None,
             remote_unit_bags: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             own_unit_bag: Probe::NotAsked,
             own_app_bag: Probe::NotAsked,
         }
     }
+}
+
+/// Is it the URI of a secret? Juju fails a hook that asks for anything else. It is `secret:` with the secret's
+/// identifier of 20 digits and letters from `a` to `v`, or `secret://`, the model's and then that.
+pub fn is_secret_uri(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("secret:") else {
+        return false;
+    };
+    let id = match rest.strip_prefix("//").map(|rest| rest.split_once('/')) {
+        None => rest,
+        Some(Some((model, id))) if is_word(model) => id,
+        Some(_) => return false,
+    };
+    id.len() == 20
+        && id
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'v'))
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// What makes a databag say what is wanted, whatever it says now: the wanted values, and `None` for those of our keys

@@ -14,7 +14,7 @@ pub use context::{
     Agent, Error as ContextError, Event, Hook, NotAUnit, RelationEvent, RelationEventKind,
     SecretEventKind, Unit,
 };
-pub use databag::{Databag, Relation, digest, entries};
+pub use databag::{Databag, Relation, digest, entries, is_secret_uri};
 pub use log::{Log, Took, Watch};
 pub use status::{Level, Status};
 pub use tools::{ApplicationStatus, LogLevel};

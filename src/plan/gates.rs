@@ -29,7 +29,7 @@ pub(super) fn held(facts: &Facts, server: &Server) -> Vec<Problem> {
         State::Waiting(missing) => {
             // whoever is waited for cannot make a schema where there is one
             let mut held = store_problems(facts, server);
-            held.retain(|problem| matches!(problem, Problem::Copy { .. }));
+            held.retain(|problem| matches!(problem, Problem::Copy { .. } | Problem::Fixed { .. }));
             held.push(Problem::Admin(missing.clone()));
             return held;
         }
@@ -55,15 +55,16 @@ pub(super) fn store_problems(facts: &Facts, server: &Server) -> Vec<Problem> {
     let mut held = Vec::new();
     for store in Store::ALL {
         let want = *needs.get(store);
+        let endpoint = facts.heard.endpoint(store);
         match facts.stores.get(store) {
             Probe::Unreachable(why) => {
                 held.push(Problem::StoreUnreachable {
-                    store,
+                    endpoint,
                     why: why.clone(),
                 });
             }
             Probe::NotAsked => held.push(Problem::StoreUnreachable {
-                store,
+                endpoint,
                 why: "its schema was not looked at in this hook".to_owned(),
             }),
             Probe::Known(said) => {
@@ -71,39 +72,49 @@ pub(super) fn store_problems(facts: &Facts, server: &Server) -> Vec<Problem> {
                 let database = server.databases.get(store);
                 if let Some(why) = &said.distrust {
                     held.push(Problem::Distrust {
-                        store,
+                        endpoint,
                         place: host_port(&database.host, database.port),
                         why: why.clone(),
                     });
                 } else if let Some(denied) = &said.denied {
                     held.push(Problem::Denied {
-                        store,
+                        endpoint,
                         user: database.user.clone(),
                         database: database.name.clone(),
                         denied: denied.clone(),
                     });
                 } else if let Some(of) = said.copy_of.as_ref().filter(|_| have < Some(want)) {
                     held.push(Problem::Copy {
-                        store,
+                        endpoint,
                         database: database.name.clone(),
                         of: of.clone(),
                         tried: have.is_some(),
                     });
                 } else if have.is_none_or(|have| have < want) {
-                    held.push(match &facts.heard.admin {
-                        Some(admin) => Problem::Schema {
-                            store,
+                    held.push(match (&facts.heard.admin, &said.fixed) {
+                        (Some(_), Some(fixed)) => Problem::Fixed {
+                            endpoint,
+                            user: database.user.clone(),
+                            database: database.name.clone(),
+                            fixed: fixed.clone(),
+                        },
+                        (Some(admin), None) => Problem::Schema {
+                            endpoint,
                             have,
                             want,
                             admin: admin.clone(),
                         },
-                        None if has(facts, Role::Frontend) => Problem::SchemaUnattended {
-                            store,
+                        (None, _) if has(facts, Role::Frontend) => Problem::SchemaUnattended {
+                            endpoint,
                             have,
                             want,
                             app: app.clone(),
                         },
-                        None => Problem::SchemaElsewhere { store, have, want },
+                        (None, _) => Problem::SchemaElsewhere {
+                            endpoint,
+                            have,
+                            want,
+                        },
                     });
                 }
                 if let Some(stored) = said.shards.filter(|stored| *stored != server.shards) {

@@ -7,7 +7,7 @@ use super::effects::quoted;
 use crate::config::BadOption;
 use crate::facts::Failure;
 use crate::juju::{Level, Status};
-use crate::postgres::{Denied, Distrust};
+use crate::postgres::{Denied, Distrust, Fixed};
 use crate::relations::Trouble;
 use crate::temporal::{Role, SchemaVersion, Store, Version};
 
@@ -45,8 +45,8 @@ pub enum Problem {
     },
     /// The database's server cannot be told from an impostor.
     Distrust {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// Where it is.
         place: String,
         /// Why not.
@@ -54,8 +54,8 @@ pub enum Problem {
     },
     /// The server may not do what it has to in its database.
     Denied {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// The server's role.
         user: String,
         /// The database's name.
@@ -63,10 +63,21 @@ pub enum Problem {
         /// What.
         denied: Denied,
     },
+    /// The schema is not there or too old, and who is related to set it up may not, since it has our credentials.
+    Fixed {
+        /// The endpoint of the store.
+        endpoint: &'static str,
+        /// The server's role.
+        user: String,
+        /// The database's name.
+        database: String,
+        /// What.
+        fixed: Fixed,
+    },
     /// The schema is there, under the name of the database of which this one is a copy.
     Copy {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// The database's name.
         database: String,
         /// The name in its schema.
@@ -78,8 +89,8 @@ pub enum Problem {
     Connections(Shortage),
     /// The schema is not there, and nobody is related who would make it.
     SchemaUnattended {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// What is there.
         have: Option<SchemaVersion>,
         /// What the server needs.
@@ -90,8 +101,8 @@ pub enum Problem {
     /// The schema is not there, and setting it up is not this application's business: without a frontend it is a part
     /// of a cluster that another application has.
     SchemaElsewhere {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// What is there.
         have: Option<SchemaVersion>,
         /// What the server needs.
@@ -114,15 +125,15 @@ pub enum Problem {
     Admin(String),
     /// The database does not answer the server's credentials.
     StoreUnreachable {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// Why.
         why: String,
     },
     /// The schema is not there yet, or too old.
     Schema {
-        /// Which store.
-        store: Store,
+        /// The endpoint of the store.
+        endpoint: &'static str,
         /// What is there.
         have: Option<SchemaVersion>,
         /// What the server needs.
@@ -194,6 +205,7 @@ impl Problem {
             | Self::Shards { .. }
             | Self::Distrust { .. }
             | Self::Denied { .. }
+            | Self::Fixed { .. }
             | Self::Copy { .. }
             | Self::Connections(_)
             | Self::SchemaUnattended { .. }
@@ -235,7 +247,7 @@ impl Problem {
             Self::VersionUnsupported(_) => 3,
             Self::WorkerWithoutFrontend(_) => 4,
             Self::VersionUnknown(_) | Self::Variables(_) => 5,
-            Self::Distrust { .. } | Self::Denied { .. } => 6,
+            Self::Distrust { .. } | Self::Denied { .. } | Self::Fixed { .. } => 6,
             Self::Copy { .. } => 7,
             Self::Shards { .. } => 8,
             Self::SchemaUnattended { .. } => 9,
@@ -298,36 +310,50 @@ impl fmt::Display for Problem {
                 "`num-history-shards` is {option}, but the database was started with {stored} and \
                  cannot change: `juju config {app} num-history-shards={stored}`"
             ),
-            Self::Distrust { store, place, why } => {
-                write!(f, "{}; {}", why.words(place), remedy(*store, why))
+            Self::Distrust {
+                endpoint,
+                place,
+                why,
+            } => {
+                write!(f, "{}; {}", why.words(place), remedy(endpoint, why))
             }
             Self::Denied {
-                store,
+                endpoint,
                 user,
                 database,
                 denied,
-            } => lacks(f, *store, user, database, denied),
+            } => lacks(f, endpoint, user, database, denied),
+            Self::Fixed {
+                endpoint,
+                user,
+                database,
+                fixed,
+            } => may_not_change(f, endpoint, user, database, fixed),
             Self::Copy {
-                store,
+                endpoint,
                 database,
                 of,
                 tried,
-            } => copy(f, *store, database, of, *tried),
+            } => copy(f, endpoint, database, of, *tried),
             Self::Connections(shortage) => write!(f, "{shortage}"),
             Self::SchemaUnattended {
-                store,
+                endpoint,
                 have,
                 want,
                 app,
             } => {
-                schema(f, *store, *have, *want)?;
+                schema(f, endpoint, *have, *want)?;
                 write!(f, ": `juju integrate {app}:admin temporal-admin-k8s:admin`")
             }
-            Self::SchemaElsewhere { store, have, want } => {
+            Self::SchemaElsewhere {
+                endpoint,
+                have,
+                want,
+            } => {
                 f.write_str(
                     "waiting for the application with `frontend`, whose `admin` sets up the schema: ",
                 )?;
-                schema(f, *store, *have, *want)
+                schema(f, endpoint, *have, *want)
             }
             Self::Failed(failure) => write!(f, "could not {}: {}", failure.attempt, failure.why),
             Self::Exits {
@@ -343,17 +369,17 @@ impl fmt::Display for Problem {
             Self::Container(why) => write!(f, "waiting for container `temporal`: {why}"),
             Self::Address => f.write_str("waiting for this unit's address on `peer`"),
             Self::Admin(missing) => write!(f, "waiting for `admin`: {missing}"),
-            Self::StoreUnreachable { store, why } => {
-                write!(f, "waiting for the database of `{store}`: {why}")
+            Self::StoreUnreachable { endpoint, why } => {
+                write!(f, "waiting for the database of `{endpoint}`: {why}")
             }
             Self::Schema {
-                store,
+                endpoint,
                 have,
                 want,
                 admin,
             } => {
                 f.write_str("waiting for `admin`: ")?;
-                schema(f, *store, *have, *want)?;
+                schema(f, endpoint, *have, *want)?;
                 write!(f, ", which {admin} of the same version sets up")
             }
             Self::Turn(why) => write!(f, "waiting for its turn to restart the server: {why}"),
@@ -373,10 +399,16 @@ fn relation(
     trouble: &Trouble,
 ) -> fmt::Result {
     match trouble {
-        Trouble::Absent { partner } => write!(
-            f,
-            "`{endpoint}` has no database: `juju integrate {app}:{endpoint} {partner}`"
-        ),
+        Trouble::Absent { partner, or } => {
+            let command = format!("juju integrate {app}:{endpoint} {partner}");
+            write!(f, "`{endpoint}` has no database: `{command}`")?;
+            match or {
+                Some((endpoint, partner)) => {
+                    write!(f, ", or `juju integrate {app}:{endpoint} {partner}`")
+                }
+                None => Ok(()),
+            }
+        }
         Trouble::Invalid(reason) => write!(f, "`{endpoint}`: {reason}"),
         Trouble::Waiting(missing) => write!(f, "waiting for `{endpoint}`: {missing}"),
         Trouble::NeedsFrontend { remote } => write!(
@@ -433,14 +465,14 @@ impl fmt::Display for Shortage {
 /// its own, which would be in the way.
 fn copy(
     f: &mut fmt::Formatter<'_>,
-    store: Store,
+    endpoint: &str,
     database: &str,
     of: &str,
     tried: bool,
 ) -> fmt::Result {
     write!(
         f,
-        "the schema in `{store}` is that of {of}, of which {database} is a copy: there, type `"
+        "the schema in `{endpoint}` is that of {of}, of which {database} is a copy: there, type `"
     )?;
     let (database, of) = (literal(database), literal(of));
     if tried {
@@ -453,19 +485,21 @@ fn copy(
 }
 
 /// What makes a database's server one that can be told from an impostor.
-fn remedy(store: Store, why: &Distrust) -> String {
+fn remedy(endpoint: &str, why: &Distrust) -> String {
     match why {
-        Distrust::Unreadable(_) => format!("have the provider of `{store}` name it as PEM"),
-        Distrust::AuthorityEnded(_) => format!("renew it at the provider of `{store}`"),
-        Distrust::Stranger => format!("have the provider of `{store}` name the CA that issued it"),
+        Distrust::Unreadable(_) => format!("have the provider of `{endpoint}` name it as PEM"),
+        Distrust::AuthorityEnded(_) => format!("renew it at the provider of `{endpoint}`"),
+        Distrust::Stranger => {
+            format!("have the provider of `{endpoint}` name the CA that issued it")
+        }
         Distrust::OtherNames { asked, .. } => format!(
-            "have the provider of `{store}` get one for `{asked}`, or offer a name that it is for"
+            "have the provider of `{endpoint}` get one for `{asked}`, or offer a name that it is for"
         ),
         Distrust::Ended(_) | Distrust::Unfit(_) => {
-            format!("have the provider of `{store}` get another one")
+            format!("have the provider of `{endpoint}` get another one")
         }
         Distrust::Begins(_) => {
-            format!("have the provider of `{store}` get another one, or set the clocks")
+            format!("have the provider of `{endpoint}` get another one, or set the clocks")
         }
     }
 }
@@ -473,7 +507,7 @@ fn remedy(store: Store, why: &Distrust) -> String {
 /// What the server may not do, and the statement with which the owner, or a superuser, lets it.
 fn lacks(
     f: &mut fmt::Formatter<'_>,
-    store: Store,
+    endpoint: &str,
     user: &str,
     database: &str,
     denied: &Denied,
@@ -481,7 +515,7 @@ fn lacks(
     let role = identifier(user);
     write!(
         f,
-        "role {user} lacks rights in `{store}`: in {database}, type `"
+        "role {user} lacks rights in `{endpoint}`: in {database}, type `"
     )?;
     match denied {
         Denied::Database => write!(
@@ -506,14 +540,48 @@ fn lacks(
             let grants = [(tables, tables_grant), (sequences, sequences_grant)];
             let grants = grants.into_iter().filter(|(names, _)| !names.is_empty());
             let grants: Vec<String> = grants.map(|(_, grant)| grant).collect();
-            let names: Vec<&str> = tables.iter().chain(sequences).map(String::as_str).collect();
-            let (shown, rest) = names.split_at(names.len().min(3));
-            write!(f, "{}` ({}", grants.join("; "), shown.join(", "))?;
-            match rest.len() {
-                0 => f.write_str(")"),
-                more => write!(f, ", +{more} more)"),
-            }
+            write!(
+                f,
+                "{}` ({})",
+                grants.join("; "),
+                few(tables.iter().chain(sequences))
+            )
         }
+    }
+}
+
+/// The first few of these names.
+fn few<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    let (shown, rest) = names.split_at(names.len().min(3));
+    match rest.len() {
+        0 => shown.join(", "),
+        more => format!("{}, +{more} more", shown.join(", ")),
+    }
+}
+
+fn may_not_change(
+    f: &mut fmt::Formatter<'_>,
+    endpoint: &str,
+    user: &str,
+    database: &str,
+    fixed: &Fixed,
+) -> fmt::Result {
+    let role = identifier(user);
+    match fixed {
+        Fixed::Schema(schema) => write!(
+            f,
+            "role {user} may make no tables in `{endpoint}`, which `admin` does with it: in {database}, type \
+             `GRANT CREATE ON SCHEMA {} TO {role}`",
+            identifier(schema)
+        ),
+        Fixed::Tables { owner, tables } => write!(
+            f,
+            "role {user} may not change tables in `{endpoint}`, which `admin` does with it: in {database}, type \
+             `GRANT {} TO {role}` ({})",
+            identifier(owner),
+            few(tables.iter())
+        ),
     }
 }
 
@@ -529,13 +597,16 @@ fn literal(text: &str) -> String {
 
 fn schema(
     f: &mut fmt::Formatter<'_>,
-    store: Store,
+    endpoint: &str,
     have: Option<SchemaVersion>,
     want: SchemaVersion,
 ) -> fmt::Result {
     match have {
-        Some(have) => write!(f, "schema of `{store}` is {have}, the server needs {want}"),
-        None => write!(f, "no schema in `{store}`, the server needs {want}"),
+        Some(have) => write!(
+            f,
+            "schema of `{endpoint}` is {have}, the server needs {want}"
+        ),
+        None => write!(f, "no schema in `{endpoint}`, the server needs {want}"),
     }
 }
 
@@ -628,11 +699,14 @@ pub(super) fn restarted(version: Version, why: &[&str]) -> String {
 
 /// A server was stopped, since these stores were removed or, without any, are others now.
 pub(super) fn stopped(removed: impl Iterator<Item = Store>) -> String {
-    let removed: Vec<String> = removed.map(|store| format!("`{store}`")).collect();
+    let removed: Vec<String> = removed.map(|store| store.to_string()).collect();
     match removed.as_slice() {
         [] => "stopped temporal: its database is another one now".to_owned(),
-        [one] => format!("stopped temporal: {one} was removed"),
-        all => format!("stopped temporal: {} were removed", all.join(" and ")),
+        [one] => format!("stopped temporal: its {one} was removed"),
+        all => format!(
+            "stopped temporal: its {} were removed",
+            all.join(" and its ")
+        ),
     }
 }
 

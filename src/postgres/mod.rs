@@ -10,7 +10,7 @@ mod turn;
 
 pub use connections::{Connections, Room};
 pub use proof::{StoreFacts, proof};
-pub use rights::Denied;
+pub use rights::{Denied, Fixed};
 pub use ring::silent_workers;
 pub use tls::Distrust;
 pub use turn::{LEASE, Turn, turn};

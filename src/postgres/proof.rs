@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Transaction};
 
 use super::connection::{Error, log_in, words};
 use super::connections::{Connections, connections};
-use super::rights::{Denied, denied};
+use super::rights::{Denied, FIXED, Fixed, denied, fixed};
 use super::ring::members;
 use super::tls::{Distrust, Failure};
 use crate::probe::Probe;
@@ -25,6 +25,8 @@ pub struct StoreFacts {
     pub distrust: Option<Distrust>,
     /// What the server may not do. Nothing else is read then.
     pub denied: Option<Denied>,
+    /// What keeps the admin application from making or changing the schema with our credentials.
+    pub fixed: Option<Fixed>,
     /// Who has how many connections.
     pub connections: Connections,
     /// `curr_version` of the row that the server itself will look up; `None` without table or row.
@@ -91,10 +93,13 @@ async fn read(store: Store, name: &str, mut client: Client) -> Result<StoreFacts
     // Unprepared, so that a connection pooler in between does not matter.
     let has = transaction
         .query_typed_one(
-            "SELECT pg_is_in_recovery(),
+            &format!(
+                "SELECT pg_is_in_recovery(),
                     to_regclass('schema_version') IS NOT NULL,
                     to_regclass('cluster_metadata_info') IS NOT NULL,
-                    to_regclass('cluster_membership') IS NOT NULL",
+                    to_regclass('cluster_membership') IS NOT NULL,
+                    {FIXED}"
+            ),
             &[],
         )
         .await
@@ -104,6 +109,7 @@ async fn read(store: Store, name: &str, mut client: Client) -> Result<StoreFacts
     }
     let mut facts = StoreFacts {
         denied: denied(&transaction).await?,
+        fixed: fixed(&has, 4)?,
         connections: connections(&transaction).await?,
         ..StoreFacts::default()
     };

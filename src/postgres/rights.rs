@@ -1,6 +1,6 @@
 //! What the server needs to be allowed to do in a database.
 
-use tokio_postgres::Transaction;
+use tokio_postgres::{Row, Transaction};
 
 use super::connection::Error;
 
@@ -20,6 +20,45 @@ pub enum Denied {
         /// Sequences, by name.
         sequences: Vec<String>,
     },
+}
+
+/// What keeps a role from making or changing the schema, which the admin application does with our credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fixed {
+    /// It may make nothing in the schema in which unqualified names are made.
+    Schema(String),
+    /// It neither owns tables nor is a member of the role that does.
+    Tables {
+        /// The owner of the first of them.
+        owner: String,
+        /// Their names.
+        tables: Vec<String>,
+    },
+}
+
+/// A part of a SELECT: the schema in which tables would be made, whether that is denied, the tables beside
+/// `schema_version` that belong to others, and the owner of the first of them.
+pub(super) const FIXED: &str = "\
+coalesce(current_schema()::text, 'public'),
+NOT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
+ARRAY(SELECT relname::text FROM pg_class
+      WHERE relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('schema_version'))
+        AND relkind IN ('r', 'p') AND NOT pg_has_role(relowner, 'USAGE')
+      ORDER BY relname),
+(SELECT pg_get_userbyid(relowner)::text FROM pg_class
+ WHERE relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('schema_version'))
+   AND relkind IN ('r', 'p') AND NOT pg_has_role(relowner, 'USAGE')
+ ORDER BY relname LIMIT 1)";
+
+/// Reads [`FIXED`], the first column of which has this number.
+pub(super) fn fixed(row: &Row, first: usize) -> Result<Option<Fixed>, Error> {
+    let tables: Vec<String> = row.try_get(first + 2).map_err(Error::Read)?;
+    if let Some(owner) = row.try_get(first + 3).map_err(Error::Read)? {
+        return Ok(Some(Fixed::Tables { owner, tables }));
+    }
+    let schema = row.try_get(first).map_err(Error::Read)?;
+    let denied: bool = row.try_get(first + 1).map_err(Error::Read)?;
+    Ok(denied.then_some(Fixed::Schema(schema)))
 }
 
 /// What is denied, if anything is. The tables are those beside `schema_version`; without USAGE on their schema

@@ -113,6 +113,7 @@ mod tests {
                     .collect(),
             ),
             remote_unit_bags: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             own_unit_bag: Probe::NotAsked,
             own_app_bag: Probe::NotAsked,
         }

@@ -1,72 +1,101 @@
-//! `db` and `visibility`: a PostgreSQL database over the legacy `pgsql` interface.
-//!
-//! The leader asks for a database by name; the provider's leader answers with a libpq string, in its
-//! application's databag and in its own unit's. A later provider leader makes a new password and leaves
-//! the old one behind in its predecessor's unit databag, so the application's databag counts first.
+//! The databases: each store has two endpoints, one for each interface that PostgreSQL charms speak, and is related to
+//! one of them.
 
+pub mod client;
 mod libpq;
-pub mod offers;
+mod offers;
+pub mod pgsql;
 
-use super::endpoint::{Keys, Own, Said, Trouble};
+use super::endpoint::{Own, Relations, Trouble};
 use super::state::State;
-use crate::juju::{Databag, Relation};
-use crate::secret::Secret;
-use crate::temporal::{Store, database_name, is_usable};
+use crate::juju::Relation;
+use crate::temporal::{Store, relation_in};
 
 pub use libpq::{LibpqError, parse_libpq};
+pub use offers::{Offers, Rival};
 
-/// The keys that this charm, or the Python charm before it, may have written. `roles` and `extensions`
-/// make providers refuse to provide anything.
-pub const KEYS: Keys = Keys {
-    app: WRITTEN,
-    unit: WRITTEN,
-};
-
-const WRITTEN: &[&str] = &["database", "extensions", "roles"];
-
-/// What the leader asks for, in the application's and in its own unit's databag.
-pub fn publish(name: &str, own: &Own<'_>) -> Option<Said> {
-    let (config, store) = (own.config?, Store::of_endpoint(name)?);
-    let want = database_name(store, &own.unit.app, config.database_prefix.as_deref());
-    own.leader.then(|| Said {
-        app: request(&want),
-        unit: request(&want),
+/// What is offered for a store; `None` if nobody is related. If both endpoints are, the one counts whose database was
+/// accepted before; it is called by its [`identity`](crate::temporal::Database::identity).
+pub fn offers(relations: &Relations, store: Store, accepted: Option<&str>) -> Option<Offers> {
+    let accepted = accepted.and_then(relation_in);
+    let is_accepted = |relation: &Relation| accepted == Some(relation.id);
+    let one = |endpoint| Some((endpoint, relations.get(endpoint)?.first()?));
+    let related = store.endpoints().into_iter().filter_map(one);
+    let mut related: Vec<(&'static str, &Relation)> = related.collect();
+    related.sort_by_key(|(_, relation)| !is_accepted(relation));
+    let mut related = related.into_iter();
+    let (endpoint, relation) = related.next()?;
+    let rival = related.next().map(|(endpoint, rival)| Rival {
+        endpoint,
+        provider: rival.remote_app.clone(),
+        is_settled: is_accepted(relation),
+    });
+    let read = if endpoint == store.pgsql() {
+        pgsql::read
+    } else {
+        client::read
+    };
+    Some(Offers {
+        endpoint,
+        provider: relation.remote_app.clone(),
+        rival,
+        offers: read(relation),
     })
 }
 
-/// A name that [`offers::Offers::of`] refuses is not asked for.
-fn request(want: &str) -> Databag {
-    let request = is_usable(want).then(|| ("database".to_owned(), Secret::from(want)));
-    request.into_iter().collect()
-}
-
-/// The server needs both databases.
+/// The server needs both databases, each from one endpoint, and from one provider by one interface only.
 pub fn trouble(name: &str, own: &Own<'_>, relations: &[Relation]) -> Option<Trouble> {
-    if relations.is_empty() {
-        return Some(Trouble::Absent {
-            partner: "postgresql-k8s:db",
-        });
+    let (heard, app) = (own.heard, &own.unit.app);
+    let store = Store::of_endpoint(name)?;
+    if name != heard.endpoint(store) {
+        let rival = relations.first()?;
+        return Some(Trouble::Invalid(format!(
+            "{} is related as well, and a store has one database: `juju remove-relation {app}:{name} {}`",
+            quoted(heard.endpoint(store)),
+            rival.remote_app,
+        )));
     }
-    match own.heard.stores.as_ref()?.get(Store::of_endpoint(name)?) {
+    let Some(offers) = heard.offers.get(store) else {
+        return Some(absent(
+            name,
+            store,
+            heard.offers.get(store.other()).is_none(),
+        ));
+    };
+    if let Some(other) = heard.offers.get(store.other())
+        && other.provider == offers.provider
+        && (name == store.pgsql()) != (other.endpoint == store.other().pgsql())
+        && name != store.pgsql()
+    {
+        let provider = &offers.provider;
+        return Some(Trouble::Invalid(format!(
+            "{} is related to {provider} too, which serves one of the two interfaces only: `juju remove-relation \
+             {app}:{} {provider}`, then `juju integrate {app}:{} {provider}:database`",
+            quoted(other.endpoint),
+            other.endpoint,
+            store.other().client(),
+        )));
+    }
+    match heard.stores.as_ref()?.get(store) {
         State::Invalid(reason) => Some(Trouble::Invalid(reason.clone())),
         State::Waiting(missing) => Some(Trouble::Waiting(missing.clone())),
         State::Absent | State::Ready(_) => None,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_needs_quoting_or_cutting_is_not_asked_for() {
-        for want in ["a b", "", "a\"b", "ä_db", &"x".repeat(64)] {
-            assert!(request(want).is_empty(), "{want}");
-        }
-        assert_eq!(
-            request("temporal-k8s_db")["database"].expose(),
-            "temporal-k8s_db"
-        );
-        assert_eq!(request(&"x".repeat(63)).len(), 1);
+/// Which interface to take is open as long as neither store has one.
+fn absent(name: &str, store: Store, is_open: bool) -> Trouble {
+    let is_pgsql = name == store.pgsql();
+    Trouble::Absent {
+        partner: if is_pgsql {
+            "postgresql-k8s:db"
+        } else {
+            "postgresql-k8s:database"
+        },
+        or: is_open.then(|| (store.client(), "postgresql-k8s:database")),
     }
+}
+
+fn quoted(endpoint: &str) -> String {
+    format!("`{endpoint}`")
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::database::offers::Offers;
+use super::database::Offers;
 use super::state::State;
 use crate::config::Config;
 use crate::juju::{Databag, Relation, Unit};
 use crate::memory::Memory;
-use crate::temporal::{Database, PerStore};
+use crate::temporal::{Database, PerStore, Store, database_name};
 
 /// What is said on a relation of the endpoint with this name.
 pub type Publish = fn(name: &str, own: &Own<'_>) -> Option<Said>;
@@ -110,6 +110,8 @@ pub enum Bag {
         /// The key.
         unless: &'static str,
     },
+    /// The contents of the secrets whose URIs the other application's has under these keys, as they are now.
+    Secrets(&'static [&'static str]),
     /// This unit's, for the keys that Juju maintains there, unless what the other side says makes them needless.
     OwnUnit {
         /// Says so.
@@ -162,6 +164,16 @@ pub struct Own<'a> {
     pub heard: &'a Heard,
 }
 
+impl Own<'_> {
+    /// The name of the database that the leader asks for at an endpoint.
+    pub fn database_to_ask_for(&self, endpoint: &str) -> Option<String> {
+        let (config, store) = (self.config?, Store::of_endpoint(endpoint)?);
+        let prefix = config.database_prefix.as_deref();
+        let name = || database_name(store, &self.unit.app, prefix);
+        self.leader.then(name)
+    }
+}
+
 /// What the planner has to know of what others say; each part is parsed once in a hook.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
@@ -179,6 +191,17 @@ pub struct Heard {
 }
 
 impl Heard {
+    /// The endpoint that provides a store, or would if somebody were related: both speak the same interface.
+    pub fn endpoint(&self, store: Store) -> &'static str {
+        let other = || {
+            let other = self.offers.get(store.other()).as_ref()?;
+            (other.endpoint == store.other().client()).then(|| store.client())
+        };
+        let offers = self.offers.get(store).as_ref();
+        let related = offers.map(|offers| offers.endpoint);
+        related.or_else(other).unwrap_or(store.pgsql())
+    }
+
     /// Both connections, once both are complete.
     pub fn connections(&self) -> Option<PerStore<&Database>> {
         let stores = self.stores.as_ref()?;
@@ -205,6 +228,8 @@ pub enum Trouble {
     Absent {
         /// Who would be, such as `postgresql-k8s:db`.
         partner: &'static str,
+        /// Another endpoint that would do, and who would be related there.
+        or: Option<(&'static str, &'static str)>,
     },
     /// The other side said something unusable: what, and the remedy.
     Invalid(String),

@@ -206,6 +206,7 @@ mod tests {
             remote_app: "traefik-k8s".to_owned(),
             remote_app_bag: Some(bag(pairs)),
             remote_unit_bags: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             own_unit_bag: Probe::NotAsked,
             own_app_bag: Probe::NotAsked,
         }

@@ -17,9 +17,10 @@ pub use endpoint::{
 };
 pub use state::State;
 
-use Bag::{OwnUnit, RemoteApp, RemoteUnits};
+use Bag::{OwnUnit, RemoteApp, RemoteUnits, Secrets};
 use Count::{Many, One};
 use Side::{Peers, Provides, Requires};
+use database::{client, pgsql};
 
 use crate::config::Config;
 use crate::memory::Memory;
@@ -33,8 +34,10 @@ pub const PEER: &str = "peer";
 #[rustfmt::skip] // a table: a line for each
 pub static ENDPOINTS: &[Endpoint] = &[
     Endpoint::new(PEER, Peers, "temporal", One).says(peer::KEYS, peer::publish),
-    Endpoint::new("db", Requires, "pgsql", One).reads(PGSQL).says(database::KEYS, database::publish).trouble(database::trouble),
-    Endpoint::new("visibility", Requires, "pgsql", One).reads(PGSQL).says(database::KEYS, database::publish).trouble(database::trouble),
+    Endpoint::new("db", Requires, "pgsql", One).reads(PGSQL).says(pgsql::KEYS, pgsql::publish).trouble(database::trouble),
+    Endpoint::new("database", Requires, "postgresql_client", One).reads(CLIENT).says(client::KEYS, client::publish).trouble(database::trouble),
+    Endpoint::new("visibility", Requires, "pgsql", One).reads(PGSQL).says(pgsql::KEYS, pgsql::publish).trouble(database::trouble),
+    Endpoint::new("visibility-database", Requires, "postgresql_client", One).reads(CLIENT).says(client::KEYS, client::publish).trouble(database::trouble),
     Endpoint::new("admin", Requires, "temporal", One).reads(&[RemoteApp]).says(admin::KEYS, admin::publish),
     Endpoint::new("ingress", Requires, "ingress", One).reads(&[RemoteApp]).says(ingress::KEYS, ingress::publish).trouble(ingress::trouble),
     Endpoint::new("temporal-host-info", Provides, "temporal-host-info", Many).says(host_info::KEYS, host_info::publish),
@@ -46,15 +49,20 @@ const PGSQL: &[Bag] = &[
     RemoteApp,
     RemoteUnits { unless: "master" },
     OwnUnit {
-        unless: database::offers::were_accepted,
+        unless: pgsql::were_accepted,
     },
 ];
+
+/// The application's databag decides, and names the secrets.
+const CLIENT: &[Bag] = &[RemoteApp, Secrets(client::SECRETS)];
 
 /// Parses what the planner has to know of what others say: a line for each endpoint that tells it something. Good
 /// options are needed for what they name.
 pub fn hear(relations: &Relations, app: &str, config: Option<&Config>, memory: &Memory) -> Heard {
     let one = |name: &str| relations.get(name).and_then(|all| all.first());
-    let offers = PerStore::of(|store| one(store.endpoint()).map(database::offers::parse));
+    let offers = PerStore::of(|store| {
+        database::offers(relations, store, memory.accepted.get(store).as_deref())
+    });
     let store = |store: Store| {
         let accepted = memory.accepted.get(store).as_deref();
         let want = match config {

@@ -72,6 +72,12 @@ pub fn name_in(identity: &str) -> Option<String> {
     Some(name)
 }
 
+/// Juju's number of the relation in a [`Database::identity`].
+pub fn relation_in(identity: &str) -> Option<u32> {
+    let parts: Vec<serde_json::Value> = serde_json::from_str(identity).ok()?;
+    parts.first()?.as_u64()?.try_into().ok()
+}
+
 /// What a store's database is called after its prefix.
 pub const fn suffix(store: Store) -> &'static str {
     match store {

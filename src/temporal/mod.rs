@@ -14,7 +14,7 @@ mod version;
 
 pub use database::{
     Authority, CLUSTER, Database, LONGEST_NAME, database_name, host_port, is_plain, is_usable,
-    name_in, suffix, url_host,
+    name_in, relation_in, suffix, url_host,
 };
 pub use image::{Image, VARIABLES};
 pub use ring::Member;

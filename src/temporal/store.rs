@@ -5,9 +5,9 @@ use std::fmt;
 /// The two databases of a Temporal cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Store {
-    /// Workflow state; endpoint `db`.
+    /// Workflow state; endpoint `db` or `database`.
     Main,
-    /// The list of workflows that can be searched; endpoint `visibility`.
+    /// The list of workflows that can be searched; endpoint `visibility` or `visibility-database`.
     Visibility,
 }
 
@@ -15,23 +15,48 @@ impl Store {
     /// Both stores, in the order in which they are set up.
     pub const ALL: [Self; 2] = [Self::Main, Self::Visibility];
 
-    /// The endpoint of the legacy `pgsql` interface that provides it.
-    pub const fn endpoint(self) -> &'static str {
+    /// The endpoint of the legacy interface `pgsql` that provides it.
+    pub const fn pgsql(self) -> &'static str {
         match self {
             Self::Main => "db",
             Self::Visibility => "visibility",
         }
     }
 
+    /// The endpoint of the interface `postgresql_client` that provides it.
+    pub const fn client(self) -> &'static str {
+        match self {
+            Self::Main => "database",
+            Self::Visibility => "visibility-database",
+        }
+    }
+
+    /// The endpoints that provide it: one of them is related.
+    pub const fn endpoints(self) -> [&'static str; 2] {
+        [self.pgsql(), self.client()]
+    }
+
     /// The store that an endpoint provides.
     pub fn of_endpoint(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|store| store.endpoint() == name)
+        let provides = |store: &Self| store.endpoints().contains(&name);
+        Self::ALL.into_iter().find(provides)
+    }
+
+    /// The other store.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Main => Self::Visibility,
+            Self::Visibility => Self::Main,
+        }
     }
 }
 
 impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.endpoint())
+        f.write_str(match self {
+            Self::Main => "main database",
+            Self::Visibility => "visibility database",
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use temporal_k8s::postgres::{Denied, LEASE, Room, StoreFacts, proof, silent_workers, turn};
+use temporal_k8s::postgres::{Denied, Fixed, LEASE, Room, StoreFacts, proof, silent_workers, turn};
 use temporal_k8s::probe::Probe;
 use temporal_k8s::temporal::{Database, PerStore, Role, Store};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -297,11 +297,45 @@ async fn rights_that_the_server_lacks_are_named() {
     .await;
     let all = said(Store::Main, &second).await;
     assert_eq!(all.denied, None);
+
+    // enough for the server, and not for who changes the schema
+    let Some(Fixed::Tables { owner, tables }) = all.fixed else {
+        panic!("it may change everything");
+    };
+    assert_eq!((owner.as_str(), tables.len()), (&*databases.main.user, 34));
+    execute(
+        &superuser,
+        &format!("GRANT {} TO second", identifier(&owner)),
+    )
+    .await;
     assert_eq!(
-        all,
+        said(Store::Main, &second).await,
         said(Store::Main, &databases.main).await,
         "as its owner has it"
     );
+}
+
+/// What PostgreSQL from 15 on gives to nobody but the database's owner.
+#[tokio::test]
+async fn a_role_that_may_make_no_tables_is_told_apart() {
+    let postgres = Postgres::start("create", "127.77.9.12").await;
+    let main = postgres.provide("create").await.main;
+    let superuser = postgres.superuser(&main.name);
+    execute(
+        &superuser,
+        "CREATE ROLE guest LOGIN PASSWORD 'guest';
+         REVOKE CREATE ON SCHEMA public FROM public",
+    )
+    .await;
+    let guest = postgres.database(&main.name, "guest", "guest");
+    let fixed = async || {
+        let said = said(Store::Main, &guest).await;
+        assert_eq!(said.denied, None);
+        said.fixed
+    };
+    assert_eq!(fixed().await, Some(Fixed::Schema("public".to_owned())));
+    execute(&superuser, "GRANT CREATE ON SCHEMA public TO guest").await;
+    assert_eq!(fixed().await, None);
 }
 
 /// Each right that a table may lack is one that the server needs.

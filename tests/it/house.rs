@@ -347,7 +347,7 @@ fn everything_is_parsed_and_rendered_once() {
         ("container::layer::service", "facts"),
         ("admin::parse", "relations"),
         ("ingress::parse", "relations"),
-        ("database::offers::parse", "relations"),
+        ("database::offers", "relations"),
         ("Facts::of", "dispatch"),
         ("observe::snapshot", "dispatch"),
     ] {

@@ -10,6 +10,8 @@ mod agent;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod databases;
+#[cfg(test)]
 mod dispatch;
 #[cfg(test)]
 mod dispatch_faults;

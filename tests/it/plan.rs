@@ -206,7 +206,7 @@ fn several_problems_show_the_most_urgent_and_count_the_rest() {
 fn removing_a_store_stops_the_server_in_that_hook_and_forgets_the_passwords() {
     for store in Store::ALL {
         let mut snapshot = settled();
-        snapshot.relations.remove(store.endpoint());
+        snapshot.relations.remove(store.pgsql());
         let plans = hook(&mut snapshot);
         assert!(plans[0].changes.contains(&Change::Stop));
         assert!(
@@ -272,7 +272,7 @@ fn a_mismatch_of_subnets_holds_a_first_start_but_stops_nothing() {
 
 fn rotate_password(snapshot: &mut World) {
     for store in Store::ALL {
-        let said = snapshot.said_by(store.endpoint());
+        let said = snapshot.said_by(store.pgsql());
         let master = said["master"].expose();
         let master = master.replace(model::PASSWORD, "new");
         let new = bag(&[("master", &master), ("password", "new")]);
@@ -467,7 +467,10 @@ fn a_unit_without_a_frontend_is_not_active_while_its_stores_cannot_be_read() {
             }
             let shown = status(&mut world);
             assert_eq!(shown.level, Level::Waiting, "{services}");
-            let words = format!("waiting for the database of `{store}`: connection refused");
+            let words = format!(
+                "waiting for the database of `{}`: connection refused",
+                store.pgsql()
+            );
             assert!(shown.message.starts_with(&words), "{}", shown.message);
             assert!(workload(&mut world).is_up());
         }

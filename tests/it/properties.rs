@@ -17,8 +17,9 @@ use temporal_k8s::relations::ENDPOINTS;
 use temporal_k8s::secret::Secret;
 use temporal_k8s::snapshot::ServiceState;
 use temporal_k8s::temporal::health::Serving;
-use temporal_k8s::temporal::{Authority, PerStore, Role, SchemaVersion, Store, required_schema};
+use temporal_k8s::temporal::{PerStore, Role, SchemaVersion, Store, required_schema};
 
+use crate::databases::modern;
 use crate::model::{
     self, PASSWORD, World, all_well, hook, options, plan, ready_to_start, settled, workload,
 };
@@ -103,8 +104,18 @@ fn facts() -> impl Strategy<Value = Probe<StoreFacts>> {
     ]
 }
 
-fn authority() -> impl Strategy<Value = Option<Authority>> {
-    prop::sample::select(vec![None, Some("one".into()), Some("two".into())])
+fn authority() -> impl Strategy<Value = Option<&'static str>> {
+    prop::sample::select(vec![None, Some("one"), Some("two")])
+}
+
+/// The provider of a store, if it speaks of TLS at all, names an authority, or none any more.
+fn name(world: &mut World, store: Store, authority: Option<&str>) {
+    let relations = world.relations.get_mut(store.client());
+    for relation in relations.into_iter().flatten() {
+        if let Some(said) = relation.secrets.get_mut("secret-tls") {
+            said.extend(model::tls(authority));
+        }
+    }
 }
 
 fn serving() -> impl Strategy<Value = Probe<Serving>> {
@@ -164,7 +175,8 @@ fn given() -> impl Strategy<Value = serde_json::Value> {
 /// What the other side of an endpoint says when all is well.
 fn good(endpoint: &str, id: u32) -> Relation {
     match (Store::of_endpoint(endpoint), endpoint) {
-        (Some(store), _) => model::store(store, id),
+        (Some(store), _) if endpoint == store.pgsql() => model::store(store, id),
+        (Some(store), _) => model::client(store, id),
         (None, "admin") => model::admin(id),
         (None, _) => model::silent(id),
     }
@@ -205,11 +217,9 @@ fn any_snapshot() -> impl Strategy<Value = World> {
                     .relations
                     .insert(endpoint.name, relation.into_iter().collect());
             }
-            let [main_tls, visibility_tls] = tls;
-            snapshot.tls = PerStore {
-                main: main_tls,
-                visibility: visibility_tls,
-            };
+            for (store, authority) in Store::ALL.into_iter().zip(tls) {
+                name(&mut snapshot, store, authority);
+            }
             snapshot.stores = PerStore {
                 main: main_facts,
                 visibility: visibility_facts,
@@ -268,9 +278,12 @@ fn start_is_safe(snapshot: &World) -> bool {
         let status = status.and_then(|bag| bag.get("schema_status"));
         status.is_some_and(|v| v.expose() == "ready")
     });
-    let related = Store::ALL
-        .iter()
-        .all(|store| one(store.endpoint()).is_some());
+    let related = Store::ALL.iter().all(|store| {
+        store
+            .endpoints()
+            .into_iter()
+            .any(|name| one(name).is_some())
+    });
     proven && signalled && related
 }
 
@@ -300,10 +313,13 @@ proptest! {
             1..6,
         ),
     ) {
-        let mut world = settled();
-        for (given, [main, visibility], dies_after, crashes) in steps {
+        let mut world = modern();
+        hook(&mut world);
+        for (given, authorities, dies_after, crashes) in steps {
             world.options = options(given);
-            world.tls = PerStore { main, visibility };
+            for (store, authority) in Store::ALL.into_iter().zip(authorities) {
+                name(&mut world, store, authority);
+            }
             match dies_after {
                 Some(changes) => model::hook_that_dies(&mut world, changes),
                 None => _ = hook(&mut world),
@@ -349,7 +365,8 @@ proptest! {
     #[test]
     fn s2_nothing_keeps_running_on_a_removed_store(mut snapshot in any_snapshot()) {
         hook(&mut snapshot);
-        let related = |store: &Store| snapshot.relations.get(store.endpoint()).is_some_and(|all| !all.is_empty());
+        let has = |name| snapshot.relations.get(name).is_some_and(|all: &Vec<_>| !all.is_empty());
+        let related = |store: &Store| store.endpoints().into_iter().any(has);
         let removed = !Store::ALL.iter().all(related);
         let reconciles = !matches!(
             snapshot.hook.event,
@@ -470,7 +487,7 @@ proptest! {
         };
         let mut worse = snapshot.clone();
         match fault {
-            0 => _ = worse.relations.remove("db"),
+            0 => worse.relations.retain(|endpoint, _| Store::of_endpoint(endpoint) != Some(Store::Main)),
             1 => worse.stores.visibility = Probe::Unreachable("no answer".to_owned()),
             2 => worse.options = options(json!({"services": "none"})),
             3 => worse.bind_address = None,

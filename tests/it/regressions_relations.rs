@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use temporal_k8s::config::{self, LogLevel};
 use temporal_k8s::juju::{Databag, Hook, Relation, Unit};
 use temporal_k8s::probe::Probe;
-use temporal_k8s::relations::database::offers;
-use temporal_k8s::relations::{Heard, Own, Said, State, admin, ingress};
+use temporal_k8s::relations::database::{self, Offers};
+use temporal_k8s::relations::{Heard, Own, Relations, Said, State, admin, ingress};
 use temporal_k8s::temporal::{Database, PerStore, Role, Store, database_name};
 
 fn relation(remote_app: &str, bag: &[(&str, &str)]) -> Relation {
@@ -20,9 +20,16 @@ fn relation(remote_app: &str, bag: &[(&str, &str)]) -> Relation {
                 .collect(),
         ),
         remote_unit_bags: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         own_unit_bag: Probe::NotAsked,
         own_app_bag: Probe::NotAsked,
     }
+}
+
+/// What is offered at `db`.
+fn offers(relation: &Relation) -> Offers {
+    let relations = Relations::from([("db", vec![relation.clone()])]);
+    database::offers(&relations, Store::Main, None).unwrap()
 }
 
 /// The connection that a provider offers with one libpq string.
@@ -31,7 +38,7 @@ fn offered(master: &str) -> Database {
         "postgresql-k8s",
         &[("database", "t_db"), ("master", master)],
     );
-    match offers::parse(&relation).of("t_db", None) {
+    match offers(&relation).of("t_db", None) {
         State::Ready(database) => database,
         state => panic!("{state:?}"),
     }
@@ -222,13 +229,13 @@ fn a_known_connection_survives_a_new_address_of_ours() {
             ("master", "host=h user=u password=p"),
         ],
     );
-    let State::Ready(before) = offers::parse(&relation).of("t_db", None) else {
+    let State::Ready(before) = offers(&relation).of("t_db", None) else {
         panic!("not ready");
     };
     let readdressed = [("egress-subnets".to_owned(), "10.0.0.2/32".into())];
     relation.own_unit_bag = Probe::Known(readdressed.into());
     assert_eq!(
-        offers::parse(&relation).of("t_db", Some(&before.identity())),
+        offers(&relation).of("t_db", Some(&before.identity())),
         State::Ready(before)
     );
 }
@@ -264,7 +271,7 @@ fn nothing_that_can_be_printed_shows_a_password() {
             ("master", "host=h user=u password=hunter2"),
         ],
     );
-    let state = offers::parse(&relation).of("t_db", None);
+    let state = offers(&relation).of("t_db", None);
     let State::Ready(database) = &state else {
         panic!("{state:?}");
     };

@@ -5,7 +5,7 @@ use temporal_k8s::config::SHARDS;
 use temporal_k8s::facts::Attempt;
 use temporal_k8s::juju::{Event, Level};
 use temporal_k8s::plan::{OtherUnits, Terms};
-use temporal_k8s::postgres::{Connections, Denied, Room, StoreFacts};
+use temporal_k8s::postgres::{Connections, Denied, Fixed, Room, StoreFacts};
 use temporal_k8s::probe::Probe;
 use temporal_k8s::snapshot::ServiceState;
 use temporal_k8s::temporal::{Role, Store};
@@ -83,6 +83,55 @@ fn a_role_without_rights_starts_nothing_and_is_told_the_statement() {
         let said =
             format!("role relation_id_7 lacks rights in `db`: in temporal-k8s_db, type {said}");
         blocked(&mut world, &said);
+    }
+}
+
+/// The admin application works with our credentials: where it has to make or change tables, they must do.
+#[test]
+fn a_role_that_may_not_set_up_the_schema_is_told_while_somebody_would() {
+    let tables = ["a", "b", "c", "d"].map(str::to_owned).into();
+    for (fixed, words) in [
+        (
+            Fixed::Schema("public".to_owned()),
+            "role relation_id_7 may make no tables in `db`, which `admin` does with it: in temporal-k8s_db, type \
+             `GRANT CREATE ON SCHEMA \"public\" TO \"relation_id_7\"`",
+        ),
+        (
+            Fixed::Tables {
+                owner: "old".to_owned(),
+                tables,
+            },
+            "role relation_id_7 may not change tables in `db`, which `admin` does with it: in temporal-k8s_db, type \
+             `GRANT \"old\" TO \"relation_id_7\"` (a, b, c, +1 more)",
+        ),
+    ] {
+        for signalled in [true, false] {
+            let mut world = ready_to_start();
+            main_store(&mut world).schema = None;
+            main_store(&mut world).fixed = Some(fixed.clone());
+            if !signalled {
+                world.said_by("admin").remove("schema_status");
+            }
+            let more = if signalled { "" } else { " (+1 more)" };
+            blocked(&mut world, &format!("{words}{more}"));
+        }
+        // a schema that will do needs nobody's hand, and without `admin` it is somebody else's
+        let mut world = ready_to_start();
+        main_store(&mut world).fixed = Some(fixed.clone());
+        hook(&mut world);
+        assert!(
+            world
+                .status
+                .as_ref()
+                .is_some_and(|status| status.level == Level::Active)
+        );
+        let mut world = ready_to_start();
+        main_store(&mut world).schema = None;
+        main_store(&mut world).fixed = Some(fixed);
+        world.relations.remove("admin");
+        let alone = "no schema in `db`, the server needs 1.19: \
+                     `juju integrate temporal-k8s:admin temporal-admin-k8s:admin`";
+        blocked(&mut world, alone);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rehearsal::chain;
+use rehearsal::counterparts::postgresql::client::Terms;
 use rehearsal::juju::{Juju, Source};
 use rehearsal::stage::{self, Brings, CONTAINER, Options, Setup, StageError};
 
@@ -72,6 +73,10 @@ impl Stage for RealStage {
             INGRESS => self.0.deploy_nginx(&[]),
             other => panic!("no counterpart `{other}`"),
         });
+    }
+
+    fn terms(&self) -> Terms {
+        self.0.terms.clone()
     }
 
     fn recovery(&self) -> Duration {

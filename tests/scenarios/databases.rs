@@ -1,9 +1,11 @@
 //! The two stores: gone, changed, down, slow, distrustful, empty.
 
+use rehearsal::counterparts::postgresql::client::Track;
+
 use super::stage::{
     APP, CONFIG, Condition, PASS_FILE, POSTGRESQL, Stage, UNIT, assert_all_active,
-    assert_soon_active, assert_status, deploy, deploy_calmly, integrate, obey, recover, rests,
-    separate, settle, status, update_status,
+    assert_soon_active, assert_status, deploy, deploy_calmly, deploy_counterparts, hear_provider,
+    integrate, obey, recover, rests, separate, settle, status, update_status,
 };
 
 /// The hook in which the relation breaks stops the server (law S2), and a new relation starts it again.
@@ -429,5 +431,20 @@ pub(crate) fn a_restored_database_with_another_name_is_told_with_the_statement(
         update_status(stage);
     }
     assert_soon_active(stage);
+    rests(stage);
+}
+
+/// PostgreSQL's charm of track 16 offers `database` alone.
+pub(crate) fn todays_provider_has_none_of_the_legacy_endpoints(stage: &mut dyn Stage) {
+    stage.terms().track(Track::Sixteen);
+    deploy_counterparts(stage, &[POSTGRESQL]);
+    deploy(stage, 1, &[]);
+    settle(stage);
+    for endpoint in ["temporal-k8s:db", "temporal-k8s:visibility"] {
+        let refused = stage.juju().integrate(endpoint, "postgresql-k8s:db");
+        assert!(refused.is_err(), "{endpoint}: {refused:?}");
+    }
+    hear_provider(stage);
+    assert_status(stage, UNIT, "blocked", &["`db`"]);
     rests(stage);
 }

@@ -54,6 +54,7 @@ macro_rules! for_each_scenario {
                 a_password_with_a_line_break_is_refused_in_clear_words
                 rights_that_a_second_application_lacks_are_named_with_the_statement
                 a_restored_database_with_another_name_is_told_with_the_statement
+                todays_provider_has_none_of_the_legacy_endpoints
             }
             options {
                 another_number_of_shards_is_blocked_and_the_server_keeps_running

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use rehearsal::counterparts::postgresql::client::Terms;
 use rehearsal::juju::event::Event;
 use rehearsal::juju::record::HookRun;
 use rehearsal::juju::{Juju, Source};
@@ -48,6 +49,10 @@ pub(crate) trait Stage {
 
     /// `juju deploy` of a counterpart: [`POSTGRESQL`], [`ADMIN`] or [`INGRESS`].
     fn deploy_counterpart(&mut self, name: &str);
+
+    /// What the provider says on its endpoint `database`, and which track it is. What is told takes effect in its next
+    /// hook: [`hear_provider`].
+    fn terms(&self) -> Terms;
 
     /// How long a server may take to find databases or members again; fakes take no time.
     fn recovery(&self) -> Duration;
@@ -144,6 +149,13 @@ pub(crate) fn update_status(stage: &mut dyn Stage) -> Vec<HookRun> {
     settle(stage)
 }
 
+/// The provider's next hook, in which it does what its [`Stage::terms`] have been told, and all that follows.
+pub(crate) fn hear_provider(stage: &mut dyn Stage) -> Vec<HookRun> {
+    let fired = stage.juju().update_status(POSTGRESQL);
+    fired.expect("the application is there");
+    settle(stage)
+}
+
 /// Runs the hooks that come by themselves, until the unit has this status.
 pub(crate) fn until_status(stage: &mut dyn Stage, unit: &str, word: &str) {
     const LIMIT: Duration = Duration::from_mins(1);
@@ -224,6 +236,7 @@ pub(crate) fn separate(stage: &mut dyn Stage, endpoint: &str) {
 fn remote(endpoint: &str) -> &'static str {
     match endpoint {
         "db" | "visibility" => "postgresql-k8s:db",
+        "database" | "visibility-database" => "postgresql-k8s:database",
         "admin" => "temporal-admin-k8s:admin",
         "ingress" => "nginx-ingress-integrator:ingress",
         other => panic!("nothing is meant for `{other}`"),

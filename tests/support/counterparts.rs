@@ -6,6 +6,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 
+use rehearsal::counterparts::CounterpartError;
+use rehearsal::counterparts::postgresql::client::{Backend, Clients, Grant, Track};
 use rehearsal::juju::charm::Charm;
 use rehearsal::juju::context::HookContext;
 use rehearsal::juju::event::{Event, RelationChange, RelationEvent};
@@ -54,19 +56,29 @@ impl Knobs {
     }
 }
 
-/// postgresql-k8s 14 with its legacy `db` endpoint.
+/// postgresql-k8s 14 with its endpoints `db` and `database`, or 16 with `database` alone.
 pub(crate) struct PostgresqlK8s {
     /// Its server.
     pub postgres: Arc<Postgres>,
     /// See [`Knobs`].
     pub knobs: Arc<Mutex<Knobs>>,
+    /// The relations of `database`.
+    pub clients: Clients,
 }
+
+const FOURTEEN: &str = "name: postgresql-k8s\nsummary: PostgreSQL\ndescription: PostgreSQL\n\
+     peers: {database-peers: {interface: postgresql_peers}}\n\
+     provides: {db: {interface: pgsql}, database: {interface: postgresql_client}}\n";
+const SIXTEEN: &str = "name: postgresql-k8s\nsummary: PostgreSQL\ndescription: PostgreSQL\n\
+     peers: {database-peers: {interface: postgresql_peers}}\n\
+     provides: {database: {interface: postgresql_client}}\n";
 
 impl Charm for PostgresqlK8s {
     fn metadata(&self) -> &'static str {
-        "name: postgresql-k8s\nsummary: PostgreSQL\ndescription: PostgreSQL\n\
-         peers: {database-peers: {interface: postgresql_peers}}\n\
-         provides: {db: {interface: pgsql}}\n"
+        match self.clients.track() {
+            Track::Fourteen => FOURTEEN,
+            Track::Sixteen => SIXTEEN,
+        }
     }
 
     fn dispatch(&mut self, event: &Event, hook: &mut HookContext) -> Outcome {
@@ -80,8 +92,57 @@ impl Charm for PostgresqlK8s {
             },
             _ => {}
         }
-        hook.status_set("active", "")?;
+        let mut server = Behind {
+            postgres: &self.postgres,
+            knobs: &self.knobs,
+        };
+        self.clients.run(event, hook, &mut server)?;
+        match self.clients.blocked() {
+            Some(why) => hook.status_set("blocked", why)?,
+            None => hook.status_set("active", "")?,
+        }
         Ok(())
+    }
+}
+
+/// The fake server behind the endpoint `database`.
+struct Behind<'a> {
+    postgres: &'a Postgres,
+    knobs: &'a Mutex<Knobs>,
+}
+
+impl Backend for Behind<'_> {
+    fn is_up(&self) -> bool {
+        self.postgres.answers()
+    }
+
+    fn version(&self) -> Result<String, CounterpartError> {
+        Ok("16.9".to_owned())
+    }
+
+    fn new_password(&mut self) -> Result<String, CounterpartError> {
+        Ok(lock(self.knobs).password())
+    }
+
+    fn grant(&mut self, grant: &Grant) -> Result<(), CounterpartError> {
+        self.postgres.set_password(&grant.user, &grant.password);
+        self.postgres.create_database(&grant.database, &grant.user);
+        Ok(())
+    }
+
+    fn alter_password(&mut self, user: &str, password: &str) -> Result<(), CounterpartError> {
+        self.postgres.set_password(user, password);
+        Ok(())
+    }
+
+    fn drop_user(&mut self, user: &str) -> Result<(), CounterpartError> {
+        self.postgres.drop_user(user);
+        Ok(())
+    }
+
+    fn endpoints(&self, _hook: &HookContext<'_>) -> (String, String) {
+        let address = self.postgres.address().to_string();
+        (address.clone(), address)
     }
 }
 

@@ -374,6 +374,10 @@ enum Value {
     Text(String),
     Bytes(Vec<u8>),
     Int(i32),
+    /// An array of texts without any.
+    NoTexts,
+    /// No text.
+    Null,
 }
 
 impl Value {
@@ -383,7 +387,8 @@ impl Value {
             Self::Bytes(_) => 17,
             Self::Int(_) => 23,
             Self::Number(_) => 20,
-            Self::Text(_) => 1043,
+            Self::Text(_) | Self::Null => 1043,
+            Self::NoTexts => 1009,
         }
     }
 
@@ -394,6 +399,9 @@ impl Value {
             Self::Text(text) => text.clone().into_bytes(),
             Self::Bytes(bytes) => bytes.clone(),
             Self::Int(number) => number.to_be_bytes().to_vec(),
+            // no dimensions, no nulls, of type text
+            Self::NoTexts => [0_i32, 0, 25].map(i32::to_be_bytes).concat(),
+            Self::Null => Vec::new(),
         }
     }
 }
@@ -591,7 +599,11 @@ impl Session {
             let mut body = i16::try_from(row.len()).unwrap_or(0).to_be_bytes().to_vec();
             for value in row {
                 let bytes = value.binary();
-                body.extend(i32::try_from(bytes.len()).unwrap_or(0).to_be_bytes());
+                let length = match value {
+                    Value::Null => -1,
+                    _ => i32::try_from(bytes.len()).unwrap_or(0),
+                };
+                body.extend(length.to_be_bytes());
                 body.extend(bytes);
             }
             self.send(b'D', &body).await?;
@@ -609,7 +621,7 @@ impl Session {
         }
         let database = state.databases.get(&self.database)?;
         let from = |table: &str| query.contains(&format!("from {table}"));
-        if query.contains("pg_is_in_recovery()") && !query.contains("from ") {
+        if query.contains("pg_is_in_recovery()") {
             let mut row = vec![Value::Bool(false)];
             for (table, has) in [
                 ("to_regclass('schema_version')", database.schema.is_some()),
@@ -622,6 +634,10 @@ impl Session {
                 if query.contains(table) {
                     row.push(Value::Bool(has));
                 }
+            }
+            if query.contains("pg_has_role") {
+                let public = Value::Text("public".to_owned());
+                row.extend([public, Value::Bool(false), Value::NoTexts, Value::Null]);
             }
             return Some(Answer::one(row, true));
         }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use rehearsal::counterparts::postgresql::client::{Clients, Terms};
 use rehearsal::juju::plain::write_charm;
 use rehearsal::juju::{Charm, Juju, Source};
 
@@ -29,6 +30,7 @@ pub(crate) struct FastStage {
     pub postgres: Arc<Postgres>,
     /// What the counterparts do.
     pub knobs: Arc<Mutex<Knobs>>,
+    terms: Terms,
     charm: PathBuf,
 }
 
@@ -117,6 +119,7 @@ impl FastStage {
             cloud,
             postgres,
             knobs,
+            terms: Terms::default(),
             charm,
         }
     }
@@ -175,10 +178,17 @@ impl Stage for FastStage {
     fn deploy_counterpart(&mut self, name: &str) {
         let (postgres, knobs) = (Arc::clone(&self.postgres), Arc::clone(&self.knobs));
         let source = match name {
-            POSTGRESQL => Source::Counterpart(Box::new(move |_| {
-                let (postgres, knobs) = (Arc::clone(&postgres), Arc::clone(&knobs));
-                Box::new(PostgresqlK8s { postgres, knobs }) as Box<dyn Charm>
-            })),
+            POSTGRESQL => {
+                let terms = self.terms.clone();
+                Source::Counterpart(Box::new(move |_| {
+                    let (postgres, knobs) = (Arc::clone(&postgres), Arc::clone(&knobs));
+                    Box::new(PostgresqlK8s {
+                        postgres,
+                        knobs,
+                        clients: Clients::new(terms.clone()),
+                    }) as Box<dyn Charm>
+                }))
+            }
             ADMIN => Source::Counterpart(Box::new(move |_| {
                 let (postgres, knobs) = (Arc::clone(&postgres), Arc::clone(&knobs));
                 Box::new(TemporalAdminK8s { postgres, knobs }) as Box<dyn Charm>
@@ -187,6 +197,10 @@ impl Stage for FastStage {
             other => panic!("no counterpart `{other}`"),
         };
         self.juju.deploy(name, source, 1, &[]).expect("deploy");
+    }
+
+    fn terms(&self) -> Terms {
+        self.terms.clone()
     }
 
     fn recovery(&self) -> Duration {

@@ -123,6 +123,11 @@ impl<'m> HookContext<'m> {
         &self.model.name
     }
 
+    /// The model's UUID, `JUJU_MODEL_UUID`.
+    pub fn model_uuid(&self) -> &str {
+        &self.model.uuid
+    }
+
     pub(super) fn application(&self) -> Result<&Application, ToolError> {
         let app = self.model.applications.get(self.app());
         app.ok_or_else(|| ToolError::refused("application not found"))

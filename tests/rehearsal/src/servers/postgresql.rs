@@ -2,8 +2,10 @@
 //!
 //! Called by the counterpart of that charm and by tests. The data directory is a copy of a cached
 //! one, so a start costs a fraction of a second. Roles and databases are made as the charm makes
-//! them for its legacy endpoint `db`. Passwords go through the protocol only, never through an
+//! them for its legacy endpoint `db`, or for its endpoint `database` (`rights.rs`). Passwords go through the protocol only, never through an
 //! argument, a file or the server's log.
+
+mod rights;
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -19,6 +21,8 @@ use tokio_postgres::{Client, Config, NoTls};
 use super::Start;
 use super::certificates::Certificate;
 use crate::parts::{Parts, PartsError, copy_tree, once};
+
+pub use rights::Login;
 
 /// The role of the charm itself: it owns the databases, and what a removed relation leaves.
 pub const SUPERUSER: &str = "operator";

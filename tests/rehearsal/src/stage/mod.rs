@@ -26,6 +26,7 @@ use crate::cloud::{self, Family, Image, Node};
 use crate::counterparts::CounterpartError;
 use crate::counterparts::admin::Admin;
 use crate::counterparts::nginx::{Annotations, Generation, Nginx};
+use crate::counterparts::postgresql::client::{Terms, Track};
 use crate::counterparts::postgresql::{Postgresql, Server};
 use crate::juju::cloud::{Cloud, CloudError};
 use crate::juju::{ActionOutcome, HookRun, Juju, JujuError, Source};
@@ -142,6 +143,37 @@ pub struct Options {
     pub brings: Brings,
     /// The addresses that pods and Services have.
     pub family: Family,
+    /// Over which interface both databases are had.
+    pub databases: Interface,
+}
+
+/// Over which interface our charm gets its databases, and from which postgresql-k8s.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Interface {
+    /// `pgsql`, from track 14.
+    #[default]
+    Legacy,
+    /// `postgresql_client`, from track 16.
+    Modern,
+}
+
+impl Interface {
+    /// Our endpoints, of the main and of the visibility store, and theirs.
+    pub fn endpoints(self) -> [(&'static str, &'static str); 2] {
+        match self {
+            Self::Legacy => [
+                ("temporal-k8s:db", "postgresql-k8s:db"),
+                ("temporal-k8s:visibility", "postgresql-k8s:db"),
+            ],
+            Self::Modern => [
+                ("temporal-k8s:database", "postgresql-k8s:database"),
+                (
+                    "temporal-k8s:visibility-database",
+                    "postgresql-k8s:database",
+                ),
+            ],
+        }
+    }
 }
 
 /// What an image brings besides the server.
@@ -163,6 +195,7 @@ impl Default for Options {
             integrator: Generation::Today,
             brings: Brings::default(),
             family: Family::default(),
+            databases: Interface::default(),
         }
     }
 }
@@ -175,6 +208,8 @@ pub struct Stage {
     pub node: Node,
     /// The database server behind postgresql-k8s.
     pub database: Server,
+    /// What postgresql-k8s says on its endpoint `database`, and which track it is.
+    pub terms: Terms,
     /// The annotations of the nginx integrator's Ingress.
     pub annotations: Rc<RefCell<Annotations>>,
     /// Whether the admin application makes the schema of an older server.
@@ -188,6 +223,7 @@ pub struct Stage {
     pebble: PathBuf,
     charm: PathBuf,
     integrator: Generation,
+    databases: Interface,
     disk: Option<u64>,
     idle_since: Instant,
     // Last: the directory goes when everything in it has ended.
@@ -214,6 +250,10 @@ impl Stage {
         programme::note(&format!("{}={seed}", crate::SEED));
         juju.on_hook(programme::remember);
         let database = Server::new(node.clone(), Arc::clone(&parts))?;
+        let terms = Terms::default();
+        if options.databases == Interface::Modern {
+            terms.track(Track::Sixteen);
+        }
         for (client, model) in [(Client::Inside, MODEL), (Client::Outside, "elsewhere")] {
             let pod = client_pod(client, model, directory.path());
             node.clone().create_pod(&pod).map_err(StageError::Client)?;
@@ -222,6 +262,7 @@ impl Stage {
             juju,
             node,
             database,
+            terms,
             annotations: Rc::default(),
             old_schema: Rc::default(),
             retries: 0,
@@ -231,6 +272,7 @@ impl Stage {
             pebble,
             charm: setup.charm.clone(),
             integrator: options.integrator,
+            databases: options.databases,
             disk: options.disk,
             idle_since: Instant::now(),
             _directory: directory,
@@ -255,9 +297,10 @@ impl Stage {
 
     /// `juju deploy postgresql-k8s`. Units beyond the first can lead, but hold no data.
     pub fn deploy_postgresql(&mut self, units: u32) -> Result<(), StageError> {
-        let server = self.database.clone();
-        let charm =
-            Source::Counterpart(Box::new(move |_| Box::new(Postgresql::new(server.clone()))));
+        let (server, terms) = (self.database.clone(), self.terms.clone());
+        let charm = Source::Counterpart(Box::new(move |_| {
+            Box::new(Postgresql::new(server.clone(), terms.clone()))
+        }));
         Ok(self.juju.deploy(POSTGRESQL, charm, units, &[])?)
     }
 
@@ -290,12 +333,11 @@ impl Stage {
         Source::File(self.charm.clone())
     }
 
-    /// The seed's three relations.
+    /// The relations to both databases and to the admin application.
     pub fn relate_all(&mut self) -> Result<(), StageError> {
-        self.juju
-            .integrate("temporal-k8s:db", "postgresql-k8s:db")?;
-        self.juju
-            .integrate("temporal-k8s:visibility", "postgresql-k8s:db")?;
+        for (ours, theirs) in self.databases.endpoints() {
+            self.juju.integrate(ours, theirs)?;
+        }
         self.juju
             .integrate("temporal-k8s:admin", "temporal-admin-k8s:admin")?;
         Ok(())

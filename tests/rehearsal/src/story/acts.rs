@@ -13,7 +13,7 @@ use super::Story;
 use crate::juju::cloud::Cloud;
 use crate::juju::{ActionStatus, Settings};
 use crate::processes::{self, Process};
-use crate::stage::{ADMIN, APP, Client, NGINX, POSTGRESQL};
+use crate::stage::{ADMIN, APP, Client, NGINX};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -82,19 +82,20 @@ impl Story<'_> {
             story.stage.deploy(units, &config)?;
             Ok(story.stage.until_status("blocked", DEPLOYED)?)
         })?;
-        self.step(
-            "juju relate db, visibility, admin; all units become active",
-            |story| {
-                story.stage.relate_all()?;
-                story.stage.until_active(DEPLOYED)?;
-                story.figures.ready_to_active_seconds = story.ready_to_active();
-                if let Some(seconds) = story.figures.ready_to_active_seconds {
-                    let text = format!("  from schema_status=ready to Active: {seconds:.2} s");
-                    story.teller.line(&text);
-                }
-                Ok(())
-            },
-        )
+        let relations = self.options.database.endpoints();
+        let [main, visibility] =
+            relations.map(|(ours, _)| ours.trim_start_matches("temporal-k8s:"));
+        let title = format!("juju relate {main}, {visibility}, admin; all units become active");
+        self.step(&title, |story| {
+            story.stage.relate_all()?;
+            story.stage.until_active(DEPLOYED)?;
+            story.figures.ready_to_active_seconds = story.ready_to_active();
+            if let Some(seconds) = story.figures.ready_to_active_seconds {
+                let text = format!("  from schema_status=ready to Active: {seconds:.2} s");
+                story.teller.line(&text);
+            }
+            Ok(())
+        })
     }
 
     /// From the hook that said `ready` to the last unit's first Active.
@@ -226,13 +227,7 @@ impl Story<'_> {
     /// Passwords are where they belong, and nowhere else.
     fn no_secret(&mut self) -> Outcome {
         let model = self.stage.juju.model();
-        let bags = model
-            .relations
-            .values()
-            .filter_map(|relation| relation.apps.get(POSTGRESQL));
-        let passwords: BTreeSet<String> = bags
-            .filter_map(|bag| bag.settings.get("password").cloned())
-            .collect();
+        let passwords: BTreeSet<String> = self.stage.database.passwords().into_iter().collect();
         expect(passwords.len() == 2, || {
             format!("{} passwords are known", passwords.len())
         })?;
@@ -295,13 +290,11 @@ impl Story<'_> {
     }
 
     fn lose_the_database(&mut self) -> Outcome {
-        let title = "juju remove-relation temporal-k8s:db postgresql-k8s:db; the server ends, \
-                     every unit is blocked";
-        self.step(title, |story| {
-            story
-                .stage
-                .juju
-                .remove_relation("temporal-k8s:db", "postgresql-k8s:db")?;
+        let [(ours, theirs), _] = self.options.database.endpoints();
+        let title =
+            format!("juju remove-relation {ours} {theirs}; the server ends, every unit is blocked");
+        self.step(&title, |story| {
+            story.stage.juju.remove_relation(ours, theirs)?;
             story.stage.until_status("blocked", RELATED)?;
             let left = servers()?;
             expect(left.is_empty(), || format!("{SERVER} still runs: {left:?}"))?;
@@ -318,12 +311,10 @@ impl Story<'_> {
     }
 
     fn relate_again(&mut self) -> Outcome {
-        let title = "juju relate temporal-k8s:db postgresql-k8s:db; all units become active again";
-        self.step(title, |story| {
-            story
-                .stage
-                .juju
-                .integrate("temporal-k8s:db", "postgresql-k8s:db")?;
+        let [(ours, theirs), _] = self.options.database.endpoints();
+        let title = format!("juju relate {ours} {theirs}; all units become active again");
+        self.step(&title, |story| {
+            story.stage.juju.integrate(ours, theirs)?;
             Ok(story.stage.until_active(DEPLOYED)?)
         })?;
         self.step(

@@ -19,7 +19,7 @@ use clap::Parser;
 use crate::chain;
 use crate::cloud::{self, Entered, Family};
 use crate::pack::Profile;
-use crate::stage::{self, Setup, Stage, programme};
+use crate::stage::{self, Interface, Setup, Stage, programme};
 use report::{Document, Figures, Step, Teller};
 
 /// Play a real deployment of temporal-k8s on this machine, from deploy to remove.
@@ -43,6 +43,9 @@ pub struct Options {
     /// tell what that costs.
     #[arg(long, value_name = "TIMES")]
     restarts: Option<u32>,
+    /// Over which interface the databases are related.
+    #[arg(long, value_enum, default_value_t)]
+    database: Interface,
     /// Play on a cluster that has IPv6 only.
     #[arg(long)]
     ipv6: bool,
@@ -158,6 +161,7 @@ impl<'a> Story<'a> {
                 temporal: options.temporal_version.clone(),
                 pebble: options.pebble_version.clone(),
                 family: if options.ipv6 { Family::V6 } else { Family::V4 },
+                databases: options.database,
                 ..stage::Options::default()
             },
         )?;

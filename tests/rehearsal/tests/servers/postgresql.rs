@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use rehearsal::parts::Parts;
 use rehearsal::servers::certificates::{Authority, Valid};
-use rehearsal::servers::postgresql::Postgresql;
+use rehearsal::servers::postgresql::{Login, Postgresql};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_postgres::{Client, Config, Error, NoTls};
@@ -126,6 +126,98 @@ async fn a_removed_relation_leaves_its_database_to_the_next_role() {
         .unwrap();
     assert_eq!(row.get::<_, i32>(0), 43);
     assert!(log_in(&database, "stranger", "third", name).await.is_err());
+}
+
+const NAME: &str = "temporal-k8s_db";
+
+fn login(role: &'static str) -> Login<'static> {
+    Login {
+        role,
+        password: "secret",
+        database: NAME,
+    }
+}
+
+async fn text(client: &Client, statement: &str) -> String {
+    client.query_one(statement, &[]).await.unwrap().get(0)
+}
+
+const FILL: &str = "CREATE TABLE kept (n serial); CREATE VIEW seen AS SELECT n FROM kept;
+    CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; INSERT INTO kept DEFAULT VALUES";
+const CHANGE: &str = "ALTER TABLE kept ADD m int; DROP VIEW seen; DROP FUNCTION one()";
+const OWNER: &str = "SELECT tableowner::text FROM pg_tables WHERE tablename = 'kept'";
+
+#[tokio::test]
+async fn in_track_14_the_only_user_of_a_database_takes_what_an_earlier_one_has_left() {
+    let database = postgresql().await;
+    let operator = &database.operator;
+    for role in ["relation_id_1", "relation_id_2"] {
+        operator
+            .grant_ownership(login(role), &["admin"], true)
+            .await
+            .unwrap();
+        let client = log_in(&database, role, "secret", NAME).await.unwrap();
+        if role == "relation_id_1" {
+            client.batch_execute(FILL).await.unwrap();
+            drop(client);
+            operator.drop_role(role).await.unwrap();
+        } else {
+            assert_eq!(text(&client, OWNER).await, role);
+            client.batch_execute(CHANGE).await.unwrap();
+        }
+    }
+    operator
+        .grant_ownership(login("relation_id_3"), &[], false)
+        .await
+        .unwrap();
+    let client = log_in(&database, "relation_id_3", "secret", NAME)
+        .await
+        .unwrap();
+    let read = "SELECT n FROM kept; CREATE TABLE more (n int)";
+    client.batch_execute(read).await.unwrap();
+    let refused = client.batch_execute("ALTER TABLE kept ADD o int").await;
+    assert_eq!(refused.unwrap_err().code().unwrap().code(), "42501");
+}
+
+#[tokio::test]
+async fn in_track_16_every_session_is_that_of_the_owner_of_the_database() {
+    let database = postgresql().await;
+    let operator = &database.operator;
+    let owner = format!("charmed_{NAME}_owner");
+    for role in ["relation_id_1", "relation_id_2"] {
+        operator.grant_roles(login(role), &[]).await.unwrap();
+        let client = log_in(&database, role, "secret", NAME).await.unwrap();
+        let who = "SELECT session_user || ' as ' || current_user";
+        assert_eq!(text(&client, who).await, format!("{role} as {owner}"));
+        if role == "relation_id_1" {
+            client.batch_execute(FILL).await.unwrap();
+            drop(client);
+            operator.drop_role(role).await.unwrap();
+        } else {
+            assert_eq!(text(&client, OWNER).await, owner);
+            client.batch_execute(CHANGE).await.unwrap();
+            client
+                .batch_execute("CREATE EXTENSION btree_gin")
+                .await
+                .unwrap();
+            // What a pooler does to a connection that it gives to the next client.
+            client.batch_execute("DISCARD ALL").await.unwrap();
+            assert_eq!(text(&client, who).await, format!("{role} as {role}"));
+            let refused = client.batch_execute("ALTER TABLE kept ADD o int").await;
+            assert_eq!(refused.unwrap_err().code().unwrap().code(), "42501");
+        }
+    }
+    let reader = login("relation_id_3");
+    operator
+        .grant_roles(reader, &["charmed_read"])
+        .await
+        .unwrap();
+    let client = log_in(&database, reader.role, "secret", NAME)
+        .await
+        .unwrap();
+    client.batch_execute("SELECT n FROM kept").await.unwrap();
+    let refused = client.batch_execute("DELETE FROM kept").await;
+    assert_eq!(refused.unwrap_err().code().unwrap().code(), "42501");
 }
 
 #[tokio::test]

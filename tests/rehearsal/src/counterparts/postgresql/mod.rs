@@ -1,9 +1,11 @@
-//! The counterpart of postgresql-k8s, revision 14, with its legacy endpoints `db` and `db-admin`.
+//! The counterpart of postgresql-k8s: of track 14 with its legacy endpoints `db` and `db-admin` and with `database`, or of
+//! track 16, which has `database` alone.
 //!
-//! One role for each relation, never a dropped database, the answer in the application's bag and
-//! in the leader's unit bag. The first unit runs the real server;
+//! One role for each relation, never a dropped database. On the legacy endpoints the answer is in the application's bag and
+//! in the leader's unit bag, on `database` in secrets too (`client`). The first unit runs the real server;
 //! further units take part in leadership only, as there is no replication here.
 
+pub mod client;
 mod pgsql;
 mod server;
 
@@ -18,35 +20,56 @@ use crate::juju::charm::Charm;
 use crate::juju::cloud::Cloud;
 use crate::juju::context::HookContext;
 use crate::juju::event::{Event, RelationChange, RelationEvent};
+use client::{Backend, Clients, Grant as ClientGrant, Terms, Track};
 use pgsql::{Grant, Places, Request, answer, request};
 
 pub use pgsql::role;
 
-/// The real charm's endpoints of this kind; its modern ones are not played here.
-const METADATA: &str = "\
+/// The endpoints of the real charms that clients use.
+const FOURTEEN: &str = "\
 name: postgresql-k8s
-summary: the counterpart of postgresql-k8s, revision 14
-description: runs a real PostgreSQL and speaks the legacy interface pgsql
+summary: the counterpart of postgresql-k8s, track 14
+description: runs a real PostgreSQL and speaks the interfaces pgsql and postgresql_client
 provides:
+  database: {interface: postgresql_client}
   db: {interface: pgsql}
   db-admin: {interface: pgsql}
 peers:
   database-peers: {interface: postgresql_peers}
 ";
+const SIXTEEN: &str = "\
+name: postgresql-k8s
+summary: the counterpart of postgresql-k8s, track 16
+description: runs a real PostgreSQL and speaks the interface postgresql_client
+provides:
+  database: {interface: postgresql_client}
+peers:
+  database-peers: {interface: postgresql_peers}
+";
+
+const LEGACY: [&str; 2] = ["db", "db-admin"];
+const MIXED: &str =
+    "Please choose one endpoint to use. No need to relate all of them simultaneously!";
+const ACTIVE: &str = "Primary";
 
 /// The charm. Juju runs one for each unit; all share the server.
 pub struct Postgresql {
     server: Server,
+    clients: Clients,
     /// Relations to set up as soon as the server runs, as ops' `defer` would.
     deferred: BTreeSet<(String, u32)>,
+    /// What the status says of the endpoint `database`.
+    blocked: Option<&'static str>,
 }
 
 impl Postgresql {
-    /// The charm of an application whose primary is `server`.
-    pub fn new(server: Server) -> Self {
+    /// The charm of an application whose primary is `server`. `terms` are those of its endpoint `database`.
+    pub fn new(server: Server, terms: Terms) -> Self {
         Self {
             server,
+            clients: Clients::new(terms),
             deferred: BTreeSet::new(),
+            blocked: None,
         }
     }
 
@@ -64,7 +87,7 @@ impl Postgresql {
         }
         let version = state.query("postgres", "SHOW server_version")?;
         hook.application_version_set(&version.join(""))?;
-        Ok(hook.status_set("active", "Primary")?)
+        Ok(hook.status_set("active", ACTIVE)?)
     }
 
     fn on_remove(&self, hook: &HookContext<'_>) -> Result<(), CounterpartError> {
@@ -80,7 +103,7 @@ impl Postgresql {
         hook: &mut HookContext<'_>,
         event: &RelationEvent,
     ) -> Result<(), CounterpartError> {
-        if !matches!(event.endpoint.as_str(), "db" | "db-admin") || !hook.is_leader() {
+        if !LEGACY.contains(&event.endpoint.as_str()) || !hook.is_leader() {
             return Ok(());
         }
         match event.change {
@@ -108,6 +131,9 @@ impl Postgresql {
     ) -> Result<(), CounterpartError> {
         if !self.server.state().is_up() {
             self.deferred.insert((endpoint.to_owned(), id));
+            return Ok(());
+        }
+        if is_mixed(hook) {
             return Ok(());
         }
         let client = hook.relation_app(id)?;
@@ -159,16 +185,39 @@ impl Postgresql {
             }
         }
         match event {
-            Event::Relation(event) => self.on_relation(hook, event),
-            Event::Remove => self.on_remove(hook),
-            _ => Ok(()),
+            Event::Relation(event) => self.on_relation(hook, event)?,
+            Event::Remove => return self.on_remove(hook),
+            _ => {}
         }
+        self.clients.run(event, hook, &mut *self.server.state())?;
+        self.tell(hook)
     }
+
+    /// Says what is wrong with the endpoint `database`, and when that is over.
+    fn tell(&mut self, hook: &mut HookContext<'_>) -> Result<(), CounterpartError> {
+        let blocked = is_mixed(hook).then_some(MIXED).or(self.clients.blocked());
+        let before = std::mem::replace(&mut self.blocked, blocked);
+        match blocked {
+            Some(why) => hook.status_set("blocked", why)?,
+            None if before.is_some() => hook.status_set("active", ACTIVE)?,
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether both kinds of endpoints are in use, which the charm of track 14 does not want.
+fn is_mixed(hook: &HookContext<'_>) -> bool {
+    let used = |endpoint: &&str| !hook.relation_ids(endpoint).is_empty();
+    hook.is_leader() && used(&client::ENDPOINT) && LEGACY.iter().any(used)
 }
 
 impl Charm for Postgresql {
     fn metadata(&self) -> &str {
-        METADATA
+        match self.clients.track() {
+            Track::Fourteen => FOURTEEN,
+            Track::Sixteen => SIXTEEN,
+        }
     }
 
     fn dispatch(
@@ -183,6 +232,38 @@ impl Charm for Postgresql {
 fn service(hook: &HookContext<'_>, node: &Node, service: &str) -> String {
     let (app, model, domain) = (hook.app(), hook.model(), node.domain());
     format!("{app}-{service}.{model}.svc.{domain}")
+}
+
+impl Backend for server::State {
+    fn is_up(&self) -> bool {
+        Self::is_up(self)
+    }
+
+    fn version(&self) -> Result<String, CounterpartError> {
+        Ok(self.query("postgres", "SHOW server_version")?.join(""))
+    }
+
+    fn new_password(&mut self) -> Result<String, CounterpartError> {
+        Self::new_password(self)
+    }
+
+    fn grant(&mut self, grant: &ClientGrant) -> Result<(), CounterpartError> {
+        Ok(self.make_client(grant)?)
+    }
+
+    fn alter_password(&mut self, user: &str, password: &str) -> Result<(), CounterpartError> {
+        Ok(Self::alter_password(self, user, password)?)
+    }
+
+    fn drop_user(&mut self, user: &str) -> Result<(), CounterpartError> {
+        Ok(self.drop_role(user)?)
+    }
+
+    fn endpoints(&self, hook: &HookContext<'_>) -> (String, String) {
+        // There is no replica here, and the charm names the primary then.
+        let primary = format!("{}:{}", service(hook, &self.node, "primary"), pgsql::PORT);
+        (primary.clone(), primary)
+    }
 }
 
 impl Places {

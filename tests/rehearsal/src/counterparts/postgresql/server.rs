@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use super::client::{Grant, Track};
 use super::pgsql::PORT;
 use crate::cloud::{Node, Running};
 use crate::counterparts::{CounterpartError, process};
 use crate::parts::Parts;
 use crate::processes;
-use crate::servers::postgresql::{Operator, Postgresql as Files, PostgresqlError, SUPERUSER};
+use crate::servers::postgresql::{
+    Login, Operator, Postgresql as Files, PostgresqlError, SUPERUSER,
+};
 
 const READY: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(10);
@@ -158,7 +161,13 @@ impl Server {
         let mut users = self.roles(&condition)?;
         users.push(SUPERUSER.to_owned());
         self.drop_database(name)?;
+        let owner = format!("SELECT 1 FROM pg_roles WHERE rolname = 'charmed_{quoted}_owner'");
         let state = self.state();
+        if let (Some(operator), [_]) = (&state.operator, &*state.query("postgres", &owner)?) {
+            // The users are members of its roles, which have stayed.
+            let made = operator.create_charmed_database(name);
+            return Ok(state.runtime.block_on(made)?);
+        }
         for user in users {
             state.make_database(name, &user)?;
         }
@@ -238,6 +247,33 @@ impl State {
             operator.create_role(role, password, superuser).await?;
             operator.create_database(database, role).await
         })
+    }
+
+    /// Makes the user of a relation with the endpoint `database`.
+    pub(super) fn make_client(&self, grant: &Grant) -> Result<(), PostgresqlError> {
+        let Some(operator) = &self.operator else {
+            return Ok(());
+        };
+        let login = Login {
+            role: &grant.user,
+            password: &grant.password,
+            database: &grant.database,
+        };
+        let roles: Vec<&str> = grant.roles.iter().map(String::as_str).collect();
+        self.runtime.block_on(async {
+            match grant.track {
+                Track::Fourteen => operator.grant_ownership(login, &roles, grant.alone).await,
+                Track::Sixteen => operator.grant_roles(login, &roles).await,
+            }
+        })
+    }
+
+    pub(super) fn alter_password(&self, role: &str, password: &str) -> Result<(), PostgresqlError> {
+        let Some(operator) = &self.operator else {
+            return Ok(());
+        };
+        self.runtime
+            .block_on(operator.alter_password(role, password))
     }
 
     fn make_database(&self, name: &str, role: &str) -> Result<(), PostgresqlError> {

@@ -1,6 +1,8 @@
 //! Deployments on real parts that go wrong, one after another, each on a stage of its own. Needs
 //! the Python environment of `tox -e integration`.
 
+mod provider;
+
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -50,6 +52,14 @@ fn main() -> ExitCode {
         Scenario {
             name: "a_cluster_may_have_ipv6_only",
             play: ipv6_only,
+        },
+        Scenario {
+            name: "todays_postgresql_gives_a_user_that_is_changed_under_its_client",
+            play: provider::todays,
+        },
+        Scenario {
+            name: "the_last_postgresql_with_both_interfaces_serves_one_at_a_time",
+            play: provider::both,
         },
     ];
     play_all(&scenarios, &["1.32.2"], &["1.19.2"])
