@@ -8,7 +8,7 @@ use temporal_k8s::temporal::Store;
 use crate::model::{self, World, bag, hook, plan, ready_to_start, workload};
 
 /// A leader that may start its server for the first time.
-fn modern() -> World {
+pub(crate) fn modern() -> World {
     let mut world = ready_to_start();
     for (store, id) in [(Store::Main, 7), (Store::Visibility, 8)] {
         world.relations.remove(store.pgsql());

@@ -11,18 +11,16 @@ use temporal_k8s::pebble::ServiceConfig;
 use temporal_k8s::plan::{self, Change, Note, Plan};
 use temporal_k8s::postgres::StoreFacts;
 use temporal_k8s::probe::Probe;
-use temporal_k8s::relations::{Bag, ENDPOINTS, PEER, State};
+use temporal_k8s::relations::{Bag, ENDPOINTS, PEER};
 use temporal_k8s::secret::Secret;
 use temporal_k8s::snapshot::{File, Service, ServiceState, Snapshot, Workload};
 use temporal_k8s::temporal::health::Serving;
-use temporal_k8s::temporal::{Authority, Member, PerStore, Role, SchemaVersion, Store};
+use temporal_k8s::temporal::{Member, PerStore, Role, SchemaVersion, Store};
 
 /// What a hook finds: what Juju and the container say, and what databases and server would answer.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     said: Snapshot,
-    /// Whether the databases are reached over TLS, and by whose word.
-    pub tls: PerStore<Option<Authority>>,
     /// What the databases answer.
     pub stores: PerStore<Probe<StoreFacts>>,
     /// What the server answers.
@@ -68,13 +66,6 @@ impl DerefMut for World {
 impl World {
     pub(crate) fn facts(&self) -> Facts {
         let mut facts = Facts::of(self.read());
-        if let Some(PerStore { main, visibility }) = &mut facts.heard.stores {
-            for (state, tls) in [(main, &self.tls.main), (visibility, &self.tls.visibility)] {
-                if let State::Ready(database) = state {
-                    database.tls.clone_from(tls);
-                }
-            }
-        }
         facts.answer(self.stores.clone(), self.serving.clone());
         facts.attempt = self.attempt.clone();
         facts
@@ -200,10 +191,16 @@ pub(crate) fn client(store: Store, id: u32) -> Relation {
         ])),
         secrets: BTreeMap::from([
             ("secret-user".to_owned(), user),
-            ("secret-tls".to_owned(), bag(&[("tls", "False")])),
+            ("secret-tls".to_owned(), tls(None)),
         ]),
         ..relation(id, "postgresql-k8s")
     }
+}
+
+/// What a `postgresql_client` relation says of TLS: the authority, if there is TLS.
+pub(crate) fn tls(authority: Option<&str>) -> Databag {
+    let word = if authority.is_some() { "True" } else { "False" };
+    bag(&[("tls", word), ("tls-ca", authority.unwrap_or_default())])
 }
 
 /// A relation on which nothing was said yet, seen by the leader.
@@ -300,7 +297,6 @@ pub(crate) fn ready_to_start() -> World {
             }),
             ..Snapshot::of(hook)
         },
-        tls: PerStore::default(),
         stores: PerStore {
             main: facts((1, 19), None),
             visibility: facts((1, 14), None),

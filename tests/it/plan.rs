@@ -7,7 +7,7 @@ use temporal_k8s::container::{self, config, pgpass};
 use temporal_k8s::facts::{Attempt, Failure};
 use temporal_k8s::juju::{Event, Level, Relation, SecretEventKind, Status};
 use temporal_k8s::plan::{Change, Note};
-use temporal_k8s::postgres::StoreFacts;
+use temporal_k8s::postgres::{Denied, StoreFacts};
 use temporal_k8s::probe::Probe;
 use temporal_k8s::snapshot::ServiceState;
 use temporal_k8s::temporal::health::Serving;
@@ -501,6 +501,20 @@ fn a_worker_is_active_only_while_it_and_a_frontend_are_in_the_ring() {
         assert_eq!(shown.level, Level::Waiting);
         assert!(shown.message.starts_with(words), "{}", shown.message);
     }
+}
+
+/// Nothing was read there, so nothing is known of the ring.
+#[test]
+fn a_store_in_which_nothing_may_be_read_says_nothing_of_the_worker() {
+    let mut snapshot = settled();
+    snapshot.stores.main = Probe::Known(StoreFacts {
+        denied: Some(Denied::Database),
+        ..StoreFacts::default()
+    });
+    let status = status(&mut snapshot);
+    assert_eq!(status.level, Level::Blocked);
+    let rest = "`GRANT CONNECT ON DATABASE \"temporal-k8s_db\" TO \"relation_id_7\"`";
+    assert!(status.message.ends_with(rest), "{}", status.message);
 }
 
 #[test]

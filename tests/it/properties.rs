@@ -17,8 +17,9 @@ use temporal_k8s::relations::ENDPOINTS;
 use temporal_k8s::secret::Secret;
 use temporal_k8s::snapshot::ServiceState;
 use temporal_k8s::temporal::health::Serving;
-use temporal_k8s::temporal::{Authority, PerStore, Role, SchemaVersion, Store, required_schema};
+use temporal_k8s::temporal::{PerStore, Role, SchemaVersion, Store, required_schema};
 
+use crate::databases::modern;
 use crate::model::{
     self, PASSWORD, World, all_well, hook, options, plan, ready_to_start, settled, workload,
 };
@@ -103,8 +104,18 @@ fn facts() -> impl Strategy<Value = Probe<StoreFacts>> {
     ]
 }
 
-fn authority() -> impl Strategy<Value = Option<Authority>> {
-    prop::sample::select(vec![None, Some("one".into()), Some("two".into())])
+fn authority() -> impl Strategy<Value = Option<&'static str>> {
+    prop::sample::select(vec![None, Some("one"), Some("two")])
+}
+
+/// The provider of a store, if it speaks of TLS at all, names an authority, or none any more.
+fn name(world: &mut World, store: Store, authority: Option<&str>) {
+    let relations = world.relations.get_mut(store.client());
+    for relation in relations.into_iter().flatten() {
+        if let Some(said) = relation.secrets.get_mut("secret-tls") {
+            said.extend(model::tls(authority));
+        }
+    }
 }
 
 fn serving() -> impl Strategy<Value = Probe<Serving>> {
@@ -206,11 +217,9 @@ fn any_snapshot() -> impl Strategy<Value = World> {
                     .relations
                     .insert(endpoint.name, relation.into_iter().collect());
             }
-            let [main_tls, visibility_tls] = tls;
-            snapshot.tls = PerStore {
-                main: main_tls,
-                visibility: visibility_tls,
-            };
+            for (store, authority) in Store::ALL.into_iter().zip(tls) {
+                name(&mut snapshot, store, authority);
+            }
             snapshot.stores = PerStore {
                 main: main_facts,
                 visibility: visibility_facts,
@@ -304,10 +313,13 @@ proptest! {
             1..6,
         ),
     ) {
-        let mut world = settled();
-        for (given, [main, visibility], dies_after, crashes) in steps {
+        let mut world = modern();
+        hook(&mut world);
+        for (given, authorities, dies_after, crashes) in steps {
             world.options = options(given);
-            world.tls = PerStore { main, visibility };
+            for (store, authority) in Store::ALL.into_iter().zip(authorities) {
+                name(&mut world, store, authority);
+            }
             match dies_after {
                 Some(changes) => model::hook_that_dies(&mut world, changes),
                 None => _ = hook(&mut world),

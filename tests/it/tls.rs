@@ -1,6 +1,7 @@
 //! TLS to the databases: which files come and go, what is restarted for it, and what a server says of itself that cannot
 //! be told from an impostor.
 
+use serde_json::json;
 use temporal_k8s::container::{authority, pgpass};
 use temporal_k8s::facts::Attempt;
 use temporal_k8s::juju::Level;
@@ -8,18 +9,27 @@ use temporal_k8s::plan::{Change, Plan};
 use temporal_k8s::postgres::{Distrust, StoreFacts};
 use temporal_k8s::probe::Probe;
 use temporal_k8s::snapshot::ServiceState;
-use temporal_k8s::temporal::{Authority, PerStore, Store};
+use temporal_k8s::temporal::Store;
 
-use crate::model::{World, hook, plan, ready_to_start, settled, workload};
+use crate::databases::modern;
+use crate::model::{self, World, hook, options, plan, workload};
 
-/// The provider of both stores names an authority, or none any more.
-fn name(world: &mut World, authority: Option<&str>) {
-    world.tls = PerStore::of(|_| authority.map(Authority::from));
+/// The provider of a store names an authority, or none any more.
+fn name(world: &mut World, store: Store, authority: Option<&str>) {
+    let secrets = &mut world.relation(store.client()).secrets;
+    secrets.insert("secret-tls".to_owned(), model::tls(authority));
 }
 
-fn with_tls() -> World {
-    let mut world = ready_to_start();
-    name(&mut world, Some("one"));
+/// The same for both.
+fn name_both(world: &mut World, authority: Option<&str>) {
+    for store in Store::ALL {
+        name(world, store, authority);
+    }
+}
+
+fn settled(authority: Option<&str>) -> World {
+    let mut world = modern();
+    name_both(&mut world, authority);
     hook(&mut world);
     world
 }
@@ -48,8 +58,8 @@ fn distrusted(why: Distrust) -> Probe<StoreFacts> {
 
 #[test]
 fn a_server_is_started_with_the_authorities_of_its_databases() {
-    let mut world = ready_to_start();
-    world.tls.main = Some(Authority::from("one"));
+    let mut world = modern();
+    name(&mut world, Store::Main, Some("one"));
     hook(&mut world);
     let files = &workload(&mut world).files;
     let content = files[authority::path(Store::Main)].content.expose();
@@ -61,8 +71,8 @@ fn a_server_is_started_with_the_authorities_of_its_databases() {
 
 #[test]
 fn another_authority_is_written_and_restarts_nothing() {
-    let mut world = with_tls();
-    world.tls.visibility = Some(Authority::from("two"));
+    let mut world = settled(Some("one"));
+    name(&mut world, Store::Visibility, Some("two"));
     let plans = hook(&mut world);
     assert_eq!(
         plans[0].to_string(),
@@ -72,18 +82,37 @@ fn another_authority_is_written_and_restarts_nothing() {
     assert_eq!(again(&mut world).to_string(), "nothing to do");
 }
 
+/// As a rotated password does.
+#[test]
+fn another_authority_reaches_the_server_behind_bad_options_and_closed_gates() {
+    let mutations: [fn(&mut World); 2] = [
+        |world| world.options = options(json!({"log-level": "loud"})),
+        |world| world.said_by("admin").clear(),
+    ];
+    for mutate in mutations {
+        let mut world = settled(Some("one"));
+        // a restart is wanted, and cannot be had
+        world.options = options(json!({"log-level": "debug"}));
+        mutate(&mut world);
+        name(&mut world, Store::Main, Some("two"));
+        let plans = hook(&mut world);
+        assert_eq!(plans[0].to_string(), "write `/etc/temporal/db-ca.pem`");
+        assert!(runs(&mut world));
+    }
+}
+
 #[test]
 fn tls_is_switched_on_and_off_with_a_restart_and_the_authorities_are_there_for_as_long_as_they_are_needed()
  {
-    let mut world = settled();
-    name(&mut world, Some("one"));
+    let mut world = settled(None);
+    name_both(&mut world, Some("one"));
     let on = hook(&mut world).remove(0);
     assert_eq!(
         words(&on),
         "write `/etc/temporal/db-ca.pem`\nwrite `/etc/temporal/visibility-ca.pem`\n\
          write `/etc/temporal/config/charm.yaml`\nstop the server\nlayer\nstart the server"
     );
-    name(&mut world, None);
+    name_both(&mut world, None);
     let off = hook(&mut world).remove(0);
     assert_eq!(
         words(&off),
@@ -110,9 +139,9 @@ fn words(plan: &Plan) -> String {
 
 #[test]
 fn while_a_unit_waits_for_its_turn_an_authority_comes_and_none_goes() {
-    let mut world = with_tls();
-    world.tls.main = None;
-    world.tls.visibility = Some(Authority::from("two"));
+    let mut world = settled(Some("one"));
+    name(&mut world, Store::Main, None);
+    name(&mut world, Store::Visibility, Some("two"));
     let plan = again(&mut world);
     let delete = Change::Delete {
         path: authority::path(Store::Main),
@@ -135,8 +164,8 @@ fn a_server_goes_on_while_tls_is_not_there_yet() {
         (distrusted(Distrust::Stranger), Level::Blocked),
     ];
     for (said, expected) in states {
-        let mut world = settled();
-        name(&mut world, Some("one"));
+        let mut world = settled(None);
+        name_both(&mut world, Some("one"));
         world.stores.main = said;
         let plans = hook(&mut world);
         assert!(!plans[0].changes.contains(&Change::Stop), "{}", plans[0]);
@@ -157,39 +186,39 @@ fn a_server_that_cannot_be_told_from_an_impostor_blocks_and_names_why_and_the_re
         (
             names(&["other.example", "10.9.9.9"]),
             "the certificate of {place} is for other.example, 10.9.9.9, not for `pg-primary.m.svc.cluster.local`; \
-             have the provider of `db` get one for `pg-primary.m.svc.cluster.local`, or offer a name that it is for",
+             have the provider of `database` get one for `pg-primary.m.svc.cluster.local`, or offer a name that it is for",
         ),
         (
             names(&[]),
             "the certificate of {place} has no names, so not `pg-primary.m.svc.cluster.local` either; have the \
-             provider of `db` get one for `pg-primary.m.svc.cluster.local`, or offer a name that it is for",
+             provider of `database` get one for `pg-primary.m.svc.cluster.local`, or offer a name that it is for",
         ),
         (
             Distrust::Stranger,
-            "the certificate of {place} was not issued by the CA that its provider names; have the provider of `db` \
+            "the certificate of {place} was not issued by the CA that its provider names; have the provider of `database` \
              name the CA that issued it",
         ),
         (
             Distrust::Ended(day()),
-            "the certificate of {place} expired on 2020-12-31T00:00:00Z; have the provider of `db` get another one",
+            "the certificate of {place} expired on 2020-12-31T00:00:00Z; have the provider of `database` get another one",
         ),
         (
             Distrust::Begins(day()),
-            "the certificate of {place} is not valid before 2020-12-31T00:00:00Z; have the provider of `db` get \
+            "the certificate of {place} is not valid before 2020-12-31T00:00:00Z; have the provider of `database` get \
              another one, or set the clocks",
         ),
         (
             Distrust::AuthorityEnded(day()),
-            "the CA for {place} expired on 2020-12-31T00:00:00Z; renew it at the provider of `db`",
+            "the CA for {place} expired on 2020-12-31T00:00:00Z; renew it at the provider of `database`",
         ),
         (
             Distrust::Unreadable("there is no certificate in it".to_owned()),
-            "the CA for {place} cannot be read: there is no certificate in it; have the provider of `db` name it as PEM",
+            "the CA for {place} cannot be read: there is no certificate in it; have the provider of `database` name it as PEM",
         ),
     ] {
-        let mut fresh = ready_to_start();
-        name(&mut fresh, Some("one"));
-        let mut running = with_tls();
+        let mut fresh = modern();
+        name_both(&mut fresh, Some("one"));
+        let mut running = settled(Some("one"));
         for world in [&mut fresh, &mut running] {
             let ran = runs(world);
             world.stores.main = distrusted(why.clone());
@@ -205,8 +234,8 @@ fn a_server_that_cannot_be_told_from_an_impostor_blocks_and_names_why_and_the_re
 
 #[test]
 fn what_came_from_a_database_goes_with_it() {
-    let mut world = with_tls();
-    world.relations.remove("db");
+    let mut world = settled(Some("one"));
+    world.relations.remove("database");
     let plans = hook(&mut world);
     let deleted = plans[0].changes.iter().filter_map(|change| match change {
         Change::Delete { path } => Some(*path),
@@ -222,7 +251,7 @@ fn what_came_from_a_database_goes_with_it() {
 
 #[test]
 fn the_admin_application_is_told_of_tls() {
-    let mut world = with_tls();
+    let mut world = settled(Some("one"));
     let told = |world: &mut World| {
         let own = world.own("admin").app;
         let text = own["database_connections"].expose().clone();
@@ -230,7 +259,7 @@ fn the_admin_application_is_told_of_tls() {
         [told["db"]["tls"].clone(), told["visibility"]["tls"].clone()]
     };
     assert_eq!(told(&mut world), [true, true]);
-    world.tls.main = None;
+    name(&mut world, Store::Main, None);
     hook(&mut world);
     assert_eq!(told(&mut world), [false, true]);
 }

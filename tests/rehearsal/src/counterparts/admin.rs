@@ -58,6 +58,8 @@ struct Connection {
     port: String,
     user: String,
     password: String,
+    #[serde(default)]
+    tls: bool,
 }
 
 /// The charm.
@@ -139,6 +141,7 @@ impl Admin {
             user: connection.user.clone(),
             name: connection.dbname.clone(),
             pass_file,
+            tls: connection.tls,
         };
         let steps = [
             ("setup-schema", self.temporal.setup_schema(&database)),

@@ -8,8 +8,9 @@
 mod rights;
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::Start;
+use super::certificates::Certificate;
 use crate::parts::{Parts, PartsError, copy_tree, once};
 
 pub use rights::Login;
@@ -84,22 +86,66 @@ impl Postgresql {
     pub fn lay(parts: &Parts, root: &Path, port: u16) -> Result<Self, PostgresqlError> {
         let bin = parts.postgresql()?.join("bin");
         let template = parts.cache().join(TEMPLATE);
+        Self::laid(bin, &template, root, &configuration(port, root), port)
+    }
+
+    /// The same with TLS for whoever asks for it. It is the PostgreSQL of the system that this runs on: the other one was
+    /// built without TLS.
+    pub fn lay_with_tls(
+        parts: &Parts,
+        root: &Path,
+        port: u16,
+        shows: &Certificate,
+    ) -> Result<Self, PostgresqlError> {
+        let bin = parts.postgresql_with_tls()?;
+        let release = bin.parent().and_then(Path::file_name).unwrap_or_default();
+        let template = parts.cache().join("postgresql-with-tls").join(release);
+        let settings = configuration(port, root) + "ssl = on\n";
+        let server = Self::laid(bin, &template, root, &settings, port)?;
+        server.show(shows)?;
+        Ok(server)
+    }
+
+    /// Lays out another certificate, and its key: the server shows it from its next start on, or after
+    /// [`Operator::reload`]. Sessions that there are stay.
+    pub fn show(&self, certificate: &Certificate) -> Result<(), PostgresqlError> {
+        for (name, text) in [
+            ("server.crt", &certificate.certificate),
+            ("server.key", &certificate.key),
+        ] {
+            let path = self.data.join(name);
+            let write = || {
+                fs::write(&path, text)?;
+                fs::set_permissions(&path, Permissions::from_mode(0o600))
+            };
+            write().map_err(|source| PostgresqlError::Write {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn laid(
+        bin: PathBuf,
+        template: &Path,
+        root: &Path,
+        settings: &str,
+        port: u16,
+    ) -> Result<Self, PostgresqlError> {
         once(
-            &template,
+            template,
             "the empty data directory of PostgreSQL",
             |staging| make_template(&bin, &staging.join("data")),
         )?;
         let data = root.join("data");
         copy_tree(&template.join("data"), &data, 0o700)?;
-        let sockets = root.join("sockets");
+        let sockets = sockets(root);
         fs::create_dir(&sockets).map_err(|source| PostgresqlError::Write {
             path: sockets.clone(),
             source,
         })?;
-        for (name, text) in [
-            ("postgresql.conf", configuration(port, &sockets)),
-            ("pg_hba.conf", CLIENTS.to_owned()),
-        ] {
+        for (name, text) in [("postgresql.conf", settings), ("pg_hba.conf", CLIENTS)] {
             let path = data.join(name);
             fs::write(&path, text).map_err(|source| PostgresqlError::Write { path, source })?;
         }
@@ -171,6 +217,13 @@ impl Operator {
         let statement = format!("{verb} ROLE %I WITH LOGIN {rights} ENCRYPTED PASSWORD %L");
         let attempt = format!("create the role `{role}`");
         self.execute("postgres", &attempt, &statement, &[role, password])
+            .await
+    }
+
+    /// Has the server read its configuration and certificate again, which it does a moment later.
+    pub async fn reload(&self) -> Result<(), PostgresqlError> {
+        let attempt = "read the configuration again";
+        self.execute("postgres", attempt, "SELECT pg_reload_conf()", &[])
             .await
     }
 
@@ -288,11 +341,16 @@ host  all all 0.0.0.0/0 scram-sha-256
 host  all all ::/0      scram-sha-256
 ";
 
+/// Where the server's own socket is, of a server below `root`.
+fn sockets(root: &Path) -> PathBuf {
+    root.join("sockets")
+}
+
 /// As many connections as PostgreSQL takes by default. Nothing here outlives the rehearsal, so durability is off; the shared memory is in the data
 /// directory, since a container need not have `/dev/shm`. A refused statement is not logged: it
 /// may hold a password.
-fn configuration(port: u16, sockets: &Path) -> String {
-    let sockets = sockets.display().to_string().replace('\'', "''");
+fn configuration(port: u16, root: &Path) -> String {
+    let sockets = sockets(root).display().to_string().replace('\'', "''");
     format!(
         "\
 listen_addresses = '*'
@@ -401,7 +459,7 @@ mod tests {
     fn the_socket_directory_is_quoted_for_the_configuration() {
         let text = configuration(5432, Path::new("/run/it's"));
         assert!(
-            text.contains("unix_socket_directories = '/run/it''s'\n"),
+            text.contains("unix_socket_directories = '/run/it''s/sockets'\n"),
             "{text}"
         );
     }

@@ -42,6 +42,8 @@ pub struct Database {
     pub name: String,
     /// A pass file that [`write_pass_file`] wrote.
     pub pass_file: PathBuf,
+    /// Is the connection to be encrypted? Nobody verifies with whom, as temporal-admin-k8s does not either.
+    pub tls: bool,
 }
 
 impl Temporal {
@@ -118,7 +120,11 @@ impl Temporal {
             &database.name,
         ];
         let program = [self.sql_tool.clone().into_os_string()];
-        let options = options.iter().map(OsString::from);
+        let tls: &[&str] = match database.tls {
+            true => &["--tls", "--tls-disable-host-verification"],
+            false => &[],
+        };
+        let options = options.iter().chain(tls).map(OsString::from);
         let mut start = Start::new(
             program
                 .into_iter()
@@ -218,6 +224,7 @@ mod tests {
             user: "relation_id_7".to_owned(),
             name: "temporal-k8s_db".to_owned(),
             pass_file: "/run/pgpass".into(),
+            tls: false,
         };
         let old = temporal("1.17.4").update_schema(Store::Visibility, &database);
         assert_eq!(
@@ -227,6 +234,15 @@ mod tests {
         );
         let new = temporal("1.32.2").setup_schema(&database);
         assert!(new.argv.iter().any(|word| word == "postgres12"));
+        assert!(!new.argv.iter().any(|word| word == "--tls"));
+        let encrypted = Database {
+            tls: true,
+            ..database
+        };
+        let encrypted = temporal("1.32.2").setup_schema(&encrypted);
+        let words = encrypted.argv.join(OsStr::new(" ")).into_string().unwrap();
+        let tls = "--db temporal-k8s_db --tls --tls-disable-host-verification setup-schema";
+        assert!(words.contains(tls), "{words}");
         assert_eq!(
             new.environment,
             [("PGPASSFILE".to_owned(), "/run/pgpass".into())]

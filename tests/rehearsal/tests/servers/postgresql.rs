@@ -1,10 +1,13 @@
 use std::time::{Duration, Instant};
 
 use rehearsal::parts::Parts;
+use rehearsal::servers::certificates::{Authority, Valid};
 use rehearsal::servers::postgresql::{Login, Postgresql};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio_postgres::{Client, Config, Error, NoTls};
 
-use super::running::{Database, postgresql};
+use super::running::{Database, postgresql, postgresql_with_tls};
 
 /// Logs in over TCP with a password, as a client in another pod does.
 async fn log_in(
@@ -236,4 +239,39 @@ async fn a_server_that_does_not_run_is_waited_for_in_bounds() {
     let server = Postgresql::lay(&Parts::locate().unwrap(), root.path(), 1).unwrap();
     let refused = server.ready(Duration::from_millis(100)).await.unwrap_err();
     assert_eq!(refused.to_string(), "PostgreSQL did not answer within 0 s");
+}
+
+/// What a server answers to a client that asks for TLS: S if it has it, N if not.
+async fn asked_for_tls(port: u16) -> u8 {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream
+        .write_all(&[0, 0, 0, 8, 4, 210, 22, 47])
+        .await
+        .unwrap();
+    stream.read_u8().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_server_with_tls_offers_it_and_the_other_does_not() {
+    let without = postgresql().await;
+    assert_eq!(asked_for_tls(without.port).await, b'N');
+    let issuer = Authority::new("authority", Valid::Now).unwrap();
+    let certificate = issuer.issue("PostgreSQL", &["127.0.0.1"], Valid::Now);
+    let certificate = certificate.unwrap();
+    let with = postgresql_with_tls(&certificate).await;
+    assert_eq!(asked_for_tls(with.port).await, b'S');
+    with.operator.reload().await.unwrap();
+    // all that is done on the other works on this one, of another version
+    let name = "temporal-k8s_db";
+    with.operator
+        .create_role("relation_id_7", "first", false)
+        .await
+        .unwrap();
+    with.operator
+        .create_database(name, "relation_id_7")
+        .await
+        .unwrap();
+    let client = log_in(&with, "relation_id_7", "first", name).await.unwrap();
+    let fill = "CREATE EXTENSION btree_gin; CREATE TABLE kept (n int)";
+    client.batch_execute(fill).await.unwrap();
 }

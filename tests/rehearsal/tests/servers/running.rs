@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rehearsal::parts::Parts;
 use rehearsal::servers::Start;
+use rehearsal::servers::certificates::Certificate;
 use rehearsal::servers::postgresql::{Operator, Postgresql};
 use tempfile::{NamedTempFile, TempDir};
 
@@ -80,10 +81,18 @@ pub(super) struct Database {
 }
 
 pub(super) async fn postgresql() -> Database {
-    let parts = Parts::locate().unwrap();
-    let root = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let server = Postgresql::lay(&parts, root.path(), port).unwrap();
+    let (root, port) = (tempfile::tempdir().unwrap(), free_port());
+    let server = Postgresql::lay(&Parts::locate().unwrap(), root.path(), port);
+    started(server.unwrap(), root, port).await
+}
+
+pub(super) async fn postgresql_with_tls(shows: &Certificate) -> Database {
+    let (root, port) = (tempfile::tempdir().unwrap(), free_port());
+    let server = Postgresql::lay_with_tls(&Parts::locate().unwrap(), root.path(), port, shows);
+    started(server.unwrap(), root, port).await
+}
+
+async fn started(server: Postgresql, root: TempDir, port: u16) -> Database {
     let is_root = nix::unistd::geteuid().is_root();
     let running = Running::start(&server.start(is_root), Signal::SIGINT);
     let operator = server.ready(Duration::from_secs(30)).await.unwrap();

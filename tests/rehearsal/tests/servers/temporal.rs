@@ -48,6 +48,7 @@ async fn databases(database: &super::running::Database, root: &Path) -> [(Store,
             user: "relation_id_7".to_owned(),
             name: name.to_owned(),
             pass_file: pass_file.clone(),
+            tls: false,
         };
         made.push((store, database));
     }
