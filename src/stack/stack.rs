@@ -1,15 +1,13 @@
 //! The parts joined: the user's settings, checked and completed; which parts are installed at all, what each program
 //! finds in its environment, which Secrets there must be, and all objects. Pure.
 
-use serde_json::json;
-
 use crate::input::Stack;
 use crate::names::{SALT_KEY, STACK_SECRET};
 use crate::objects::{Component, Context, Environment, Object, Own, from_stack, policy};
 use crate::parts::ipfs::peer;
-use crate::parts::{Notes, Settings, ipfs, postgres, rabbitmq, secret, temporal};
+use crate::parts::{Settings, ipfs, postgres, rabbitmq, secret, temporal};
 use crate::secrets;
-use crate::settings::{Addresses, Finding, Home, Severity};
+use crate::settings::{Addresses, Finding, Home, is_refused};
 
 /// Everything that can be known without a cluster.
 #[derive(Debug)]
@@ -52,21 +50,16 @@ pub fn wanted(
     let given = Settings::check(&stack, home);
     let mut findings = given.findings();
     let own = given.own();
-    let mut notes = Notes(Vec::new());
     let certificate = temporal::certificate(&given, stack.temporal.tls_secret.is_some());
     let environment = Environment {
-        temporal: temporal::environment(&given, own, certificate.as_ref(), &mut notes),
+        temporal: temporal::environment(&given, own, certificate.as_ref(), &mut findings),
         cluster: peer::environment(&given, own, &mut findings),
         postgres: postgres::environment(&given),
         own,
-        workers: temporal::workers(&given, &stack, &mut notes),
+        workers: temporal::workers(&given, &stack, &mut findings),
         certificate,
     };
-    findings.extend(notes.0);
-    if findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Error)
-    {
+    if is_refused(&findings) {
         return Err(findings);
     }
     let secrets = secrets(&given, &stack, own, namespace);
@@ -81,7 +74,7 @@ pub fn wanted(
 
 /// All Secrets, each in an order in which values need only earlier ones.
 fn secrets(settings: &Settings, stack: &Stack, own: Own, namespace: &str) -> Vec<secrets::Wanted> {
-    let mut known = vec![(SALT_KEY.to_owned(), secrets::random_hex())];
+    let mut known = vec![(SALT_KEY, secrets::random_hex())];
     let mut all = Vec::new();
     if own.postgres {
         known.extend(postgres::facts(settings, stack));
@@ -101,7 +94,7 @@ fn secrets(settings: &Settings, stack: &Stack, own: Own, namespace: &str) -> Vec
 
 /// All objects but Namespace and Secrets, in the order in which they are made.
 pub fn objects(context: Context<'_>) -> Vec<Object> {
-    let mut objects = vec![policy(context, Component::Stack, &json!([from_stack()]))];
+    let mut objects = vec![policy(context, Component::Stack, &from_stack())];
     if context.environment.own.postgres {
         objects.extend(postgres::objects(context));
     }

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+
+use crate::input::Mesh;
+use crate::reference::Of;
 
 /// Install the IPFS Temporal stack (RTrade's pinning API with IPFS, IPFS Cluster, PostgreSQL and RabbitMQ) on
 /// Kubernetes.
@@ -67,7 +70,7 @@ pub(super) enum Command {
     Settings {
         /// Whose settings.
         #[arg(value_enum)]
-        program: ProgramName,
+        program: Of,
     },
 }
 
@@ -105,7 +108,7 @@ pub(super) struct Source {
     pub(super) from_configmaps: Vec<PathBuf>,
     /// The mesh, in place of the one in stack.yaml.
     #[arg(long, value_enum)]
-    pub(super) mesh: Option<MeshName>,
+    pub(super) mesh: Option<Mesh>,
     /// The StorageClass of all claims, in place of the one in stack.yaml.
     #[arg(long)]
     pub(super) storage_class: Option<String>,
@@ -142,31 +145,11 @@ pub(super) struct Timeout {
     pub(super) timeout: Duration,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum MeshName {
-    Linkerd,
-    Off,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum ProgramName {
-    Temporal,
-    IpfsCluster,
-    Postgres,
-    Rabbitmq,
-    Ipfs,
-}
-
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("\"{text}\" is no duration; write one such as `90s`, `15m` or `1h`");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let digits = text.strip_suffix(unit).unwrap_or_default();
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        _ => return Err(wrong()),
-    };
-    Ok(Duration::from_secs(number.saturating_mul(seconds)))
+    let units = [('s', 1), ('m', 60), ('h', 3600)];
+    let read = units.into_iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(Duration::from_secs(number.saturating_mul(seconds)))
+    });
+    read.ok_or_else(|| format!("\"{text}\" is no duration; write one such as `90s`, `15m` or `1h`"))
 }

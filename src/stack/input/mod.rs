@@ -11,8 +11,9 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use clap::ValueEnum;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use self::yaml::Twice;
 use crate::secret::Secret;
@@ -48,7 +49,7 @@ pub struct Stack {
 }
 
 /// Whether Pods ask for the mesh's proxy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Mesh {
     /// They do. Where no Linkerd is installed this has no effect, and a warning says so.
@@ -163,7 +164,7 @@ impl Worker {
 }
 
 /// How a Service is reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum ServiceType {
     /// From inside the cluster only.
     #[default]
@@ -173,17 +174,6 @@ pub enum ServiceType {
     NodePort,
     /// Through a load balancer of the cloud too.
     LoadBalancer,
-}
-
-impl ServiceType {
-    /// Kubernetes' word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::ClusterIp => "ClusterIP",
-            Self::NodePort => "NodePort",
-            Self::LoadBalancer => "LoadBalancer",
-        }
-    }
 }
 
 /// The IPFS nodes.

@@ -1,6 +1,13 @@
-//! The kinds of objects, and how the API spells them. Only names.
+//! The kinds of objects, and how the API spells them, as its own description has it. Only names.
 
-use kube::core::ApiResource;
+use std::fmt;
+
+use k8s_openapi::Resource;
+use k8s_openapi::api::{
+    apps::v1 as apps, batch::v1 as batch, core::v1 as core, networking::v1 as networking,
+    storage::v1 as storage,
+};
+use kube::core::{ApiResource, GroupVersionKind};
 
 /// The kinds of objects that we read or write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,44 +40,53 @@ pub enum Kind {
     Event,
 }
 
+/// How the API spells a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    /// The API group, empty for the core.
+    pub group: &'static str,
+    version: &'static str,
+    /// As manifests have it, such as `apps/v1`.
+    pub api_version: &'static str,
+    /// The kind's name, such as `StatefulSet`.
+    pub word: &'static str,
+    /// The word in URLs and in rules, such as `statefulsets`.
+    pub plural: &'static str,
+}
+
+const fn of<K: Resource>() -> Names {
+    Names {
+        group: K::GROUP,
+        version: K::VERSION,
+        api_version: K::API_VERSION,
+        word: K::KIND,
+        plural: K::URL_PATH_SEGMENT,
+    }
+}
+
 impl Kind {
-    /// API group (empty for the core), version, kind, and the word in URLs.
-    pub const fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
+    /// All of its names.
+    pub const fn names(self) -> Names {
         match self {
-            Self::Namespace => ("", "v1", "Namespace", "namespaces"),
-            Self::Secret => ("", "v1", "Secret", "secrets"),
-            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
-            Self::Service => ("", "v1", "Service", "services"),
-            Self::NetworkPolicy => (
-                "networking.k8s.io",
-                "v1",
-                "NetworkPolicy",
-                "networkpolicies",
-            ),
-            Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
-            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
-            Self::Job => ("batch", "v1", "Job", "jobs"),
-            Self::Pod => ("", "v1", "Pod", "pods"),
-            Self::PersistentVolumeClaim => {
-                ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
-            }
-            Self::StorageClass => ("storage.k8s.io", "v1", "StorageClass", "storageclasses"),
-            Self::Node => ("", "v1", "Node", "nodes"),
-            Self::Event => ("", "v1", "Event", "events"),
+            Self::Namespace => of::<core::Namespace>(),
+            Self::Secret => of::<core::Secret>(),
+            Self::ConfigMap => of::<core::ConfigMap>(),
+            Self::Service => of::<core::Service>(),
+            Self::NetworkPolicy => of::<networking::NetworkPolicy>(),
+            Self::StatefulSet => of::<apps::StatefulSet>(),
+            Self::Deployment => of::<apps::Deployment>(),
+            Self::Job => of::<batch::Job>(),
+            Self::Pod => of::<core::Pod>(),
+            Self::PersistentVolumeClaim => of::<core::PersistentVolumeClaim>(),
+            Self::StorageClass => of::<storage::StorageClass>(),
+            Self::Node => of::<core::Node>(),
+            Self::Event => of::<core::Event>(),
         }
     }
 
     /// The kind's name, such as `StatefulSet`.
     pub const fn word(self) -> &'static str {
-        self.names().2
-    }
-
-    /// As manifests have it, such as `apps/v1`.
-    pub fn api_version(self) -> String {
-        match self.names() {
-            ("", version, ..) => version.to_owned(),
-            (group, version, ..) => format!("{group}/{version}"),
-        }
+        self.names().word
     }
 
     /// Whether its objects live in a namespace.
@@ -79,13 +95,14 @@ impl Kind {
     }
 
     pub(super) fn resource(self) -> ApiResource {
-        let (group, version, kind, plural) = self.names();
-        ApiResource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            api_version: self.api_version(),
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-        }
+        let names = self.names();
+        let kind = GroupVersionKind::gvk(names.group, names.version, names.word);
+        ApiResource::from_gvk_with_plural(&kind, names.plural)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }

@@ -12,12 +12,15 @@
 pub mod context;
 pub mod pod;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
 
 pub use self::context::{CertificatePaths, Context, Environment, Own};
-pub use crate::component::{Component, is_ours, labels, namespace, object, ours, secret, selector};
+pub use crate::component::{
+    Component, is_ours, labels, namespace, object, ours, ours_of, selector,
+};
 use crate::input::ServiceType;
 use crate::kubernetes::{Kind, name_of};
 use crate::names::MANAGER;
@@ -74,6 +77,22 @@ pub struct Object {
 }
 
 impl Object {
+    pub(crate) fn new(
+        context: Context<'_>,
+        kind: Kind,
+        name: &str,
+        component: Component,
+        phase: Phase,
+        fields: Value,
+    ) -> Self {
+        Self {
+            kind,
+            phase,
+            component,
+            body: object(kind, name, component, context.namespace, fields),
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         name_of(&self.body)
@@ -91,16 +110,17 @@ pub(crate) fn config_map(
     context: Context<'_>,
     name: &str,
     component: Component,
-    data: &std::collections::BTreeMap<String, String>,
+    data: &BTreeMap<String, String>,
 ) -> Object {
-    let mut body = object(Kind::ConfigMap, name, component, context.namespace);
-    body["data"] = json!(data);
-    Object {
-        kind: Kind::ConfigMap,
-        phase: Phase::Settings,
+    let fields = json!({ "data": data });
+    Object::new(
+        context,
+        Kind::ConfigMap,
+        name,
         component,
-        body,
-    }
+        Phase::Settings,
+        fields,
+    )
 }
 
 /// How a Service gives out addresses.
@@ -122,62 +142,61 @@ pub(crate) fn service(
     face: Face,
     ports: &[(&str, u16, &str)],
 ) -> Object {
-    let mut body = object(Kind::Service, name, component, context.namespace);
     let ports: Vec<Value> = ports
         .iter()
         .map(|(name, port, protocol)| {
             json!({ "name": name, "port": port, "targetPort": name, "protocol": protocol })
         })
         .collect();
-    body["spec"] = json!({ "selector": selector(component), "ports": ports });
+    let mut spec = json!({ "selector": selector(component), "ports": ports });
     match face {
         Face::Headless => {
-            body["spec"]["clusterIP"] = "None".into();
-            body["spec"]["publishNotReadyAddresses"] = true.into();
+            spec["clusterIP"] = "None".into();
+            spec["publishNotReadyAddresses"] = true.into();
         }
-        Face::Inside => body["spec"]["type"] = "ClusterIP".into(),
-        Face::Typed(kind) => body["spec"]["type"] = kind.word().into(),
+        Face::Inside => spec["type"] = json!(ServiceType::ClusterIp),
+        Face::Typed(kind) => spec["type"] = json!(kind),
     }
-    if let Some(opaque) = pod::opaque_ports(context, component) {
-        body["metadata"]["annotations"] = opaque;
-    }
-    Object {
-        kind: Kind::Service,
-        phase: Phase::Settings,
+    let fields = json!({ "spec": spec });
+    let mut service = Object::new(
+        context,
+        Kind::Service,
+        name,
         component,
-        body,
+        Phase::Settings,
+        fields,
+    );
+    if let Some(opaque) = pod::opaque_ports(context, component) {
+        service.body["metadata"]["annotations"] = opaque;
     }
+    service
 }
 
-/// Pods of this stack in this namespace.
+/// A rule for Pods of this stack in this namespace.
 pub(crate) fn from_stack() -> Value {
-    json!({
-        "from": [{ "podSelector": { "matchLabels": { "app.kubernetes.io/part-of": MANAGER } } }],
-    })
+    json!({ "from": [{ "podSelector": { "matchLabels": { "app.kubernetes.io/part-of": MANAGER } } }] })
 }
 
 /// Who may connect to Pods of a component ([`Component::Stack`] means all). Rules only ever allow: without any,
 /// everybody may.
-pub(crate) fn policy(context: Context<'_>, component: Component, ingress: &Value) -> Object {
-    let mut body = object(
-        Kind::NetworkPolicy,
-        &component.name(),
-        component,
-        context.namespace,
-    );
+pub(crate) fn policy(context: Context<'_>, component: Component, rule: &Value) -> Object {
     let pods = match component {
         Component::Stack => json!({ "app.kubernetes.io/part-of": MANAGER }),
         other => selector(other),
     };
-    body["spec"] = json!({
+    let name = component.name();
+    let spec = json!({
         "podSelector": { "matchLabels": pods },
         "policyTypes": ["Ingress"],
-        "ingress": ingress,
+        "ingress": [rule],
     });
-    Object {
-        kind: Kind::NetworkPolicy,
-        phase: Phase::Settings,
+    let (kind, phase) = (Kind::NetworkPolicy, Phase::Settings);
+    Object::new(
+        context,
+        kind,
+        &name,
         component,
-        body,
-    }
+        phase,
+        json!({ "spec": spec }),
+    )
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Component, Context, Kind, Object, Phase, labels, object, selector};
+use super::{Component, Context, Kind, Object, Phase, labels, selector};
 use crate::input::{Mesh, Resources};
 
 /// The annotation that changes with a Pod's settings.
@@ -77,13 +77,11 @@ impl Pods {
         claims: &[(&str, &str)],
     ) -> Object {
         let (component, phase) = (self.component, self.phase);
-        let name = component.name();
-        let mut body = object(Kind::StatefulSet, &name, component, context.namespace);
         let claims: Vec<Value> = claims
             .iter()
             .map(|(name, size)| claim(context, component, name, size))
             .collect();
-        body["spec"] = json!({
+        let spec = json!({ "spec": {
             "serviceName": service,
             "replicas": replicas,
             // they find each other by name, and each may need the others to become ready
@@ -91,51 +89,35 @@ impl Pods {
             "selector": { "matchLabels": selector(component) },
             "template": self.template(context),
             "volumeClaimTemplates": claims,
-        });
-        Object {
-            kind: Kind::StatefulSet,
-            phase,
-            component,
-            body,
-        }
+        } });
+        let (kind, name) = (Kind::StatefulSet, component.name());
+        Object::new(context, kind, &name, component, phase, spec)
     }
 
     /// Pods that are all the same.
     pub(crate) fn deployment(self, context: Context<'_>, replicas: u32) -> Object {
         let (component, phase) = (self.component, self.phase);
-        let name = component.name();
-        let mut body = object(Kind::Deployment, &name, component, context.namespace);
-        body["spec"] = json!({
+        let spec = json!({ "spec": {
             "replicas": replicas,
             "selector": { "matchLabels": selector(component) },
             "template": self.template(context),
-        });
-        Object {
-            kind: Kind::Deployment,
-            phase,
-            component,
-            body,
-        }
+        } });
+        let (kind, name) = (Kind::Deployment, component.name());
+        Object::new(context, kind, &name, component, phase, spec)
     }
 
     /// A Pod that ends.
     pub(crate) fn job(self, context: Context<'_>, name: &str) -> Object {
         let (component, phase) = (self.component, self.phase);
-        let mut body = object(Kind::Job, name, component, context.namespace);
         let mut template = self.template(context);
         // each try is a Pod of its own: all of its steps again, and its words stay to be read
         template["spec"]["restartPolicy"] = "Never".into();
-        body["spec"] = json!({
+        let spec = json!({ "spec": {
             "backoffLimit": 5,
             "activeDeadlineSeconds": 1800,
             "template": template,
-        });
-        Object {
-            kind: Kind::Job,
-            phase,
-            component,
-            body,
-        }
+        } });
+        Object::new(context, Kind::Job, name, component, phase, spec)
     }
 }
 
@@ -225,12 +207,7 @@ fn mesh(context: Context<'_>, component: Component) -> Value {
             // a proxy that is an ordinary container would keep the Job's Pod running for ever
             annotations["config.linkerd.io/proxy-enable-native-sidecar"] = "true".into();
         }
-        Component::Stack
-        | Component::Postgres
-        | Component::Rabbitmq
-        | Component::Krab
-        | Component::Api
-        | Component::Worker(_) => {}
+        _ => {}
     }
     annotations
 }
@@ -239,17 +216,6 @@ fn mesh(context: Context<'_>, component: Component) -> Value {
 /// the place of Linkerd's own, and stands on Pods and Services alike.
 pub(crate) fn opaque_ports(context: Context<'_>, component: Component) -> Option<Value> {
     const OPAQUE: &str = "3999,4001,4369,5432,5672,9096,25672";
-    let speaks = match component {
-        Component::Stack => false,
-        Component::Postgres
-        | Component::Rabbitmq
-        | Component::Ipfs
-        | Component::Migrate
-        | Component::Account
-        | Component::Krab
-        | Component::Api
-        | Component::Worker(_) => true,
-    };
-    (speaks && context.stack.mesh == Mesh::Linkerd)
+    (component != Component::Stack && context.stack.mesh == Mesh::Linkerd)
         .then(|| json!({ "config.linkerd.io/opaque-ports": OPAQUE }))
 }

@@ -70,16 +70,32 @@ pub struct Finding {
     pub problem: String,
 }
 
+impl Finding {
+    pub(crate) fn new(
+        severity: Severity,
+        program: Program,
+        name: &str,
+        problem: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity,
+            program,
+            name: name.to_owned(),
+            problem: problem.into(),
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            program,
-            name,
-            problem,
-            ..
-        } = self;
-        write!(f, "{}: `{name}`: {problem}", program.config_map())
+        let (map, name, problem) = (self.program.config_map(), &self.name, &self.problem);
+        write!(f, "{map}: `{name}`: {problem}")
     }
+}
+
+/// Is there an error among the findings?
+pub(crate) fn is_refused(findings: &[Finding]) -> bool {
+    findings.iter().any(|it| it.severity == Severity::Error)
 }
 
 /// What came of the user's settings.
@@ -95,9 +111,7 @@ pub struct Checked {
 impl Checked {
     /// Is there an error among the findings?
     pub fn is_refused(&self) -> bool {
-        self.findings
-            .iter()
-            .any(|finding| finding.severity == Severity::Error)
+        is_refused(&self.findings)
     }
 
     /// The value under a canonical name.
@@ -163,12 +177,8 @@ impl Draft {
     }
 
     pub(crate) fn say(&mut self, severity: Severity, name: &str, problem: impl Into<String>) {
-        self.checked.findings.push(Finding {
-            severity,
-            program: self.program,
-            name: name.to_owned(),
-            problem: problem.into(),
-        });
+        let finding = Finding::new(severity, self.program, name, problem);
+        self.checked.findings.push(finding);
     }
 
     /// Takes a value that is not empty, if it is what the variable holds.
@@ -184,9 +194,8 @@ impl Draft {
     /// order in which it tries the spellings, and that is nobody's intention.
     pub(crate) fn put(&mut self, canonical: &str, name: &str, value: &Secret<String>) {
         let values = &mut self.checked.values;
-        let kept = values
-            .entry(canonical.to_owned())
-            .or_insert_with(|| value.clone());
+        let kept = values.entry(canonical.to_owned());
+        let kept = kept.or_insert_with(|| value.clone());
         if kept != value {
             let problem = "is given in two spellings with two values; leave one of them out";
             self.say(Severity::Error, name, problem);

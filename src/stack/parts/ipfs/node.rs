@@ -59,7 +59,7 @@ pub const SETTINGS: [(&str, &str, &str); 5] = [
 pub fn reference() -> String {
     let rows = SETTINGS.map(|(key, value, reason)| format!("| `{key}` | `{value}` | {reason} |\n"));
     let head = "| key | value | reason |\n| --- | --- | --- |\n";
-    std::iter::once(head.to_owned()).chain(rows).collect()
+    head.to_owned() + &rows.concat()
 }
 
 /// Its objects but the Pods.
@@ -74,7 +74,7 @@ pub(super) fn objects(context: Context<'_>) -> Vec<Object> {
     if let Some(kind) = context.stack.ipfs.swarm_service_type {
         let face = Face::Typed(kind);
         objects.push(service(context, "ipfs-swarm", COMPONENT, face, &[swarm]));
-        let everybody = json!([{ "ports": [{ "port": swarm.1, "protocol": swarm.2 }] }]);
+        let everybody = json!({ "ports": [{ "port": swarm.1, "protocol": swarm.2 }] });
         objects.push(policy(context, COMPONENT, &everybody));
     }
     objects

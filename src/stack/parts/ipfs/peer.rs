@@ -11,8 +11,8 @@ use super::{COMPONENT, PODS, host};
 use crate::names::{CLUSTER_CONFIG, CLUSTER_SECRETS, FIRST_PEER};
 use crate::objects::pod::{self, environment_from, pod_name, ports, probes};
 use crate::objects::{Context, Face, Object, Own, config_map, service};
-use crate::parts::{Settings, given_or_made, others, plain, secret, set};
-use crate::secrets::{self, Change, Source, Values, known};
+use crate::parts::{Settings, derived, given_or_made, others, plain, secret, set};
+use crate::secrets::{self, Change, Source, known};
 use crate::settings::{Finding, Program, Severity, multiaddress};
 
 pub(super) const PORTS: [(&str, u16, &str); 2] =
@@ -56,9 +56,7 @@ pub(crate) fn environment(
         // it tells its node of the others once, and may itself hear of them only in the second round of calls
         ("CLUSTER_IPFSHTTP_CONNECTSWARMSDELAY", "1m15s"),
     ] {
-        plain
-            .entry(name.to_owned())
-            .or_insert_with(|| value.to_owned());
+        plain.entry(name.into()).or_insert_with(|| value.into());
     }
     if !own.cluster {
         return plain;
@@ -68,14 +66,10 @@ pub(crate) fn environment(
         match plain.get(name) {
             Some(given) if !multiaddress::is_loopback(given) => {
                 if own.ipfs {
-                    findings.push(Finding {
-                        severity: Severity::Error,
-                        program: Program::IpfsCluster,
-                        name: name.to_owned(),
-                        problem: "is another node than the stack's own; leave it out, or name that node in \
-                                  `IPFS_API_CONNECTION_HOST` as well"
-                            .to_owned(),
-                    });
+                    let problem = "is another node than the stack's own; leave it out, or name that node in \
+                                   `IPFS_API_CONNECTION_HOST` as well";
+                    let (severity, program) = (Severity::Error, Program::IpfsCluster);
+                    findings.push(Finding::new(severity, program, name, problem));
                 }
             }
             _ => set(&mut plain, name, &node),
@@ -109,33 +103,27 @@ pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {
     ]
 }
 
-fn shared(settings: &Settings) -> Vec<(String, Source)> {
-    let secret = settings.cluster.value("CLUSTER_SECRET");
-    let mut keys = vec![(
-        "CLUSTER_SECRET".to_owned(),
-        given_or_made(secret, Change::Refuse(CHANGED_SECRET)),
-    )];
+fn shared(settings: &Settings) -> Vec<(&str, Source)> {
+    let given = settings.cluster.value("CLUSTER_SECRET");
+    let source = given_or_made(given, Change::Refuse(CHANGED_SECRET));
+    let mut keys = vec![("CLUSTER_SECRET", source)];
     let made = ["CLUSTER_SECRET", "CLUSTER_PRIVATEKEY", "CLUSTER_ID"];
     keys.extend(others(Program::IpfsCluster, &settings.cluster, &made));
     keys
 }
 
-fn first_peer(settings: &Settings) -> Vec<(String, Source)> {
-    let given = |name| settings.cluster.value(name);
-    let refuse = Change::Refuse(CHANGED_PEER);
-    let key = given("CLUSTER_PRIVATEKEY")
-        .map_or_else(secrets::peer_key, |key| Source::Given(key.into(), refuse));
-    let id = given("CLUSTER_ID").map_or_else(
-        || {
-            Source::Derived(Box::new(|values: &Values| {
-                secrets::peer_id(known(values, FIRST_PEER, "CLUSTER_PRIVATEKEY")).into()
-            }))
-        },
-        |id| Source::Given(id.into(), refuse),
-    );
+fn first_peer(settings: &Settings) -> Vec<(&str, Source)> {
+    let given = |name| {
+        let given = settings.cluster.value(name)?;
+        Some(Source::Given(given.into(), Change::Refuse(CHANGED_PEER)))
+    };
+    let id = || derived(|it| secrets::peer_id(known(it, FIRST_PEER, "CLUSTER_PRIVATEKEY")));
     vec![
-        ("CLUSTER_PRIVATEKEY".to_owned(), key),
-        ("CLUSTER_ID".to_owned(), id),
+        (
+            "CLUSTER_PRIVATEKEY",
+            given("CLUSTER_PRIVATEKEY").unwrap_or_else(secrets::peer_key),
+        ),
+        ("CLUSTER_ID", given("CLUSTER_ID").unwrap_or_else(id)),
     ]
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Settings, fact, given_or_made, plain, secret, set};
+use super::{Settings, given_or_made, plain, secret, set};
 use crate::input::Stack;
 use crate::names::{POSTGRES_CONFIG, POSTGRES_SECRETS};
 use crate::objects::pod::{Pods, container, environment_from, ports, probes};
@@ -53,7 +53,7 @@ pub(crate) fn environment(settings: &Settings) -> BTreeMap<String, String> {
 }
 
 /// What the data are made with: what the image reads only while its folder is empty, and the form of the files.
-pub(crate) fn facts(settings: &Settings, stack: &Stack) -> Vec<(String, Source)> {
+pub(crate) fn facts(settings: &Settings, stack: &Stack) -> Vec<(&'static str, Source)> {
     let given = |name| settings.postgres.value(name);
     let version = stack.postgres.major().unwrap_or_default();
     let login = if version < SCRAM {
@@ -63,23 +63,24 @@ pub(crate) fn facts(settings: &Settings, stack: &Stack) -> Vec<(String, Source)>
     };
     let arguments = given("POSTGRES_INITDB_ARGS").unwrap_or_default().trim();
     let how = given("POSTGRES_HOST_AUTH_METHOD").unwrap_or(login);
-    let only_new = Change::Fixed(ONLY_NEW);
+    let fact = |value: &str, remedy| Source::Given(value.into(), Change::Fixed(remedy));
     vec![
-        fact("POSTGRES_USER", settings.user(), only_new),
-        fact("POSTGRES_INITDB_ARGS", arguments, only_new),
-        fact("POSTGRES_HOST_AUTH_METHOD", how, only_new),
-        fact("postgres.version", &version, Change::Fixed(CHANGED_VERSION)),
+        ("POSTGRES_USER", fact(settings.user(), ONLY_NEW)),
+        ("POSTGRES_INITDB_ARGS", fact(arguments, ONLY_NEW)),
+        ("POSTGRES_HOST_AUTH_METHOD", fact(how, ONLY_NEW)),
+        (
+            "postgres.version",
+            fact(&version.to_string(), CHANGED_VERSION),
+        ),
     ]
 }
 
 /// The Secret of this part.
 pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {
-    let password = settings
-        .postgres
-        .value("POSTGRES_PASSWORD")
-        .or_else(|| settings.temporal("DATABASE_PASSWORD"));
+    let given = settings.postgres.value("POSTGRES_PASSWORD");
+    let password = given.or_else(|| settings.temporal("DATABASE_PASSWORD"));
     let source = given_or_made(password, Change::Refuse(CHANGED_PASSWORD));
-    let keys = vec![("POSTGRES_PASSWORD".to_owned(), source)];
+    let keys = vec![("POSTGRES_PASSWORD", source)];
     vec![secret(POSTGRES_SECRETS, COMPONENT, keys)]
 }
 

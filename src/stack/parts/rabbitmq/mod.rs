@@ -10,6 +10,7 @@ use crate::input::Stack;
 use crate::names::{COOKIE_KEY, RABBITMQ_CONFIG, RABBITMQ_SECRETS, RABBITMQ_SERVER};
 use crate::objects::pod::{Pods, container, pod_name, ports, probes};
 use crate::objects::{Component, Context, Face, Object, Phase, config_map, service};
+use crate::secret::Secret;
 use crate::secrets::{self, Change, Source, Values, known};
 use crate::settings::amqp::AmqpUrl;
 
@@ -108,41 +109,35 @@ const FEWER: &str = "a node that goes takes its vote in every queue along, and t
     claims `data-rabbitmq-…` and this key of the Secret `temporal-stack`, and apply";
 
 /// How many nodes hold the queues.
-pub(crate) fn fact(stack: &Stack) -> (String, Source) {
-    let replicas = stack.rabbitmq.replicas;
-    super::fact("rabbitmq.replicas", &replicas, Change::Grows(FEWER))
+pub(crate) fn fact(stack: &Stack) -> (&'static str, Source) {
+    let replicas = Secret::new(stack.rabbitmq.replicas.to_string());
+    (
+        "rabbitmq.replicas",
+        Source::Given(replicas, Change::Grows(FEWER)),
+    )
 }
 
 /// The Secrets of this part: the document's with the cookie, and ours with the login.
 pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {
-    let cookie = vec![(COOKIE_KEY.to_owned(), secrets::random_hex())];
-    vec![
-        secret(RABBITMQ_CONFIG, COMPONENT, cookie),
-        secret(RABBITMQ_SECRETS, COMPONENT, login(settings)),
-    ]
-}
-
-fn login(settings: &Settings) -> Vec<(String, Source)> {
-    let login = settings.broker().and_then(|url| url.credentials);
-    let user = login.as_ref().map_or("temporal", |(user, _)| user.as_str());
-    let password = login
-        .as_ref()
-        .map(|(_, password)| password.expose().as_str());
+    let broker = settings.broker();
+    let vhost = broker.as_ref().map_or("/", |url| &url.vhost);
+    let login = broker.as_ref().and_then(|url| url.credentials.as_ref());
+    let (user, password) = login.map_or(("temporal", None), |(user, password)| {
+        (user, Some(password.expose().as_str()))
+    });
     let refuse = Change::Refuse(CHANGED_LOGIN);
-    let vhost = settings.broker().map_or("/".to_owned(), |url| url.vhost);
-    vec![
+    let cookie = vec![(COOKIE_KEY, secrets::random_hex())];
+    let login = vec![
         (
-            "RABBITMQ_DEFAULT_VHOST".to_owned(),
+            "RABBITMQ_DEFAULT_VHOST",
             Source::Given(vhost.into(), refuse),
         ),
-        (
-            "RABBITMQ_DEFAULT_USER".to_owned(),
-            Source::Given(user.into(), refuse),
-        ),
-        (
-            "RABBITMQ_DEFAULT_PASS".to_owned(),
-            given_or_made(password, refuse),
-        ),
+        ("RABBITMQ_DEFAULT_USER", Source::Given(user.into(), refuse)),
+        ("RABBITMQ_DEFAULT_PASS", given_or_made(password, refuse)),
+    ];
+    vec![
+        secret(RABBITMQ_CONFIG, COMPONENT, cookie),
+        secret(RABBITMQ_SECRETS, COMPONENT, login),
     ]
 }
 

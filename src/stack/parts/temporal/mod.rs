@@ -11,9 +11,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::ipfs::{node, peer};
-use super::{
-    Notes, Settings, derived, given_or_made, others, plain, postgres, rabbitmq, secret, set,
-};
+use super::{Settings, derived, given_or_made, others, plain, postgres, rabbitmq, secret, set};
 use crate::input::{Stack, Worker};
 use crate::names::{API_TLS, POSTGRES_SECRETS, TEMPORAL_CONFIG, TEMPORAL_SECRETS};
 use crate::objects::pod::{Pods, container, environment_from, ports, probe, probes};
@@ -21,7 +19,7 @@ use crate::objects::{
     CertificatePaths, Component, Context, Face, Object, Own, Phase, config_map, policy, service,
 };
 use crate::secrets::{self, Change, Source, known};
-use crate::settings::{Checked, Program, Severity, is_own};
+use crate::settings::{Checked, Finding, Program, Severity, is_own};
 
 pub use self::migration::TABLES;
 
@@ -83,7 +81,7 @@ pub(crate) fn environment(
     settings: &Settings,
     own: Own,
     certificate: Option<&CertificatePaths>,
-    notes: &mut Notes,
+    findings: &mut Vec<Finding>,
 ) -> BTreeMap<String, String> {
     let mut plain = plain(Program::Temporal, &settings.temporal);
     plain.remove("RABBITMQ_URL");
@@ -95,7 +93,7 @@ pub(crate) fn environment(
         set(&mut plain, "DATABASE_USERNAME", settings.user());
     } else if settings.temporal("DATABASE_PASSWORD").is_none() {
         let problem = "is not set, but the database is not the stack's own; set it";
-        notes.add(Severity::Error, "DATABASE_PASSWORD", problem.to_owned());
+        say(findings, Severity::Error, "DATABASE_PASSWORD", problem);
     }
     for (ours, prefix, address) in [
         (own.ipfs, "IPFS_API_CONNECTION", node::ADDRESS),
@@ -107,11 +105,8 @@ pub(crate) fn environment(
         }
     }
     if own.krab {
-        set(
-            &mut plain,
-            "SERVICES_KRAB_URL",
-            &format!("{}:{}", KRAB.0, KRAB.1),
-        );
+        let url = format!("{}:{}", KRAB.0, KRAB.1);
+        set(&mut plain, "SERVICES_KRAB_URL", &url);
     }
     if !has_second_krab(&settings.temporal) {
         for what in ["URL", "TLS_CERT_PATH"] {
@@ -126,7 +121,7 @@ pub(crate) fn environment(
     if own.krab && settings.temporal("IPFS_KEYSTORE_PATH").is_some() {
         let problem =
             "is not used: the key store is on a claim of its own, where it outlives its Pod";
-        notes.add(Severity::Note, "IPFS_KEYSTORE_PATH", problem.to_owned());
+        say(findings, Severity::Note, "IPFS_KEYSTORE_PATH", problem);
     }
     if let Some(paths) = certificate {
         set(&mut plain, CERTIFICATE_PATH, &paths.certificate);
@@ -137,9 +132,7 @@ pub(crate) fn environment(
         plain.remove(listen);
     }
     for (name, default) in DEFAULTS {
-        plain
-            .entry(name.to_owned())
-            .or_insert_with(|| default.to_owned());
+        plain.entry(name.into()).or_insert_with(|| default.into());
     }
     if let Some(log) = plain.get_mut("LOG_DIR").filter(|log| !log.ends_with('/')) {
         log.push('/');
@@ -154,40 +147,40 @@ fn has_second_krab(settings: &Checked) -> bool {
         .is_some_and(|url| !is_own(url))
 }
 
+fn say(findings: &mut Vec<Finding>, severity: Severity, name: &str, problem: impl Into<String>) {
+    findings.push(Finding::new(severity, Program::Temporal, name, problem));
+}
+
 /// The workers that were asked for, or all whose settings are there.
-pub(crate) fn workers(settings: &Settings, stack: &Stack, notes: &mut Notes) -> Vec<Worker> {
-    let lacks = |worker: &Worker| {
-        worker
-            .needs()
-            .filter(|name| settings.temporal(name).is_none())
-    };
-    if let Some(asked) = &stack.temporal.workers {
-        for worker in asked {
-            if let Some(name) = lacks(worker) {
-                let problem = format!(
-                    "is not set, and the worker `{}` ends without it; set it, or leave the worker out \
-                     of `temporal.workers`",
-                    worker.name()
-                );
-                notes.add(Severity::Error, name, problem);
-            }
-        }
-        let mut workers = asked.clone();
-        workers.sort();
-        workers.dedup();
-        return workers;
-    }
-    let (complete, rest): (Vec<_>, Vec<_>) = Worker::ALL
-        .into_iter()
-        .partition(|worker| lacks(worker).is_none());
-    for worker in rest {
-        let problem = format!(
-            "is not set, so the worker `{}` is not installed",
-            worker.name()
-        );
-        notes.add(Severity::Note, worker.needs().unwrap_or_default(), problem);
-    }
-    complete
+pub(crate) fn workers(
+    settings: &Settings,
+    stack: &Stack,
+    findings: &mut Vec<Finding>,
+) -> Vec<Worker> {
+    let asked = stack.temporal.workers.as_ref();
+    let mut workers = asked.cloned().unwrap_or_else(|| Worker::ALL.to_vec());
+    workers.sort();
+    workers.dedup();
+    workers.retain(|worker| {
+        let lacks = worker.needs().filter(|name| settings.temporal(name).is_none());
+        let Some(name) = lacks else {
+            return true;
+        };
+        let worker = worker.name();
+        let (severity, problem) = if asked.is_some() {
+            let problem = format!(
+                "is not set, and the worker `{worker}` ends without it; set it, or leave the worker out of \
+                 `temporal.workers`"
+            );
+            (Severity::Error, problem)
+        } else {
+            let problem = format!("is not set, so the worker `{worker}` is not installed");
+            (Severity::Note, problem)
+        };
+        say(findings, severity, name, problem);
+        false
+    });
+    workers
 }
 
 /// The Secrets of this part, each key after those that it needs.
@@ -197,11 +190,8 @@ pub(crate) fn secrets(
     own: Own,
     namespace: &str,
 ) -> Vec<secrets::Wanted> {
-    let mut all = vec![secret(
-        TEMPORAL_SECRETS,
-        Component::Api,
-        keys(settings, own),
-    )];
+    let keys = keys(settings, own);
+    let mut all = vec![secret(TEMPORAL_SECRETS, Component::Api, keys)];
     let brought = stack.temporal.tls_secret.is_some();
     if certificate(settings, brought).is_some() && !brought {
         let service = API.0;
@@ -212,63 +202,47 @@ pub(crate) fn secrets(
             format!("{service}.{namespace}.svc.cluster.local"),
             "localhost".to_owned(),
         ];
-        let certificate = secrets::certificate(API_TLS, "tls.key", names);
+        let keys = vec![
+            ("tls.key", secrets::tls_key()),
+            ("tls.crt", secrets::certificate(API_TLS, "tls.key", names)),
+        ];
         all.push(secrets::Wanted {
-            name: API_TLS,
-            component: Component::Api,
             kind: Some("kubernetes.io/tls"),
-            keys: vec![
-                ("tls.key".to_owned(), secrets::tls_key()),
-                ("tls.crt".to_owned(), certificate),
-            ],
+            ..secret(API_TLS, Component::Api, keys)
         });
     }
     all
 }
 
-fn keys(settings: &Settings, own: Own) -> Vec<(String, Source)> {
+fn keys(settings: &Settings, own: Own) -> Vec<(&str, Source)> {
+    let made = |name, change| (name, given_or_made(settings.temporal(name), change));
     let mut keys = Vec::new();
-    let mut add = |name: &str, source| keys.push((name.to_owned(), source));
     if own.postgres {
-        add(
-            "DATABASE_PASSWORD",
-            derived(|values| known(values, POSTGRES_SECRETS, "POSTGRES_PASSWORD").to_owned()),
-        );
-    } else if let Some(password) = settings.temporal("DATABASE_PASSWORD") {
-        add(
-            "DATABASE_PASSWORD",
-            Source::Given(password.into(), Change::Replace),
-        );
+        let password = |values: &_| known(values, POSTGRES_SECRETS, "POSTGRES_PASSWORD").to_owned();
+        keys.push(("DATABASE_PASSWORD", derived(password)));
     }
     if own.rabbitmq {
-        add("RABBITMQ_URL", derived(rabbitmq::own_url));
-    } else if let Some(url) = settings.temporal("RABBITMQ_URL") {
-        add("RABBITMQ_URL", Source::Given(url.into(), Change::Replace));
+        keys.push(("RABBITMQ_URL", derived(rabbitmq::own_url)));
     }
-    add(
-        "API_JWT_KEY",
-        given_or_made(settings.temporal("API_JWT_KEY"), Change::Replace),
-    );
-    let auth = "SERVICES_KRAB_AUTH_KEY";
-    let given = settings.temporal(auth);
+    keys.push(made("API_JWT_KEY", Change::Replace));
     // the word that a krab elsewhere wants to hear is not ours to make up, nor is what it encrypts with
     if own.krab {
-        add(auth, given_or_made(given, Change::Replace));
-        let keystore = "SERVICES_KRAB_KEYSTORE_PASSWORD";
         let refuse = Change::Refuse(CHANGED_KEYSTORE);
-        add(keystore, given_or_made(settings.temporal(keystore), refuse));
-    } else if let Some(given) = given {
-        add(auth, Source::Given(given.into(), Change::Replace));
+        keys.push(made("SERVICES_KRAB_AUTH_KEY", Change::Replace));
+        keys.push(made("SERVICES_KRAB_KEYSTORE_PASSWORD", refuse));
     }
-    if !has_second_krab(&settings.temporal) {
-        add(
-            "SERVICES_KRAB_FALLBACK_AUTH_KEY",
-            derived(|values| known(values, TEMPORAL_SECRETS, "SERVICES_KRAB_AUTH_KEY").to_owned()),
-        );
+    let mut without: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
+    let fallback = "SERVICES_KRAB_FALLBACK_AUTH_KEY";
+    let is_one_krab = !has_second_krab(&settings.temporal);
+    if is_one_krab {
+        without.push(fallback);
     }
-    let known: Vec<String> = keys.iter().map(|(name, _)| name.clone()).collect();
-    let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    keys.extend(others(Program::Temporal, &settings.temporal, &known));
+    keys.extend(others(Program::Temporal, &settings.temporal, &without));
+    if is_one_krab {
+        let word =
+            |values: &_| known(values, TEMPORAL_SECRETS, "SERVICES_KRAB_AUTH_KEY").to_owned();
+        keys.push((fallback, derived(word)));
+    }
     keys
 }
 
@@ -278,7 +252,7 @@ pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
     let api = [("api", API.1, "TCP")];
     let krab = [("krab", KRAB.1, "TCP")];
     let face = Face::Typed(context.stack.temporal.service_type);
-    let everybody = json!([{ "ports": [{ "port": API.1, "protocol": "TCP" }] }]);
+    let everybody = json!({ "ports": [{ "port": API.1, "protocol": "TCP" }] });
     let mut objects = vec![
         config_map(context, TEMPORAL_CONFIG, Component::Api, settings),
         service(context, API.0, Component::Api, face, &api),

@@ -127,14 +127,10 @@ pub(crate) fn agree(temporal: &Checked, cluster: &Checked) -> Vec<Finding> {
     let mut found = Vec::new();
     let credentials = "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS";
     if cluster.value(credentials).is_some() && !is_elsewhere("IPFS_CLUSTER_API_CONNECTION_HOST") {
-        found.push(Finding {
-            severity: Severity::Error,
-            program: Program::IpfsCluster,
-            name: credentials.to_owned(),
-            problem: "would lock Temporal out, whose client has no name or password to send; leave it out: no \
-                      Service leads to this port from outside, and a NetworkPolicy lets only the stack in"
-                .to_owned(),
-        });
+        let problem = "would lock Temporal out, whose client has no name or password to send; leave it out: no \
+                       Service leads to this port from outside, and a NetworkPolicy lets only the stack in";
+        let program = Program::IpfsCluster;
+        found.push(Finding::new(Severity::Error, program, credentials, problem));
     }
     for (url, word) in [
         ("SERVICES_KRAB_URL", "SERVICES_KRAB_AUTH_KEY"),
@@ -144,15 +140,15 @@ pub(crate) fn agree(temporal: &Checked, cluster: &Checked) -> Vec<Finding> {
         ),
     ] {
         if is_elsewhere(url) && temporal.value(word).is_none() {
-            found.push(Finding {
-                severity: Severity::Error,
-                program: Program::Temporal,
-                name: word.to_owned(),
-                problem: format!(
-                    "is not set, but `{url}` names a krab that is not the stack's own; write the word that it wants \
-                     to hear"
-                ),
-            });
+            let problem = format!(
+                "is not set, but `{url}` names a krab that is not the stack's own; write the word that it wants to hear"
+            );
+            found.push(Finding::new(
+                Severity::Error,
+                Program::Temporal,
+                word,
+                problem,
+            ));
         }
     }
     found
