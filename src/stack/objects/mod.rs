@@ -49,6 +49,18 @@ impl Phase {
         Self::KeyStore,
         Self::Temporal,
     ];
+
+    const fn of(kind: Kind, component: Component) -> Self {
+        if !matches!(kind, Kind::StatefulSet | Kind::Deployment | Kind::Job) {
+            return Self::Settings;
+        }
+        match component {
+            Component::Postgres | Component::Rabbitmq | Component::Ipfs => Self::Stores,
+            Component::Migrate => Self::Migration,
+            Component::Krab => Self::KeyStore,
+            _ => Self::Temporal,
+        }
+    }
 }
 
 impl fmt::Display for Phase {
@@ -82,12 +94,11 @@ impl Object {
         kind: Kind,
         name: &str,
         component: Component,
-        phase: Phase,
         fields: Value,
     ) -> Self {
         Self {
             kind,
-            phase,
+            phase: Phase::of(kind, component),
             component,
             body: object(kind, name, component, context.namespace, fields),
         }
@@ -113,14 +124,7 @@ pub(crate) fn config_map(
     data: &BTreeMap<String, String>,
 ) -> Object {
     let fields = json!({ "data": data });
-    Object::new(
-        context,
-        Kind::ConfigMap,
-        name,
-        component,
-        Phase::Settings,
-        fields,
-    )
+    Object::new(context, Kind::ConfigMap, name, component, fields)
 }
 
 /// How a Service gives out addresses.
@@ -158,14 +162,7 @@ pub(crate) fn service(
         Face::Typed(kind) => spec["type"] = json!(kind),
     }
     let fields = json!({ "spec": spec });
-    let mut service = Object::new(
-        context,
-        Kind::Service,
-        name,
-        component,
-        Phase::Settings,
-        fields,
-    );
+    let mut service = Object::new(context, Kind::Service, name, component, fields);
     if let Some(opaque) = pod::opaque_ports(context, component) {
         service.body["metadata"]["annotations"] = opaque;
     }
@@ -184,19 +181,11 @@ pub(crate) fn policy(context: Context<'_>, component: Component, rule: &Value) -
         Component::Stack => json!({ "app.kubernetes.io/part-of": MANAGER }),
         other => selector(other),
     };
-    let name = component.name();
     let spec = json!({
         "podSelector": { "matchLabels": pods },
         "policyTypes": ["Ingress"],
         "ingress": [rule],
     });
-    let (kind, phase) = (Kind::NetworkPolicy, Phase::Settings);
-    Object::new(
-        context,
-        kind,
-        &name,
-        component,
-        phase,
-        json!({ "spec": spec }),
-    )
+    let (name, fields) = (component.name(), json!({ "spec": spec }));
+    Object::new(context, Kind::NetworkPolicy, &name, component, fields)
 }

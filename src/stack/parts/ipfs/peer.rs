@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use multiaddr::{Multiaddr, Protocol};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{COMPONENT, PODS, host};
 use crate::names::{CLUSTER_CONFIG, CLUSTER_SECRETS, FIRST_PEER};
-use crate::objects::pod::{self, environment_from, pod_name, ports, probes};
+use crate::objects::pod::Container;
 use crate::objects::{Context, Face, Object, Own, config_map, service};
 use crate::parts::{Settings, derived, given_or_made, others, plain, secret, set};
 use crate::secrets::{self, Change, Source, known};
@@ -139,36 +139,30 @@ pub(super) fn objects(context: Context<'_>) -> Vec<Object> {
     ]
 }
 
-/// The container, and the volume with the first peer's key.
-pub(super) fn container(context: Context<'_>) -> (Value, Value) {
+/// The container.
+pub(super) fn container(context: Context<'_>) -> Container {
     let part = &context.stack.ipfs_cluster;
     let settings = &context.environment.cluster;
-    let mut peer = pod::container("ipfs-cluster", &part.image, &part.resources);
-    peer["command"] = json!(["sh", "-c", SCRIPT]);
-    peer["envFrom"] = environment_from(CLUSTER_CONFIG, CLUSTER_SECRETS);
     let first = host(context, &format!("{PODS}-0"));
     let mut peers = format!("/dns4/{first}/tcp/9096/p2p/$(FIRST_PEER)");
     if let Some(others) = settings.get(PEERS) {
         peers = format!("{peers},{others}");
     }
-    peer["env"] = json!([
-        pod_name(),
-        { "name": "CLUSTER_PEERNAME", "value": "$(POD_NAME)" },
-        { "name": "FIRST_PEER", "valueFrom": { "secretKeyRef": { "name": FIRST_PEER, "key": "CLUSTER_ID" } } },
-        { "name": PEERS, "value": peers },
-    ]);
-    peer["ports"] = ports(&PORTS);
+    let first_peer = json!({ "name": FIRST_PEER, "key": "CLUSTER_ID" });
     let folder = settings.get("IPFS_CLUSTER_PATH");
-    let folder = folder.map_or("/data/ipfs-cluster", String::as_str);
-    peer["volumeMounts"] = json!([
-        { "name": CLAIM, "mountPath": folder },
-        { "name": "first-peer", "mountPath": "/first-peer", "readOnly": true },
-    ]);
-    // versions below 1.0 have no `/health`
-    let ready = json!({ "httpGet": { "path": "/id", "port": "api-http" } });
-    probes(&mut peer, &ready);
-    let first_peer = json!({ "name": "first-peer", "secret": { "secretName": FIRST_PEER } });
-    (peer, first_peer)
+    Container::new("ipfs-cluster", &part.image, &part.resources)
+        .command(&["sh", "-c", SCRIPT])
+        .config_map(CLUSTER_CONFIG)
+        .secret(CLUSTER_SECRETS)
+        .pod_name()
+        .variable("CLUSTER_PEERNAME", "$(POD_NAME)")
+        .variable_from("FIRST_PEER", "secretKeyRef", &first_peer)
+        .variable(PEERS, &peers)
+        .ports(&PORTS)
+        .mount(CLAIM, folder.map_or("/data/ipfs-cluster", String::as_str))
+        .mount_to_read("first-peer", "/first-peer")
+        // versions below 1.0 have no `/health`
+        .probes(&json!({ "httpGet": { "path": "/id", "port": "api-http" } }))
 }
 
 /// Only the first Pod's peer gets the known key, which no two peers may share.

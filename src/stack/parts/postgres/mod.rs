@@ -10,8 +10,8 @@ use serde_json::json;
 use super::{Settings, given_or_made, plain, secret, set};
 use crate::input::Stack;
 use crate::names::{POSTGRES_CONFIG, POSTGRES_SECRETS};
-use crate::objects::pod::{Pods, container, environment_from, ports, probes};
-use crate::objects::{Component, Context, Face, Object, Phase, config_map, service};
+use crate::objects::pod::{Container, Pods};
+use crate::objects::{Component, Context, Face, Object, config_map, service};
 use crate::secrets::{self, Change, Source};
 use crate::settings::Program;
 
@@ -96,35 +96,29 @@ pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
 
 fn stateful_set(context: Context<'_>) -> Object {
     let part = &context.stack.postgres;
-    let mut server = container("postgres", &part.image, &part.resources);
-    server["envFrom"] = environment_from(POSTGRES_CONFIG, POSTGRES_SECRETS);
-    server["ports"] = ports(&PORTS);
-    // exactly there: between a mount above it and the data, the image would put a volume of its own, which goes with
-    // the Pod
-    server["volumeMounts"] = json!([{
-        "name": "data",
-        "mountPath": context.environment.postgres.get("PGDATA"),
-        "subPath": FOLDER,
-    }]);
+    let settings = &context.environment.postgres;
     // while it makes a new database, a temporary server answers on its Unix socket only
     let ready = json!({ "exec": { "command": [
         "sh", "-c", "exec pg_isready -h 127.0.0.1 -U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\"",
     ] } });
-    probes(&mut server, &ready);
-    let mut folder = container("folder", &part.image, &part.resources);
-    folder["command"] = json!(["sh", "-c", folder_script()]);
-    folder["volumeMounts"] = json!([{ "name": "data", "mountPath": CLAIM }]);
-    let pods = Pods {
-        component: COMPONENT,
-        phase: Phase::Stores,
-        fingerprint: context.fingerprints(&context.environment.postgres, &[POSTGRES_SECRETS]),
-        user: USER,
-        grace: 120,
-        containers: vec![server],
-        init_containers: vec![folder],
-        volumes: Vec::new(),
-    };
-    pods.stateful_set(context, ADDRESS.0, 1, &[("data", &part.storage)])
+    // exactly there: between a mount above it and the data, the image would put a volume of its own, which goes with
+    // the Pod
+    let data = json!({ "name": "data", "mountPath": settings.get("PGDATA"), "subPath": FOLDER });
+    let server = Container::new("postgres", &part.image, &part.resources)
+        .config_map(POSTGRES_CONFIG)
+        .secret(POSTGRES_SECRETS)
+        .ports(&PORTS)
+        .with("volumeMounts", json!([data]))
+        .probes(&ready);
+    let folder = Container::new("folder", &part.image, &part.resources)
+        .command(&["sh", "-c", &folder_script()])
+        .mount("data", CLAIM);
+    let mut pods = Pods::new(context, COMPONENT, USER, 120);
+    pods.fingerprint = context.fingerprints(settings, &[POSTGRES_SECRETS]);
+    pods.containers.push(server);
+    pods.init_containers.push(folder);
+    pods.claim("data", &part.storage);
+    pods.stateful_set(ADDRESS.0, 1)
 }
 
 /// Makes the folder: Kubernetes would make it as root, and then nobody else may change its mode. A database elsewhere on

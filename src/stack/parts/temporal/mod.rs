@@ -8,15 +8,15 @@ mod variables;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::ipfs::{node, peer};
 use super::{Settings, derived, given_or_made, others, plain, postgres, rabbitmq, secret, set};
 use crate::input::{Stack, Worker};
 use crate::names::{API_TLS, POSTGRES_SECRETS, TEMPORAL_CONFIG, TEMPORAL_SECRETS};
-use crate::objects::pod::{Pods, container, environment_from, ports, probe, probes};
+use crate::objects::pod::{Container, Pods, probe};
 use crate::objects::{
-    CertificatePaths, Component, Context, Face, Object, Own, Phase, config_map, policy, service,
+    CertificatePaths, Component, Context, Face, Object, Own, config_map, policy, service,
 };
 use crate::secrets::{self, Change, Source, known};
 use crate::settings::{Checked, Finding, Program, Severity, is_own};
@@ -27,6 +27,8 @@ pub use self::migration::TABLES;
 pub const API: (&str, u16) = ("temporal-api-service", 6767);
 /// Where the key store is.
 pub const KRAB: (&str, u16) = ("temporal-krab", 10000);
+const API_PORT: [(&str, u16, &str); 1] = [("api", API.1, "TCP")];
+const KRAB_PORT: [(&str, u16, &str); 1] = [("krab", KRAB.1, "TCP")];
 /// Where the publisher of IPNS records speaks with other nodes.
 const PUBLISHER: [(&str, u16, &str); 1] = [("libp2p", 3999, "TCP")];
 /// Where the API finds its certificate, where a Secret is named and the settings name no files.
@@ -249,25 +251,18 @@ fn keys(settings: &Settings, own: Own) -> Vec<(&str, Source)> {
 /// Its objects.
 pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
     let settings = &context.environment.temporal;
-    let api = [("api", API.1, "TCP")];
-    let krab = [("krab", KRAB.1, "TCP")];
     let face = Face::Typed(context.stack.temporal.service_type);
     let everybody = json!({ "ports": [{ "port": API.1, "protocol": "TCP" }] });
     let mut objects = vec![
         config_map(context, TEMPORAL_CONFIG, Component::Api, settings),
-        service(context, API.0, Component::Api, face, &api),
+        service(context, API.0, Component::Api, face, &API_PORT),
         policy(context, Component::Api, &everybody),
         migration::job(context),
         api_deployment(context),
     ];
     if context.environment.own.krab {
-        objects.push(service(
-            context,
-            KRAB.0,
-            Component::Krab,
-            Face::Inside,
-            &krab,
-        ));
+        let (component, face) = (Component::Krab, Face::Inside);
+        objects.push(service(context, KRAB.0, component, face, &KRAB_PORT));
         objects.push(key_store(context));
     }
     for worker in &context.environment.workers {
@@ -277,122 +272,89 @@ pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
 }
 
 /// A container of Temporal's program, with the settings of all of them.
-fn program(context: Context<'_>, name: &str, arguments: &[&str]) -> Value {
+fn program(context: Context<'_>, name: &str, arguments: &[&str]) -> Container {
     let part = &context.stack.temporal;
-    let mut program = container(name, &part.image, &part.resources);
-    // the image's own entry point names a file, and with a file the environment is not read
-    let words = ["temporal", "-config", ""].iter().chain(arguments);
-    program["command"] = words.copied().collect();
-    program["envFrom"] = environment_from(TEMPORAL_CONFIG, TEMPORAL_SECRETS);
     let log = context.environment.temporal.get("LOG_DIR");
     let log = log.map_or(LOG_DIR, String::as_str).trim_end_matches('/');
-    program["volumeMounts"] = json!([{ "name": "log", "mountPath": log }]);
-    program
+    Container::new(name, &part.image, &part.resources)
+        // the image's own entry point names a file, and with a file the environment is not read
+        .command(&[&["temporal", "-config", ""], arguments].concat())
+        .config_map(TEMPORAL_CONFIG)
+        .secret(TEMPORAL_SECRETS)
+        .mount("log", log)
 }
 
-fn pods(context: Context<'_>, component: Component, phase: Phase, program: Value) -> Pods {
-    Pods {
-        component,
-        phase,
-        fingerprint: context.fingerprints(&context.environment.temporal, &[TEMPORAL_SECRETS]),
-        user: USER,
-        grace: 30,
-        containers: vec![program],
-        init_containers: Vec::new(),
-        // the program never takes a log away; a Pod whose logs outgrow this is replaced
-        volumes: vec![json!({
-            "name": "log",
-            "emptyDir": { "sizeLimit": context.stack.temporal.log_limit },
-        })],
-    }
+fn pods(context: Context<'_>, component: Component, program: Container) -> Pods<'_> {
+    let mut pods = Pods::new(context, component, USER, 30);
+    pods.fingerprint = context.fingerprints(&context.environment.temporal, &[TEMPORAL_SECRETS]);
+    pods.containers.push(program);
+    // the program never takes a log away; a Pod whose logs outgrow this is replaced
+    let limit = json!({ "sizeLimit": context.stack.temporal.log_limit });
+    pods.volume("log", "emptyDir", &limit);
+    pods
 }
 
 fn key_store(context: Context<'_>) -> Object {
-    let mut program = program(context, "krab", &["krab"]);
-    program["env"] = json!([
+    let program = program(context, "krab", &["krab"])
         // here the setting says where to listen, for the others where to call
-        { "name": "SERVICES_KRAB_URL", "value": format!("0.0.0.0:{}", KRAB.1) },
-        { "name": "IPFS_KEYSTORE_PATH", "value": "/krab/keystore" },
-    ]);
-    program["ports"] = ports(&[("krab", KRAB.1, "TCP")]);
-    mount(
-        &mut program,
-        &json!({ "name": "keys", "mountPath": "/krab" }),
-    );
-    probes(&mut program, &json!({ "tcpSocket": { "port": "krab" } }));
-    let pods = pods(context, Component::Krab, Phase::KeyStore, program);
-    let storage = &context.stack.temporal.storage;
-    pods.stateful_set(context, KRAB.0, 1, &[("keys", storage)])
+        .variable("SERVICES_KRAB_URL", &format!("0.0.0.0:{}", KRAB.1))
+        .variable("IPFS_KEYSTORE_PATH", "/krab/keystore")
+        .ports(&KRAB_PORT)
+        .mount("keys", "/krab")
+        .probes(&json!({ "tcpSocket": { "port": "krab" } }));
+    let mut pods = pods(context, Component::Krab, program);
+    pods.claim("keys", &context.stack.temporal.storage);
+    pods.stateful_set(KRAB.0, 1)
 }
 
 fn api_deployment(context: Context<'_>) -> Object {
-    let mut program = program(context, "api", &["api"]);
-    program["ports"] = ports(&[("api", API.1, "TCP")]);
     let tls = context.environment.certificate.as_ref();
     let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
     let answers = json!({ "httpGet": { "path": HEALTH, "port": "api", "scheme": scheme } });
-    // each request counts against the limit of its address, which is 50 an hour and is forgotten when the program ends: 30
-    // bad answers at the most, then it is started anew, and after a good one no more of them
-    program["startupProbe"] = probe(&answers, 10, 30);
-    program["readinessProbe"] = probe(&json!({ "tcpSocket": { "port": "api" } }), 10, 3);
+    let listens = json!({ "tcpSocket": { "port": "api" } });
+    let mut program = program(context, "api", &["api"])
+        .ports(&API_PORT)
+        // each request counts against the limit of its address, which is 50 an hour and is forgotten when the program
+        // ends: 30 bad answers at the most, then it is started anew, and after a good one no more of them
+        .with("startupProbe", probe(&answers, 10, 30))
+        .with("readinessProbe", probe(&listens, 10, 3));
     if let Some(paths) = tls {
-        for (path, key) in [(&paths.certificate, "tls.crt"), (&paths.key, "tls.key")] {
-            let file = json!({
-                "name": "tls",
-                "mountPath": path,
-                "subPath": key,
-                "readOnly": true,
-            });
-            mount(&mut program, &file);
-        }
+        program = program
+            .mount_file("tls", "tls.crt", &paths.certificate)
+            .mount_file("tls", "tls.key", &paths.key);
     }
-    let mut pods = pods(context, Component::Api, Phase::Temporal, program);
+    let mut pods = pods(context, Component::Api, program);
     if tls.is_some() {
-        let secret = context.stack.temporal.tls_secret.as_deref();
-        pods.volumes.push(json!({
-            "name": "tls",
-            "secret": { "secretName": secret.unwrap_or(API_TLS) },
-        }));
-        pods.fingerprint =
-            context.fingerprints(&context.environment.temporal, &[TEMPORAL_SECRETS, API_TLS]);
+        let name = context.stack.temporal.tls_secret.as_deref();
+        let secret = json!({ "secretName": name.unwrap_or(API_TLS) });
+        pods.volume("tls", "secret", &secret);
+        let secrets = [TEMPORAL_SECRETS, API_TLS];
+        pods.fingerprint = context.fingerprints(&context.environment.temporal, &secrets);
     }
-    pods.deployment(context, context.stack.temporal.replicas)
+    pods.deployment(context.stack.temporal.replicas)
 }
 
 fn worker_objects(context: Context<'_>, worker: Worker) -> Vec<Object> {
     let component = Component::Worker(worker);
-    let mut program = program(context, worker.name(), worker.arguments());
-    let mut objects = match worker {
-        Worker::Pin | Worker::Cluster | Worker::KeyCreation | Worker::EmailSend => {
-            let pods = pods(context, component, Phase::Temporal, program);
-            vec![pods.deployment(context, 1)]
-        }
+    let name = component.name();
+    let program = program(context, worker.name(), worker.arguments());
+    let mut objects = if worker == Worker::IpnsEntry {
         // it publishes its records again and again, and keeps them for that
-        Worker::IpnsEntry => {
-            let path = "/records/datastore";
-            program["env"] = json!([{ "name": "SERVICES_RTNS_DATASTORE_PATH", "value": path }]);
-            program["ports"] = ports(&PUBLISHER);
-            mount(
-                &mut program,
-                &json!({ "name": "records", "mountPath": "/records" }),
-            );
-            let name = component.name();
-            let pods = pods(context, component, Phase::Temporal, program);
-            let claims = [("records", context.stack.temporal.storage.as_str())];
-            vec![
-                service(context, &name, component, Face::Headless, &PUBLISHER),
-                pods.stateful_set(context, &name, 1, &claims),
-            ]
-        }
+        let program = program
+            .variable("SERVICES_RTNS_DATASTORE_PATH", "/records/datastore")
+            .ports(&PUBLISHER)
+            .mount("records", "/records");
+        let mut pods = pods(context, component, program);
+        pods.claim("records", &context.stack.temporal.storage);
+        vec![
+            service(context, &name, component, Face::Headless, &PUBLISHER),
+            pods.stateful_set(&name, 1),
+        ]
+    } else {
+        vec![pods(context, component, program).deployment(1)]
     };
     if let Some(workload) = objects.last_mut() {
         workload.body["spec"]["minReadySeconds"] = WORKER_LASTS.into();
     }
     objects
-}
-
-fn mount(program: &mut Value, volume: &Value) {
-    if let Some(mounts) = program["volumeMounts"].as_array_mut() {
-        mounts.push(volume.clone());
-    }
 }
