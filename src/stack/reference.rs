@@ -101,7 +101,7 @@ impl Usual {
             .flat_map(|secret| &secret.keys)
             .map(|(key, source)| {
                 let made = match source {
-                    Source::Made(_) | Source::Renewed(..) => Some("made once, and kept".to_owned()),
+                    Source::Made(..) => Some("made once, and kept".to_owned()),
                     Source::Given(value, _) => Some(format!("`{}`", value.expose())),
                     Source::Derived(_) => None,
                 };

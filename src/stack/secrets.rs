@@ -8,13 +8,12 @@ use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use getrandom::Error as NoRandom;
 use libp2p_identity::Keypair;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData as _};
-use ring::error::Unspecified;
-use ring::rand::SecureRandom;
 use rsa::PrivateKey;
 use rsa::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding};
-use rsa::rand_core::{TryCryptoRng, TryRng};
+use rsa::rand_core::TryCryptoRng;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -46,16 +45,17 @@ pub struct Wanted {
 pub enum Source {
     /// The user gives it.
     Given(Secret<String>, Change),
-    /// It is made once, with the values before it at hand, and then kept.
-    Made(Box<Make>),
-    /// Likewise, but one of ours that does not serve (any more) is made anew.
-    Renewed(Box<Make>, Box<Serves>),
+    /// It is made once, with the values before it at hand, and then kept. One of ours that does not serve (any more) is
+    /// made anew.
+    Made(Box<Make>, Box<Serves>),
     /// It follows from the values before it.
     Derived(Box<Derive>),
 }
 
+/// Where random bytes come from.
+pub type Random = dyn TryCryptoRng<Error = NoRandom>;
 /// Makes a value that is kept.
-pub type Make = dyn Fn(&Values, &dyn SecureRandom) -> Result<Secret<String>, Error>;
+pub type Make = dyn Fn(&Values, &mut Random) -> Result<Secret<String>, Error>;
 /// Does a value of before still serve, with those before it?
 pub type Serves = dyn Fn(&Values, &str) -> bool;
 /// Computes a value from others.
@@ -142,8 +142,8 @@ pub struct Write {
 #[error("{0}")]
 pub struct Error(String);
 
-impl From<Unspecified> for Error {
-    fn from(_: Unspecified) -> Self {
+impl From<NoRandom> for Error {
+    fn from(_: NoRandom) -> Self {
         Self("the system gives no random numbers".to_owned())
     }
 }
@@ -153,7 +153,7 @@ pub fn resolve(
     wanted: &[Wanted],
     existing: &BTreeMap<String, Existing>,
     namespace: &str,
-    random: &dyn SecureRandom,
+    random: &mut Random,
 ) -> Result<(Values, Vec<Write>), Vec<Error>> {
     let mut values = Values::new();
     let mut writes = Vec::new();
@@ -192,8 +192,9 @@ fn value(
     source: &Source,
     found: Option<&Existing>,
     values: &Values,
-    random: &dyn SecureRandom,
+    random: &mut Random,
 ) -> Result<(Secret<String>, bool), Error> {
+    let is_theirs = found.is_some_and(|found| !found.ours);
     let has = found.and_then(|found| found.data.get(key));
     if matches!(has, Some(None)) {
         return Err(Error(format!(
@@ -206,17 +207,14 @@ fn value(
     }
     let wants = match (source, has) {
         (Source::Given(given, _), _) => given.clone(),
-        (Source::Made(_), Some(has)) => has.clone(),
-        (Source::Renewed(_, serves), Some(has))
-            if serves(values, has.expose()) || found.is_some_and(|found| !found.ours) =>
-        {
+        (Source::Made(_, serves), Some(has)) if is_theirs || serves(values, has.expose()) => {
             has.clone()
         }
-        (Source::Made(make), None) | (Source::Renewed(make, _), _) => make(values, random)?,
+        (Source::Made(make, _), _) => make(values, random)?,
         (Source::Derived(derive), _) => derive(values),
     };
     let differs = has != Some(&wants);
-    if differs && found.is_some_and(|found| !found.ours) {
+    if differs && is_theirs {
         return Err(Error(format!(
             "Secret `{secret}` was not made by temporal-stack and lacks the key `{key}`: add the key, or delete the \
              Secret to have it made"
@@ -287,16 +285,20 @@ pub fn known<'a>(values: &'a Values, secret: &str, key: &str) -> &'a str {
         .map_or("", |value| value.expose())
 }
 
-/// A password: 32 random bytes as hex digits, which need no quoting anywhere.
-pub fn random_hex() -> Source {
-    Source::Made(Box::new(|_, random| {
-        Ok(Secret::new(to_hex(&bytes::<32>(random)?)))
-    }))
+/// A value that serves for ever.
+fn made(make: impl Fn(&Values, &mut Random) -> Result<Secret<String>, Error> + 'static) -> Source {
+    Source::Made(Box::new(make), Box::new(|_, _| true))
 }
 
-fn bytes<const N: usize>(random: &dyn SecureRandom) -> Result<[u8; N], Error> {
+/// A password: 32 random bytes as hex digits, which need no quoting anywhere.
+pub fn random_hex() -> Source {
+    made(|_, random| Ok(Secret::new(to_hex(&bytes::<32>(random)?))))
+}
+
+/// So many random bytes.
+pub(super) fn bytes<const N: usize>(random: &mut Random) -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
-    random.fill(&mut bytes)?;
+    random.try_fill_bytes(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -311,12 +313,13 @@ pub(super) fn to_hex(bytes: &[u8]) -> String {
 
 /// A libp2p private key as IPFS Cluster takes it in `CLUSTER_PRIVATEKEY`.
 pub fn peer_key() -> Source {
-    Source::Made(Box::new(|_, random| {
+    made(|_, random| {
         let seed = bytes::<32>(random)?;
-        let pair = Keypair::ed25519_from_bytes(seed).map_err(|_| Unspecified)?;
-        let message = pair.to_protobuf_encoding().map_err(|_| Unspecified)?;
+        let failed = |error| Error(format!("make a key for a peer: {error}"));
+        let pair = Keypair::ed25519_from_bytes(seed).map_err(failed)?;
+        let message = pair.to_protobuf_encoding().map_err(failed)?;
         Ok(Secret::new(BASE64.encode(message)))
-    }))
+    })
 }
 
 /// The peer's name that goes with a [`peer_key`]. Empty for what is no key.
@@ -331,38 +334,17 @@ pub fn peer_id(private_key: &str) -> String {
 /// as we made them once, gives way.
 pub fn tls_key() -> Source {
     let make: Box<Make> = Box::new(|_, random| {
-        let key = PrivateKey::new(&mut Numbers(random), 2048).map_err(no_certificate)?;
+        let key = PrivateKey::new(random, 2048).map_err(no_certificate)?;
         let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(no_certificate)?;
         Ok(Secret::new(pem.as_str().to_owned()))
     });
     let serves = |_: &Values, key: &str| PrivateKey::from_pkcs8_pem(key).is_ok();
-    Source::Renewed(make, Box::new(serves))
+    Source::Made(make, Box::new(serves))
 }
 
 fn no_certificate(error: impl fmt::Display) -> Error {
     Error(format!("make a certificate for the API: {error}"))
 }
-
-/// Random bytes as the maker of RSA keys asks for them.
-struct Numbers<'a>(&'a dyn SecureRandom);
-
-impl TryRng for Numbers<'_> {
-    type Error = Error;
-
-    fn try_next_u32(&mut self) -> Result<u32, Error> {
-        Ok(u32::from_ne_bytes(bytes(self.0)?))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Error> {
-        Ok(u64::from_ne_bytes(bytes(self.0)?))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
-        Ok(self.0.fill(bytes)?)
-    }
-}
-
-impl TryCryptoRng for Numbers<'_> {}
 
 /// A certificate for the [`tls_key`] in another key of `secret`, signed by itself, for these names. It is kept
 /// for as long as the key is, so it does not end within the life of a cluster.
@@ -391,7 +373,7 @@ pub fn certificate(secret: &'static str, key: &'static str, names: Vec<String>) 
     let serves = move |values: &Values, certificate: &str| {
         pair(values).is_ok_and(|pair| is_for(&pair, certificate))
     };
-    Source::Renewed(make, Box::new(serves))
+    Source::Made(make, Box::new(serves))
 }
 
 /// What stands between the two lines of a PEM text.
@@ -425,7 +407,7 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Given(..) => "given",
-            Self::Made(_) | Self::Renewed(..) => "made",
+            Self::Made(..) => "made",
             Self::Derived(_) => "derived",
         })
     }
@@ -433,7 +415,7 @@ impl fmt::Debug for Source {
 
 #[cfg(test)]
 mod tests {
-    use ring::rand::SystemRandom;
+    use getrandom::SysRng;
 
     use super::*;
 
@@ -466,7 +448,7 @@ mod tests {
         keys: Vec<(&str, Source)>,
         existing: &BTreeMap<String, Existing>,
     ) -> Result<(Values, Vec<Write>), Vec<Error>> {
-        resolve(&wanted(keys), existing, "n", &SystemRandom::new())
+        resolve(&wanted(keys), existing, "n", &mut SysRng)
     }
 
     fn given(value: &str, change: Change) -> Source {
@@ -570,7 +552,7 @@ mod tests {
         let mut there = existing(true, &[("salt", "x"), ("postgres.version", "17")]);
         let found = there.remove("s").unwrap();
         there.insert(STACK_SECRET.to_owned(), found);
-        let (_, writes) = resolve(&all, &there, "n", &SystemRandom::new()).unwrap();
+        let (_, writes) = resolve(&all, &there, "n", &mut SysRng).unwrap();
         assert!(writes.is_empty(), "{writes:?}");
     }
 

@@ -111,7 +111,7 @@ pub fn objects(context: Context<'_>) -> Vec<Object> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use ring::rand::SystemRandom;
+    use getrandom::SysRng;
     use serde_json::{Value, json};
 
     use super::*;
@@ -141,7 +141,7 @@ mod tests {
 
     fn values(wanted: &Wanted) -> Values {
         let none = BTreeMap::new();
-        let resolved = secrets::resolve(&wanted.secrets, &none, "n", &SystemRandom::new());
+        let resolved = secrets::resolve(&wanted.secrets, &none, "n", &mut SysRng);
         resolved.unwrap().0
     }
 

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::input::Mesh;
 use crate::reference::Of;
+use crate::run::plan::Allowed;
 
 /// Install the IPFS Temporal stack (RTrade's pinning API with IPFS, IPFS Cluster, PostgreSQL and RabbitMQ) on
 /// Kubernetes.
@@ -118,16 +119,8 @@ pub(super) struct Source {
 pub(super) struct Planned {
     #[command(flatten)]
     pub(super) source: Source,
-    /// Take over fields that somebody else has changed since.
-    #[arg(long)]
-    pub(super) force_conflicts: bool,
-    /// Take the place of the document's ConfigMaps that somebody applied by hand: their settings count, unless the files
-    /// have others.
-    #[arg(long)]
-    pub(super) adopt: bool,
-    /// Remove parts that hold data and are not wanted any more. Their claims stay.
-    #[arg(long)]
-    pub(super) remove_stores: bool,
+    #[command(flatten)]
+    pub(super) allowed: Allowed,
 }
 
 #[derive(Debug, Args)]

@@ -25,7 +25,6 @@ use crate::names::MANAGER;
 use crate::objects;
 use crate::parts::temporal;
 use crate::reference;
-use crate::run::plan::Allowed;
 use crate::run::{Progress as _, Run, apply, check, delete, plan, status, wait};
 use crate::secrets::Values;
 use crate::settings::{Addresses, Program, Severity};
@@ -223,7 +222,7 @@ async fn prepared(to: &Cluster, planned: &Planned) -> Result<(Kubernetes, Wanted
             return Err(error);
         }
     };
-    if planned.adopt {
+    if planned.allowed.adopt {
         files.config_maps.extend(by_hand(&kubernetes).await?);
         stack = files.stack(source)?;
     }
@@ -271,17 +270,9 @@ async fn by_hand(kubernetes: &Kubernetes) -> Result<Vec<File>, Box<dyn Error>> {
     Ok(files)
 }
 
-fn allowed(planned: &Planned) -> Allowed {
-    Allowed {
-        force: planned.force_conflicts,
-        adopt: planned.adopt,
-        remove_stores: planned.remove_stores,
-    }
-}
-
 async fn show_plan(to: &Cluster, planned: &Planned) -> Outcome {
     let (kubernetes, wanted) = prepared(to, planned).await?;
-    let plan = plan::plan(&kubernetes, &wanted, allowed(planned)).await?;
+    let plan = plan::plan(&kubernetes, &wanted, planned.allowed).await?;
     Teller::new().warns(&kubernetes.warnings());
     for step in &plan.steps {
         println!("{step}");
@@ -293,7 +284,7 @@ async fn install(to: &Cluster, applied: &Applied) -> Outcome {
     let (kubernetes, wanted) = prepared(to, &applied.planned).await?;
     let mut teller = Teller::new();
     let mut run = Run::new(&kubernetes, applied.timeout.timeout, &mut teller);
-    let counts = apply::apply(&mut run, &wanted, allowed(&applied.planned)).await?;
+    let counts = apply::apply(&mut run, &wanted, applied.planned.allowed).await?;
     drop(teller);
     println!("{counts}");
     println!("{}", address(&kubernetes, &wanted).await?);

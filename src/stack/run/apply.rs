@@ -134,7 +134,7 @@ async fn send(kubernetes: &Kubernetes, step: &Step, allowed: Allowed) -> Result<
     }
     let how = Apply {
         dry_run: false,
-        force: allowed.force,
+        force: allowed.force_conflicts,
     };
     match kubernetes.apply(step.kind, body, how).await {
         Ok(_) => Ok(()),

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use ring::rand::SystemRandom;
+use clap::Args;
+use getrandom::SysRng;
 use serde_json::Value;
 
 use super::ready::{Readiness, readiness};
@@ -18,13 +19,17 @@ use crate::secrets::{self, Existing, Values, Write};
 use crate::stack::{self, Wanted};
 
 /// What the user allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
-    /// To take over fields that others have changed.
-    pub force: bool,
-    /// To take the place of ConfigMaps that somebody made by hand.
+    /// Take over fields that somebody else has changed since.
+    #[arg(long)]
+    pub force_conflicts: bool,
+    /// Take the place of the document's ConfigMaps that somebody applied by hand: their settings count, unless the files
+    /// have others.
+    #[arg(long)]
     pub adopt: bool,
-    /// To remove a part that holds data. Its claims stay.
+    /// Remove parts that hold data and are not wanted any more. Their claims stay.
+    #[arg(long)]
     pub remove_stores: bool,
 }
 
@@ -58,6 +63,24 @@ pub struct Step {
     pub action: Action,
     /// What is sent for that.
     pub(super) body: Secret<Value>,
+}
+
+impl Step {
+    fn new(
+        kind: Kind,
+        name: &str,
+        phase: Option<Phase>,
+        action: Action,
+        body: impl Into<Secret<Value>>,
+    ) -> Self {
+        Self {
+            kind,
+            name: name.to_owned(),
+            phase,
+            action,
+            body: body.into(),
+        }
+    }
 }
 
 impl fmt::Display for Step {
@@ -102,22 +125,18 @@ pub async fn plan(
 ) -> Result<Plan, Error> {
     let name = kubernetes.namespace();
     let there = kubernetes.get(Kind::Namespace, name).await?;
-    let namespace = |action| Step {
-        kind: Kind::Namespace,
-        name: name.to_owned(),
-        phase: Some(Phase::Settings),
-        action,
-        body: objects::namespace(name).into(),
+    let namespace = |action| {
+        let (phase, body) = (Some(Phase::Settings), objects::namespace(name));
+        Step::new(Kind::Namespace, name, phase, action, body)
     };
     let mut steps = Vec::new();
     match &there {
         None => steps.push(namespace(Action::Create)),
         Some(there) if is_going(there) => {
-            let why = "it is being deleted; wait until it is gone, or choose another namespace"
-                .to_owned();
+            let why = "it is being deleted; wait until it is gone, or choose another namespace";
             // nothing of what will be there then can be asked for now
             return Ok(Plan {
-                steps: vec![namespace(Action::Refuse(why))],
+                steps: vec![namespace(Action::Refuse(why.to_owned()))],
                 values: Values::new(),
             });
         }
@@ -132,13 +151,8 @@ pub async fn plan(
             Some(_) => compare(kubernetes, &object, allowed).await?,
             None => Action::Create,
         };
-        steps.push(Step {
-            kind: object.kind,
-            name: object.name().to_owned(),
-            phase: Some(object.phase),
-            action,
-            body: object.body.into(),
-        });
+        let (kind, name, phase) = (object.kind, object.name(), Some(object.phase));
+        steps.push(Step::new(kind, name, phase, action, object.body.clone()));
     }
     steps.extend(unwanted);
     Ok(Plan { steps, values })
@@ -154,8 +168,7 @@ pub fn resolve(
     wanted: &Wanted,
     existing: &BTreeMap<String, Existing>,
 ) -> Result<(Values, Vec<Write>), Error> {
-    let random = SystemRandom::new();
-    let resolved = secrets::resolve(&wanted.secrets, existing, &wanted.namespace, &random);
+    let resolved = secrets::resolve(&wanted.secrets, existing, &wanted.namespace, &mut SysRng);
     resolved.map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Error::Said(lines.join("\n"))
@@ -176,19 +189,13 @@ fn secret_steps(wanted: &Wanted, mut writes: Vec<Write>) -> impl Iterator<Item =
     wanted.secrets.iter().map(move |secret| {
         let written = writes.iter().position(|it| it.name == secret.name);
         let (action, body) = match written.map(|place| writes.swap_remove(place)) {
-            Some(write) => (
-                write.changes.map_or(Action::Create, Action::Change),
-                write.body,
-            ),
+            Some(Write { body, changes, .. }) => {
+                (changes.map_or(Action::Create, Action::Change), body)
+            }
             None => (Action::Keep, Secret::default()),
         };
-        Step {
-            kind: Kind::Secret,
-            name: secret.name.to_owned(),
-            phase: Some(Phase::Settings),
-            action,
-            body,
-        }
+        let phase = Some(Phase::Settings);
+        Step::new(Kind::Secret, secret.name, phase, action, body)
     })
 }
 
@@ -207,7 +214,7 @@ async fn compare(
     }
     let how = Apply {
         dry_run: true,
-        force: allowed.force,
+        force: allowed.force_conflicts,
     };
     let outcome = kubernetes.apply(object.kind, &object.body, how).await;
     Ok(match (outcome, live) {
@@ -369,19 +376,12 @@ async fn superfluous(
         } else {
             Action::Remove
         };
-        let found = kubernetes.list(kind, &objects::ours()).await?;
-        let names = found.iter().map(name_of);
-        steps.extend(
-            names
-                .filter(|name| !wanted.contains(&(kind, name)))
-                .map(|name| Step {
-                    kind,
-                    name: name.to_owned(),
-                    phase: None,
-                    action: action.clone(),
-                    body: Secret::default(),
-                }),
-        );
+        for object in kubernetes.list(kind, &objects::ours()).await? {
+            let name = name_of(&object);
+            if !wanted.contains(&(kind, name)) {
+                steps.push(Step::new(kind, name, None, action.clone(), Value::Null));
+            }
+        }
     }
     Ok(steps)
 }

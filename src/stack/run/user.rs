@@ -1,6 +1,6 @@
 //! Makes an account, by a Job in the stack's namespace that is taken away again.
 
-use ring::rand::{SecureRandom as _, SystemRandom};
+use getrandom::SysRng;
 use serde_json::{Value, json};
 
 use super::wait::{self, Watch};
@@ -36,7 +36,9 @@ pub async fn add(
 ) -> Result<(), Error> {
     let kubernetes = run.kubernetes;
     let namespace = kubernetes.namespace();
-    let name = format!("temporal-user-{}", some_digits()?);
+    let drawn = secrets::bytes::<5>(&mut SysRng);
+    let drawn = drawn.map_err(|error| Error::Said(error.to_string()))?;
+    let name = format!("temporal-user-{}", secrets::to_hex(&drawn));
     let migration = migration(kubernetes).await?;
     let job = migration.and_then(|it| account::job(&it, namespace, &name, account));
     let job = job.ok_or_else(|| {
@@ -78,11 +80,4 @@ async fn migration(kubernetes: &Kubernetes) -> Result<Option<Value>, ApiError> {
     let jobs = kubernetes.list(Kind::Job, &labels).await?;
     let made = |job: &Value| text(job, "/metadata/creationTimestamp").to_owned();
     Ok(jobs.into_iter().max_by_key(made))
-}
-
-fn some_digits() -> Result<String, Error> {
-    let mut bytes = [0; 5];
-    let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| Error::Said("the system gives no random numbers".to_owned()))?;
-    Ok(secrets::to_hex(&bytes))
 }

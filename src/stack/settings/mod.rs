@@ -206,12 +206,40 @@ impl Draft {
         self.checked.value(name)
     }
 
-    /// The document's password is on the internet, next to the names of the services.
-    pub(crate) fn warn_of_public_password(&mut self, name: &str) {
-        if self.value(name) == Some("password123") {
-            let problem =
-                "is the public example of the documentation; write a password of your own";
-            self.say(Severity::Warning, name, problem);
+    /// Says what is to be said of single values.
+    pub(crate) fn judge(&mut self, rules: &[Rule]) {
+        for (name, applies, severity, problem) in rules {
+            if self.value(name).is_some_and(applies) {
+                self.say(*severity, name, *problem);
+            }
         }
     }
+
+    /// Says which settings lack others, without which they have no meaning.
+    pub(crate) fn together(&mut self, groups: &[&[&str]]) {
+        for group in groups {
+            let (set, missing): (Vec<&str>, Vec<&str>) =
+                group.iter().partition(|name| self.value(name).is_some());
+            if let (Some(first), false) = (set.first(), missing.is_empty()) {
+                let problem = format!(
+                    "needs `{}` as well; write all of them, or leave all of them out",
+                    missing.join("` and `")
+                );
+                self.say(Severity::Error, first, problem);
+            }
+        }
+    }
+}
+
+/// A setting, the values that are meant, how bad these are, and what is wrong with them.
+pub(crate) type Rule = (&'static str, fn(&str) -> bool, Severity, &'static str);
+
+/// The document's password is on the internet, next to the names of the services.
+pub(crate) const fn no_public_password(name: &'static str) -> Rule {
+    (
+        name,
+        |value| value == "password123",
+        Severity::Warning,
+        "is the public example of the documentation; write a password of your own",
+    )
 }

@@ -2,7 +2,9 @@
 
 use crate::parts::{known, unread};
 use crate::settings::Kind::{Choice, Path, Text};
-use crate::settings::{Checked, Draft, Finding, Given, Program, Severity, Variable, is_own, rows};
+use crate::settings::{
+    Checked, Draft, Finding, Given, Program, Severity, Variable, is_own, no_public_password, rows,
+};
 
 /// The variables of the image that the installer lets through.
 pub(crate) static VARIABLES: &[Variable] = rows! {
@@ -51,7 +53,7 @@ pub(crate) fn check(given: &Given) -> Checked {
         };
         draft.say(Severity::Error, name, problem);
     }
-    draft.warn_of_public_password("POSTGRES_PASSWORD");
+    draft.judge(&[no_public_password("POSTGRES_PASSWORD")]);
     draft.checked
 }
 
@@ -81,19 +83,19 @@ fn is_taken(path: &str) -> bool {
 }
 
 fn not_known(draft: &mut Draft, name: &str) {
-    let value = name
-        .strip_suffix("_FILE")
-        .filter(|value| known(Program::Postgres, value).is_some());
-    match value {
-        Some(value) => {
-            let problem = format!(
-                "names a file in the container, where the installer puts none; write the value in `{value}`, \
-                 and it is kept in a Secret if it is one"
-            );
-            draft.say(Severity::Error, name, problem);
-        }
-        None => draft.say(Severity::Warning, name, unread(Program::Postgres, name)),
-    }
+    let value = name.strip_suffix("_FILE");
+    let value = value.filter(|value| known(Program::Postgres, value).is_some());
+    let (severity, problem) = match value {
+        Some(value) => (
+            Severity::Error,
+            format!(
+                "names a file in the container, where the installer puts none; write the value in `{value}`, and it is \
+                 kept in a Secret if it is one"
+            ),
+        ),
+        None => (Severity::Warning, unread(Program::Postgres, name)),
+    };
+    draft.say(severity, name, problem);
 }
 
 /// Does Temporal log in as the role that PostgreSQL's image makes? One that is given on one side only
