@@ -110,9 +110,10 @@ pub fn object(
     namespace: &str,
     fields: Value,
 ) -> Value {
+    let resource = kind.resource();
     let mut object = json!({
-        "apiVersion": kind.names().api_version,
-        "kind": kind.word(),
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
         "metadata": { "name": name, "labels": labels(component) },
     });
     if kind.is_namespaced() {

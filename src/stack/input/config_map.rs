@@ -61,10 +61,7 @@ pub(super) fn read(file: &File, stack: &mut Stack) -> Vec<Problem> {
     }
     if is_empty {
         problems.extend(others);
-        problems.push(Problem {
-            file: file.name.clone(),
-            text: "has no ConfigMap in it; name a file with one here".to_owned(),
-        });
+        problems.push(file.problem("has no ConfigMap in it; name a file with one here"));
     } else {
         stack.remarks.extend(others);
     }

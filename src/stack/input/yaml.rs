@@ -37,20 +37,14 @@ pub(super) fn documents<T: DeserializeOwned>(file: &File, twice: Twice) -> Resul
 
 /// A problem on a line of a file.
 pub(super) fn at(file: &File, line: u64, text: &str) -> Problem {
-    Problem {
-        file: file.name.clone(),
-        text: format!("line {line}: {text}"),
-    }
+    file.problem(format!("line {line}: {text}"))
 }
 
 fn problem(file: &File, error: &Error) -> Problem {
     let error = error.without_snippet();
     match error.location() {
         Some(location) if location.line() > 0 => at(file, location.line(), &words(error)),
-        _ => Problem {
-            file: file.name.clone(),
-            text: words(error),
-        },
+        _ => file.problem(words(error)),
     }
 }
 
@@ -68,9 +62,7 @@ fn words(error: &Error) -> String {
                 expected.join("`, `")
             )
         }
-        Error::SerdeMissingField { field, .. } => {
-            format!("`{field}` is missing; write it")
-        }
+        Error::SerdeMissingField { field, .. } => format!("`{field}` is missing; write it"),
         Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => {
             format!("something else stands here; write {expected}")
         }

@@ -31,7 +31,7 @@ use tower::util::MapResponseLayer;
 
 pub use self::error::{CONFLICT, Error, INVALID, MISSING};
 use self::error::{is_passing, refusal};
-pub use self::kind::{Kind, Names};
+pub use self::kind::Kind;
 use self::warnings::Warnings;
 
 /// How long an API server may be away in the middle of our work.
@@ -146,14 +146,14 @@ impl Kubernetes {
 
     /// May we do that to objects of this kind?
     pub async fn may(&self, verb: &str, kind: Kind) -> Result<bool, Error> {
-        let Names { group, plural, .. } = kind.names();
+        let resource = kind.resource();
         // to look at the namespace itself may be allowed in it
         let is_inside = kind.is_namespaced() || (kind, verb) == (Kind::Namespace, "get");
         let review = SelfSubjectAccessReview {
             spec: SelfSubjectAccessReviewSpec {
                 resource_attributes: Some(ResourceAttributes {
-                    group: Some(group.to_owned()),
-                    resource: Some(plural.to_owned()),
+                    group: Some(resource.group),
+                    resource: Some(resource.plural.clone()),
                     verb: Some(verb.to_owned()),
                     namespace: is_inside.then(|| self.namespace.clone()),
                     ..ResourceAttributes::default()
@@ -163,7 +163,7 @@ impl Kubernetes {
             ..SelfSubjectAccessReview::default()
         };
         let api: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
-        let attempt = format!("ask whether we may {verb} {plural}");
+        let attempt = format!("ask whether we may {verb} {}", resource.plural);
         let parameters = PostParams::default();
         let answer = repeat(&attempt, || api.create(&parameters, &review)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed))
@@ -181,7 +181,7 @@ impl Kubernetes {
     pub async fn list(&self, kind: Kind, labels: &str) -> Result<Vec<Value>, Error> {
         let api = self.api(kind);
         let parameters = ListParams::default().labels(labels);
-        let attempt = format!("list {}", kind.names().plural);
+        let attempt = format!("list {}", kind.resource().plural);
         let list = repeat(&attempt, || api.list(&parameters)).await?;
         Ok(list.items.iter().map(to_json).collect())
     }

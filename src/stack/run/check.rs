@@ -79,7 +79,7 @@ async fn rights(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Erro
         let kubernetes = kubernetes.clone();
         questions.spawn(async move {
             let allowed = kubernetes.may(verb, kind).await?;
-            Ok((place, allowed, format!("{verb} {}", kind.names().plural)))
+            Ok((place, allowed, format!("{verb} {}", kind.resource().plural)))
         });
     }
     let answers = questions.join_all().await.into_iter();

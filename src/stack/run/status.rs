@@ -12,7 +12,7 @@ use crate::kubernetes::{Error, Kubernetes, name_of, text};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
     /// Kubernetes' kind.
-    pub kind: &'static str,
+    pub kind: String,
     /// The name.
     pub name: String,
     /// Pods that are ready.

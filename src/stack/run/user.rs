@@ -64,12 +64,13 @@ pub async fn add(
 
 /// The Job, to which the Secret belongs from then on: it goes with it, should we not be there any more.
 async fn send(kubernetes: &Kubernetes, job: &Value) -> Result<(), ApiError> {
-    let kind = Kind::Job.names();
+    let resource = Kind::Job.resource();
     let made = kubernetes.create(Kind::Job, job).await?;
     let uid = made.as_ref().map(|job| text(job, "/metadata/uid"));
     let name = name_of(job);
-    let owner =
-        json!({ "apiVersion": kind.api_version, "kind": kind.word, "name": name, "uid": uid });
+    let owner = json!({
+        "apiVersion": resource.api_version, "kind": resource.kind, "name": name, "uid": uid,
+    });
     let patch = json!({ "metadata": { "name": name, "ownerReferences": [owner] } });
     kubernetes.merge(Kind::Secret, &patch).await
 }

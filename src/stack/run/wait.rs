@@ -242,7 +242,7 @@ pub async fn until_gone(run: &mut Run<'_>, kind: Kind) -> Result<(), Error> {
             ready: most - count,
             wanted: most,
             waiting: left.iter().map(named).collect(),
-            short: Some(format!("{count} {} to go", kind.names().plural)),
+            short: Some(format!("{count} {} to go", kind.resource().plural)),
         })
     })
     .await

@@ -337,7 +337,7 @@ fn api_deployment(context: Context<'_>) -> Object {
 fn worker_objects(context: Context<'_>, worker: Worker) -> Vec<Object> {
     let component = Component::Worker(worker);
     let name = component.name();
-    let program = program(context, worker.name(), worker.arguments());
+    let program = program(context, worker.name(), &worker.arguments());
     let mut objects = if worker == Worker::IpnsEntry {
         // it publishes its records again and again, and keeps them for that
         let program = program
