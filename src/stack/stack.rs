@@ -103,7 +103,7 @@ pub fn objects(context: Context<'_>) -> Vec<Object> {
     }
     objects.extend(ipfs::objects(context));
     objects.extend(temporal::objects(context));
-    objects.sort_by_key(|object| object.phase);
+    objects.sort_by_key(Object::phase);
     objects
 }
 

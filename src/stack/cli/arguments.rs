@@ -84,9 +84,10 @@ pub(super) enum UserCommand {
 #[derive(Debug, Args)]
 pub(super) struct NewUser {
     /// The name to log in with.
+    #[arg(value_parser = word)]
     pub(super) name: String,
     /// The mail address, which no other account may have. Without it the name at `localhost`.
-    #[arg(long)]
+    #[arg(long, value_parser = word)]
     pub(super) mail: Option<String>,
     /// Read the password from standard input, in place of the terminal.
     #[arg(long, conflicts_with = "from_secret")]
@@ -136,6 +137,13 @@ pub(super) struct Timeout {
     /// How long each wait may take, such as `90s`, `15m` or `1h`.
     #[arg(long, default_value = "15m", value_parser = duration)]
     pub(super) timeout: Duration,
+}
+
+fn word(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.starts_with('-') || text.contains(char::is_whitespace) {
+        return Err("write one without spaces that does not begin with `-`".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

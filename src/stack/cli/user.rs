@@ -13,18 +13,8 @@ use crate::secret::Secret;
 const LONGEST: usize = 72;
 
 pub(super) async fn add(to: &Cluster, new: &NewUser) -> Outcome {
-    let mail = match &new.mail {
-        Some(mail) => mail.clone(),
-        None => format!("{}@localhost", new.name),
-    };
-    for (what, text) in [("name", &new.name), ("mail address", &mail)] {
-        if text.is_empty() || text.starts_with('-') || text.contains(char::is_whitespace) {
-            return Err(format!(
-                "the {what} \"{text}\" cannot be used; write one without spaces that does not begin with `-`"
-            )
-            .into());
-        }
-    }
+    let mail = new.mail.clone();
+    let mail = mail.unwrap_or_else(|| format!("{}@localhost", new.name));
     let kubernetes = to.connect(None).await?;
     let password = password(&kubernetes, new).await?;
     if password.expose().is_empty() {

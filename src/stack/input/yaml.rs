@@ -6,6 +6,7 @@ use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Error, from_multiple_with_options};
 
 use super::{File, Problem};
+use crate::settings::nearest;
 
 /// What to do with a key that is written twice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,13 +79,8 @@ fn words(error: &Error) -> String {
 
 /// The nearest field, or all of them.
 fn unknown_field(field: &str, expected: &[&str]) -> String {
-    let nearest = expected
-        .iter()
-        .map(|known| (strsim::levenshtein(known, field), known))
-        .filter(|(edits, _)| *edits <= 2)
-        .min();
-    let remedy = match nearest {
-        Some((_, known)) => format!("write `{known}`"),
+    let remedy = match nearest(expected.iter().copied(), field, 2) {
+        Some(known) => format!("write `{known}`"),
         None => format!("there are `{}`", expected.join("`, `")),
     };
     format!("`{field}` is no field here; {remedy}")

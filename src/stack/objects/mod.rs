@@ -49,18 +49,6 @@ impl Phase {
         Self::KeyStore,
         Self::Temporal,
     ];
-
-    const fn of(kind: Kind, component: Component) -> Self {
-        if !matches!(kind, Kind::StatefulSet | Kind::Deployment | Kind::Job) {
-            return Self::Settings;
-        }
-        match component {
-            Component::Postgres | Component::Rabbitmq | Component::Ipfs => Self::Stores,
-            Component::Migrate => Self::Migration,
-            Component::Krab => Self::KeyStore,
-            _ => Self::Temporal,
-        }
-    }
 }
 
 impl fmt::Display for Phase {
@@ -80,8 +68,6 @@ impl fmt::Display for Phase {
 pub struct Object {
     /// Its kind.
     pub kind: Kind,
-    /// When it is made.
-    pub phase: Phase,
     /// Whose it is.
     pub component: Component,
     /// All of it.
@@ -98,7 +84,6 @@ impl Object {
     ) -> Self {
         Self {
             kind,
-            phase: Phase::of(kind, component),
             component,
             body: object(kind, name, component, context.namespace, fields),
         }
@@ -107,6 +92,19 @@ impl Object {
     /// Its name.
     pub fn name(&self) -> &str {
         name_of(&self.body)
+    }
+
+    /// When it is made.
+    pub const fn phase(&self) -> Phase {
+        if !matches!(self.kind, Kind::StatefulSet | Kind::Deployment | Kind::Job) {
+            return Phase::Settings;
+        }
+        match self.component {
+            Component::Postgres | Component::Rabbitmq | Component::Ipfs => Phase::Stores,
+            Component::Migrate => Phase::Migration,
+            Component::Krab => Phase::KeyStore,
+            _ => Phase::Temporal,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::objects::{Component, Own};
 use crate::secret::Secret;
 use crate::secrets::{self, Change, Source, Values};
 use crate::settings::amqp::AmqpUrl;
-use crate::settings::{Checked, Finding, Given, Home, Program, Variable, is_own};
+use crate::settings::{self, Checked, Finding, Given, Home, Program, Variable, is_own};
 
 /// All variables that a program is known to read.
 pub fn variables(program: Program) -> &'static [Variable] {
@@ -69,16 +69,10 @@ fn unread(program: Program, name: &str) -> String {
     format!("is not read by the program; {remedy}")
 }
 
-/// The known spelling that takes the fewest edits, if it takes no more than `most`.
+/// The known spelling that is nearest, if it takes no more than `most` edits.
 fn nearest(program: Program, name: &str, most: usize) -> Option<&'static str> {
-    let name = name.to_ascii_uppercase();
-    variables(program)
-        .iter()
-        .flat_map(Variable::spellings)
-        .map(|known| (strsim::levenshtein(known, &name), known))
-        .filter(|(edits, _)| *edits <= most)
-        .min()
-        .map(|(_, known)| known)
+    let known = variables(program).iter().flat_map(Variable::spellings);
+    settings::nearest(known, &name.to_ascii_uppercase(), most)
 }
 
 /// The settings of all programs, checked.

@@ -25,8 +25,7 @@ pub async fn apply(run: &mut Run<'_>, wanted: &Wanted, allowed: Allowed) -> Resu
         run.progress.warns(&run.kubernetes.warnings());
         let refused = plan.refused();
         if !refused.is_empty() {
-            let refused = refused.join("\n");
-            return Err(Error::Said(format!("nothing was changed:\n{refused}")));
+            return Err(format!("nothing was changed:\n{}", refused.join("\n")).into());
         }
         if carry_out(run, &plan, allowed, &mut done).await? {
             let [created, changed, removed] = ["created", "changed", "removed"]
@@ -41,7 +40,7 @@ pub async fn apply(run: &mut Run<'_>, wanted: &Wanted, allowed: Allowed) -> Resu
         }
     }
     let problem = "the Secrets are changed all the time by somebody else; try again";
-    Err(Error::Said(problem.to_owned()))
+    Err(problem.to_owned().into())
 }
 
 /// All steps. `false` when somebody else wrote a Secret in the meantime: whatever follows from it is another now.
@@ -138,6 +137,6 @@ async fn send(kubernetes: &Kubernetes, step: &Step, allowed: Allowed) -> Result<
     };
     match kubernetes.apply(step.kind, body, how).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(Error::Said(plan::refusal(error)?)),
+        Err(error) => Err(plan::refusal(error)?.into()),
     }
 }

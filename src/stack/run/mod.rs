@@ -25,6 +25,12 @@ pub enum Error {
     Said(String),
 }
 
+impl From<String> for Error {
+    fn from(text: String) -> Self {
+        Self::Said(text)
+    }
+}
+
 impl Error {
     /// The same, with what was tried in front.
     fn during(self, what: impl std::fmt::Display) -> Self {

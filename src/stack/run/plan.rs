@@ -151,7 +151,7 @@ pub async fn plan(
             Some(_) => compare(kubernetes, &object, allowed).await?,
             None => Action::Create,
         };
-        let (kind, name, phase) = (object.kind, object.name(), Some(object.phase));
+        let (kind, name, phase) = (object.kind, object.name(), Some(object.phase()));
         steps.push(Step::new(kind, name, phase, action, object.body.clone()));
     }
     steps.extend(unwanted);
@@ -171,7 +171,7 @@ pub fn resolve(
     let resolved = secrets::resolve(&wanted.secrets, existing, &wanted.namespace, &mut SysRng);
     resolved.map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        Error::Said(lines.join("\n"))
+        lines.join("\n").into()
     })
 }
 

@@ -21,7 +21,7 @@ pub async fn password_of(
     let found = kubernetes.get(Kind::Secret, secret).await?;
     let password = found.and_then(|object| Existing::of(&object).data.remove(key).flatten());
     password.ok_or_else(|| {
-        Error::Said(format!(
+        Error::from(format!(
             "Secret `{secret}` of namespace `{}` has no text under the key `{key}`: add it, or name another",
             kubernetes.namespace()
         ))
@@ -36,15 +36,14 @@ pub async fn add(
 ) -> Result<(), Error> {
     let kubernetes = run.kubernetes;
     let namespace = kubernetes.namespace();
-    let drawn = secrets::bytes::<5>(&mut SysRng);
-    let drawn = drawn.map_err(|error| Error::Said(error.to_string()))?;
+    let drawn = secrets::bytes::<5>(&mut SysRng).map_err(|error| error.to_string())?;
     let name = format!("temporal-user-{}", secrets::to_hex(&drawn));
     let migration = migration(kubernetes).await?;
     let job = migration.and_then(|it| account::job(&it, namespace, &name, account));
     let job = job.ok_or_else(|| {
-        Error::Said(format!(
+        format!(
             "namespace `{namespace}` has no migrated stack in it: run `temporal-stack apply` first"
-        ))
+        )
     })?;
     let mut values = wait::values_of(kubernetes).await?;
     let ours = values.entry(MANAGER).or_default();

@@ -63,9 +63,7 @@ async fn until(
         run.progress.waits(&short, look.ready, look.wanted);
         if Instant::now() + PAUSE > deadline {
             let (seconds, found) = (run.limit.as_secs(), look.waiting.join("\n"));
-            return Err(Error::Said(format!(
-                "not ready after {seconds} s:\n{found}"
-            )));
+            return Err(format!("not ready after {seconds} s:\n{found}").into());
         }
         sleep(PAUSE).await;
     }
@@ -105,12 +103,12 @@ impl<'a> Watch<'a> {
 
     async fn look(&self, workloads: &[Workload]) -> Result<Look, Error> {
         let mut look = Look::default();
-        let mut events = None;
+        let mut events: Option<Vec<Value>> = None;
         for (kind, name) in workloads {
             let Some(object) = self.kubernetes.get(*kind, name).await? else {
                 look.wanted += 1;
-                look.waiting
-                    .push(format!("{kind} `{name}`: it is not there"));
+                let line = format!("{kind} `{name}`: it is not there");
+                look.waiting.push(line);
                 continue;
             };
             let (wanted, ready) = counts(*kind, &object);
@@ -123,21 +121,18 @@ impl<'a> Watch<'a> {
             let troubles = self.troubles(&object).await?;
             let mut more: Vec<String> = troubles.into_iter().take(1).collect();
             if let Readiness::Waiting(_) = readiness {
-                if events.is_none() {
-                    events = Some(self.events().await?);
-                }
-                more.extend(newest(
-                    events.as_deref().unwrap_or_default(),
-                    name,
-                    &self.before,
-                ));
+                let events = match &mut events {
+                    Some(events) => events,
+                    none => none.insert(self.events().await?),
+                };
+                more.extend(newest(events, name, &self.before));
             }
             let mut line = format!("{kind} `{name}`: {why}");
             if !more.is_empty() {
                 line = format!("{line} ({})", more.join("; "));
             }
             if let Readiness::Failed(_) = readiness {
-                return Err(Error::Said(line));
+                return Err(line.into());
             }
             look.waiting.push(line);
         }
@@ -200,8 +195,7 @@ pub async fn until_all_ready(run: &mut Run<'_>) -> Result<usize, Error> {
         .collect();
     if workloads.is_empty() {
         let namespace = kubernetes.namespace();
-        let problem = format!("namespace `{namespace}` has no stack in it");
-        return Err(Error::Said(problem));
+        return Err(format!("namespace `{namespace}` has no stack in it").into());
     }
     let watch = Watch::begin(kubernetes, &values_of(kubernetes).await?).await?;
     watch.until_ready(run, &workloads).await?;

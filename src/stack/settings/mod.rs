@@ -162,6 +162,17 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
+/// The known word that takes the fewest edits, if it takes no more than `most`.
+pub(crate) fn nearest<'a>(
+    known: impl Iterator<Item = &'a str>,
+    word: &str,
+    most: usize,
+) -> Option<&'a str> {
+    let edits = known.map(|known| (strsim::levenshtein(known, word), known));
+    let (_, nearest) = edits.filter(|(edits, _)| *edits <= most).min()?;
+    Some(nearest)
+}
+
 /// A program's settings while they are checked.
 pub(crate) struct Draft {
     program: Program,
