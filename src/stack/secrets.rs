@@ -227,15 +227,13 @@ fn value(
 /// was made is always wanted, and what data were made with is known for as long as they may be there, wherever
 /// the settings send their users meanwhile.
 fn stale(secret: &Wanted, found: &Existing) -> Vec<String> {
-    if secret.name == STACK_SECRET {
-        return Vec::new();
-    }
-    let is_wanted = |key: &String| secret.keys.iter().any(|(wanted, _)| wanted == key);
-    let keys = found
-        .data
-        .keys()
-        .filter(|key| found.ours && !is_wanted(key));
-    keys.cloned().collect()
+    let is_wanted = |key: &String| {
+        secret.name == STACK_SECRET || secret.keys.iter().any(|(wanted, _)| wanted == key)
+    };
+    let keys = found.data.keys();
+    keys.filter(|key| found.ours && !is_wanted(key))
+        .cloned()
+        .collect()
 }
 
 fn write(
@@ -252,26 +250,21 @@ fn write(
         .map(|(key, value)| (key.clone(), BASE64.encode(value.expose()).into()))
         .chain(gone)
         .collect();
+    let (name, component) = (secret.name, secret.component);
     let body = match found {
         None => {
             let kind = secret.kind.unwrap_or("Opaque");
             let fields = json!({ "type": kind, "data": data });
-            object(
-                Kind::Secret,
-                secret.name,
-                secret.component,
-                namespace,
-                fields,
-            )
+            object(Kind::Secret, name, component, namespace, fields)
         }
         Some(found) => json!({
-            "metadata": { "name": secret.name, "resourceVersion": found.resource_version },
+            "metadata": { "name": name, "resourceVersion": found.resource_version },
             "data": data,
         }),
     };
     let gone = stale.iter().map(|key| format!("-{key}"));
     Write {
-        name: secret.name,
+        name,
         body: body.into(),
         changes: found.map(|_| changed.keys().cloned().chain(gone).collect()),
     }
@@ -279,10 +272,8 @@ fn write(
 
 /// A value that was resolved before.
 pub fn known<'a>(values: &'a Values, secret: &str, key: &str) -> &'a str {
-    values
-        .get(secret)
-        .and_then(|data| data.get(key))
-        .map_or("", |value| value.expose())
+    let value = values.get(secret).and_then(|data| data.get(key));
+    value.map_or("", |value| value.expose())
 }
 
 /// A value that serves for ever.

@@ -3,7 +3,7 @@
 
 use crate::input::Stack;
 use crate::names::{SALT_KEY, STACK_SECRET};
-use crate::objects::{Component, Context, Environment, Object, Own, from_stack, policy};
+use crate::objects::{Component, Context, Environment, Object, from_stack, policy};
 use crate::parts::ipfs::peer;
 use crate::parts::{Settings, ipfs, postgres, rabbitmq, secret, temporal};
 use crate::secrets;
@@ -49,46 +49,45 @@ pub fn wanted(
     };
     let given = Settings::check(&stack, home);
     let mut findings = given.findings();
-    let own = given.own();
-    let certificate = temporal::certificate(&given, stack.temporal.tls_secret.is_some());
+    let certificate = temporal::certificate(&given);
     let environment = Environment {
-        temporal: temporal::environment(&given, own, certificate.as_ref(), &mut findings),
-        cluster: peer::environment(&given, own, &mut findings),
+        temporal: temporal::environment(&given, certificate.as_ref(), &mut findings),
+        cluster: peer::environment(&given, &mut findings),
         postgres: postgres::environment(&given),
-        own,
-        workers: temporal::workers(&given, &stack, &mut findings),
+        own: given.own,
+        workers: temporal::workers(&given, &mut findings),
         certificate,
     };
     if is_refused(&findings) {
         return Err(findings);
     }
-    let secrets = secrets(&given, &stack, own, namespace);
     Ok(Wanted {
-        stack,
         namespace: namespace.to_owned(),
         environment,
-        secrets,
+        secrets: secrets(&given),
         findings,
+        stack,
     })
 }
 
 /// All Secrets, each in an order in which values need only earlier ones.
-fn secrets(settings: &Settings, stack: &Stack, own: Own, namespace: &str) -> Vec<secrets::Wanted> {
+fn secrets(settings: &Settings<'_>) -> Vec<secrets::Wanted> {
+    let own = settings.own;
     let mut known = vec![(SALT_KEY, secrets::random_hex())];
     let mut all = Vec::new();
     if own.postgres {
-        known.extend(postgres::facts(settings, stack));
+        known.extend(postgres::facts(settings));
         all.extend(postgres::secrets(settings));
     }
     if own.rabbitmq {
-        known.push(rabbitmq::fact(stack));
+        known.push(rabbitmq::fact(settings));
         all.extend(rabbitmq::secrets(settings));
     }
     if own.cluster {
         all.extend(peer::secrets(settings));
     }
     all.insert(0, secret(STACK_SECRET, Component::Stack, known));
-    all.extend(temporal::secrets(settings, stack, own, namespace));
+    all.extend(temporal::secrets(settings));
     all
 }
 

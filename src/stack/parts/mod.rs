@@ -75,18 +75,33 @@ fn nearest(program: Program, name: &str, most: usize) -> Option<&'static str> {
     settings::nearest(known, &name.to_ascii_uppercase(), most)
 }
 
-/// The settings of all programs, checked.
-pub(crate) struct Settings {
+/// What the user wants, with the settings of all programs checked.
+pub(crate) struct Settings<'a> {
+    pub(crate) stack: &'a Stack,
+    pub(crate) namespace: &'a str,
     pub(crate) temporal: Checked,
     pub(crate) cluster: Checked,
     pub(crate) postgres: Checked,
+    /// A setting that is missing, or that names the machine itself as in the document's example, means ours.
+    pub(crate) own: Own,
 }
 
-impl Settings {
-    pub(crate) fn check(stack: &Stack, home: Home<'_>) -> Self {
+impl<'a> Settings<'a> {
+    pub(crate) fn check(stack: &'a Stack, home: Home<'a>) -> Self {
         let temporal = temporal::settings::at_home(&stack.temporal.settings, home);
+        let temporal = check(Program::Temporal, &temporal);
+        let is_own = |name| temporal.value(name).is_none_or(is_own);
         Self {
-            temporal: check(Program::Temporal, &temporal),
+            own: Own {
+                postgres: is_own("DATABASE_URL"),
+                rabbitmq: is_own("RABBITMQ_URL"),
+                ipfs: is_own("IPFS_API_CONNECTION_HOST"),
+                cluster: is_own("IPFS_CLUSTER_API_CONNECTION_HOST"),
+                krab: is_own("SERVICES_KRAB_URL"),
+            },
+            stack,
+            namespace: home.namespace,
+            temporal,
             cluster: check(Program::IpfsCluster, &stack.ipfs_cluster.settings),
             postgres: check(Program::Postgres, &stack.postgres.settings),
         }
@@ -102,18 +117,6 @@ impl Settings {
 
     pub(crate) fn temporal(&self, name: &str) -> Option<&str> {
         self.temporal.value(name)
-    }
-
-    /// A setting that is missing, or that names the machine itself as in the document's example, means ours.
-    pub(crate) fn own(&self) -> Own {
-        let is_own = |name| self.temporal(name).is_none_or(is_own);
-        Own {
-            postgres: is_own("DATABASE_URL"),
-            rabbitmq: is_own("RABBITMQ_URL"),
-            ipfs: is_own("IPFS_API_CONNECTION_HOST"),
-            cluster: is_own("IPFS_CLUSTER_API_CONNECTION_HOST"),
-            krab: is_own("SERVICES_KRAB_URL"),
-        }
     }
 
     pub(crate) fn user(&self) -> &str {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{COMPONENT, PODS, host};
 use crate::names::{CLUSTER_CONFIG, CLUSTER_SECRETS, FIRST_PEER};
 use crate::objects::pod::Container;
-use crate::objects::{Context, Face, Object, Own, config_map, service};
+use crate::objects::{Context, Face, Object, config_map, service};
 use crate::parts::{Settings, derived, given_or_made, others, plain, secret, set};
 use crate::secrets::{self, Change, Source, known};
 use crate::settings::{Finding, Program, Severity, multiaddress};
@@ -37,8 +37,7 @@ const CHANGED_PEER: &str =
 
 /// What a peer finds in its environment, without secrets and without what differs from Pod to Pod.
 pub(crate) fn environment(
-    settings: &Settings,
-    own: Own,
+    settings: &Settings<'_>,
     findings: &mut Vec<Finding>,
 ) -> BTreeMap<String, String> {
     let mut plain = plain(Program::IpfsCluster, &settings.cluster);
@@ -58,14 +57,14 @@ pub(crate) fn environment(
     ] {
         plain.entry(name.into()).or_insert_with(|| value.into());
     }
-    if !own.cluster {
+    if !settings.own.cluster {
         return plain;
     }
-    let node = node(settings, own);
+    let node = node(settings);
     for name in NODE {
         match plain.get(name) {
             Some(given) if !multiaddress::is_loopback(given) => {
-                if own.ipfs {
+                if settings.own.ipfs {
                     let problem = "is another node than the stack's own; leave it out, or name that node in \
                                    `IPFS_API_CONNECTION_HOST` as well";
                     let (severity, program) = (Severity::Error, Program::IpfsCluster);
@@ -79,9 +78,9 @@ pub(crate) fn environment(
 }
 
 /// The IPFS node's API: in the same Pod, or where Temporal looks for it, too.
-fn node(settings: &Settings, own: Own) -> String {
+fn node(settings: &Settings<'_>) -> String {
     let host = settings.temporal("IPFS_API_CONNECTION_HOST");
-    let (host, port) = match host.filter(|_| !own.ipfs) {
+    let (host, port) = match host.filter(|_| !settings.own.ipfs) {
         Some(host) => (host, settings.temporal("IPFS_API_CONNECTION_PORT")),
         None => ("127.0.0.1", None),
     };
@@ -96,14 +95,14 @@ fn node(settings: &Settings, own: Own) -> String {
 }
 
 /// The Secrets of this part: what all peers share, and who the first one is.
-pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {
+pub(crate) fn secrets(settings: &Settings<'_>) -> Vec<secrets::Wanted> {
     vec![
         secret(CLUSTER_SECRETS, COMPONENT, shared(settings)),
         secret(FIRST_PEER, COMPONENT, first_peer(settings)),
     ]
 }
 
-fn shared(settings: &Settings) -> Vec<(&str, Source)> {
+fn shared<'a>(settings: &'a Settings<'_>) -> Vec<(&'a str, Source)> {
     let given = settings.cluster.value("CLUSTER_SECRET");
     let source = given_or_made(given, Change::Refuse(CHANGED_SECRET));
     let mut keys = vec![("CLUSTER_SECRET", source)];
@@ -112,7 +111,7 @@ fn shared(settings: &Settings) -> Vec<(&str, Source)> {
     keys
 }
 
-fn first_peer(settings: &Settings) -> Vec<(&str, Source)> {
+fn first_peer(settings: &Settings<'_>) -> Vec<(&'static str, Source)> {
     let given = |name| {
         let given = settings.cluster.value(name)?;
         Some(Source::Given(given.into(), Change::Refuse(CHANGED_PEER)))

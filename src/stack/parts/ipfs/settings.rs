@@ -473,9 +473,9 @@ mod tests {
             namespace: "n",
             addresses: &crate::settings::Addresses::new(),
         };
-        let settings = crate::parts::Settings::check(&crate::input::Stack::default(), home);
-        let written =
-            crate::parts::ipfs::peer::environment(&settings, settings.own(), &mut Vec::new());
+        let stack = crate::input::Stack::default();
+        let settings = crate::parts::Settings::check(&stack, home);
+        let written = crate::parts::ipfs::peer::environment(&settings, &mut Vec::new());
         assert_eq!(written.len(), 7);
         for (name, value) in written {
             let variable = known(&name).unwrap();

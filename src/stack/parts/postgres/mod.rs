@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Settings, given_or_made, plain, secret, set};
-use crate::input::Stack;
 use crate::names::{POSTGRES_CONFIG, POSTGRES_SECRETS};
 use crate::objects::pod::{Container, Pods};
 use crate::objects::{Component, Context, Face, Object, config_map, service};
@@ -43,7 +42,7 @@ const CHANGED_PASSWORD: &str = "the database keeps the password that it was made
     (`ALTER ROLE … PASSWORD …`), then in the Secret, then apply again";
 
 /// What the image finds in its environment, without secrets.
-pub(crate) fn environment(settings: &Settings) -> BTreeMap<String, String> {
+pub(crate) fn environment(settings: &Settings<'_>) -> BTreeMap<String, String> {
     let mut plain = plain(Program::Postgres, &settings.postgres);
     set(&mut plain, "POSTGRES_DB", "temporal");
     set(&mut plain, "POSTGRES_USER", settings.user());
@@ -53,9 +52,9 @@ pub(crate) fn environment(settings: &Settings) -> BTreeMap<String, String> {
 }
 
 /// What the data are made with: what the image reads only while its folder is empty, and the form of the files.
-pub(crate) fn facts(settings: &Settings, stack: &Stack) -> Vec<(&'static str, Source)> {
+pub(crate) fn facts(settings: &Settings<'_>) -> Vec<(&'static str, Source)> {
     let given = |name| settings.postgres.value(name);
-    let version = stack.postgres.major().unwrap_or_default();
+    let version = settings.stack.postgres.major().unwrap_or_default();
     let login = if version < SCRAM {
         "md5"
     } else {
@@ -76,7 +75,7 @@ pub(crate) fn facts(settings: &Settings, stack: &Stack) -> Vec<(&'static str, So
 }
 
 /// The Secret of this part.
-pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {
+pub(crate) fn secrets(settings: &Settings<'_>) -> Vec<secrets::Wanted> {
     let given = settings.postgres.value("POSTGRES_PASSWORD");
     let password = given.or_else(|| settings.temporal("DATABASE_PASSWORD"));
     let source = given_or_made(password, Change::Refuse(CHANGED_PASSWORD));

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Settings, given_or_made, secret};
-use crate::input::Stack;
 use crate::names::{COOKIE_KEY, RABBITMQ_CONFIG, RABBITMQ_SECRETS, RABBITMQ_SERVER};
 use crate::objects::pod::{Container, Pods};
 use crate::objects::{Component, Context, Face, Object, config_map, service};
@@ -94,8 +93,8 @@ const FEWER: &str = "a node that goes takes its vote in every queue along, and t
     claims `data-rabbitmq-…` and this key of the Secret `temporal-stack`, and apply";
 
 /// How many nodes hold the queues.
-pub(crate) fn fact(stack: &Stack) -> (&'static str, Source) {
-    let replicas = stack.rabbitmq.replicas.to_string().into();
+pub(crate) fn fact(settings: &Settings<'_>) -> (&'static str, Source) {
+    let replicas = settings.stack.rabbitmq.replicas.to_string().into();
     (
         "rabbitmq.replicas",
         Source::Given(replicas, Change::Grows(FEWER)),
@@ -103,7 +102,7 @@ pub(crate) fn fact(stack: &Stack) -> (&'static str, Source) {
 }
 
 /// The Secrets of this part: the document's with the cookie, and ours with the login.
-pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {
+pub(crate) fn secrets(settings: &Settings<'_>) -> Vec<secrets::Wanted> {
     let broker = settings.broker();
     let vhost = broker.as_ref().map_or("/", |url| &url.vhost);
     let login = broker.as_ref().and_then(|url| url.credentials.as_ref());

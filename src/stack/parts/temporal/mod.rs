@@ -12,11 +12,11 @@ use serde_json::json;
 
 use super::ipfs::{node, peer};
 use super::{Settings, derived, given_or_made, others, plain, postgres, rabbitmq, secret, set};
-use crate::input::{Stack, Worker};
+use crate::input::Worker;
 use crate::names::{API_TLS, POSTGRES_SECRETS, TEMPORAL_CONFIG, TEMPORAL_SECRETS};
 use crate::objects::pod::{Container, Pods, probe};
 use crate::objects::{
-    CertificatePaths, Component, Context, Face, Object, Own, config_map, policy, service,
+    CertificatePaths, Component, Context, Face, Object, config_map, policy, service,
 };
 use crate::secrets::{self, Change, Source, known};
 use crate::settings::{Checked, Finding, Program, Severity, is_own};
@@ -66,7 +66,8 @@ const CHANGED_KEYSTORE: &str = "the keys in the store are encrypted with the old
     settings";
 
 /// Where the settings put the certificate; a Secret that is there for it is reason enough to have one.
-pub(crate) fn certificate(settings: &Settings, is_brought: bool) -> Option<CertificatePaths> {
+pub(crate) fn certificate(settings: &Settings<'_>) -> Option<CertificatePaths> {
+    let is_brought = settings.stack.temporal.tls_secret.is_some();
     let path = |name, usual: &str| {
         let usual = is_brought.then_some(usual);
         settings.temporal(name).or(usual).map(str::to_owned)
@@ -80,11 +81,11 @@ pub(crate) fn certificate(settings: &Settings, is_brought: bool) -> Option<Certi
 
 /// What the programs find in their environment, without secrets.
 pub(crate) fn environment(
-    settings: &Settings,
-    own: Own,
+    settings: &Settings<'_>,
     certificate: Option<&CertificatePaths>,
     findings: &mut Vec<Finding>,
 ) -> BTreeMap<String, String> {
+    let own = settings.own;
     let mut plain = plain(Program::Temporal, &settings.temporal);
     plain.remove("RABBITMQ_URL");
     // it would name a file, and then no variable is read; the command line says so anyway
@@ -154,12 +155,8 @@ fn say(findings: &mut Vec<Finding>, severity: Severity, name: &str, problem: imp
 }
 
 /// The workers that were asked for, or all whose settings are there.
-pub(crate) fn workers(
-    settings: &Settings,
-    stack: &Stack,
-    findings: &mut Vec<Finding>,
-) -> Vec<Worker> {
-    let asked = stack.temporal.workers.as_ref();
+pub(crate) fn workers(settings: &Settings<'_>, findings: &mut Vec<Finding>) -> Vec<Worker> {
+    let asked = settings.stack.temporal.workers.as_ref();
     let mut workers = asked.cloned().unwrap_or_else(|| Worker::ALL.to_vec());
     workers.sort();
     workers.dedup();
@@ -186,16 +183,10 @@ pub(crate) fn workers(
 }
 
 /// The Secrets of this part, each key after those that it needs.
-pub(crate) fn secrets(
-    settings: &Settings,
-    stack: &Stack,
-    own: Own,
-    namespace: &str,
-) -> Vec<secrets::Wanted> {
-    let keys = keys(settings, own);
-    let mut all = vec![secret(TEMPORAL_SECRETS, Component::Api, keys)];
-    let brought = stack.temporal.tls_secret.is_some();
-    if certificate(settings, brought).is_some() && !brought {
+pub(crate) fn secrets(settings: &Settings<'_>) -> Vec<secrets::Wanted> {
+    let mut all = vec![secret(TEMPORAL_SECRETS, Component::Api, keys(settings))];
+    if certificate(settings).is_some() && settings.stack.temporal.tls_secret.is_none() {
+        let namespace = settings.namespace;
         let service = API.0;
         let names = vec![
             service.to_owned(),
@@ -216,7 +207,8 @@ pub(crate) fn secrets(
     all
 }
 
-fn keys(settings: &Settings, own: Own) -> Vec<(&str, Source)> {
+fn keys<'a>(settings: &'a Settings<'_>) -> Vec<(&'a str, Source)> {
+    let own = settings.own;
     let made = |name, change| (name, given_or_made(settings.temporal(name), change));
     let mut keys = Vec::new();
     if own.postgres {
