@@ -93,32 +93,30 @@ fn address(host: &str) -> Option<IpAddr> {
 
 /// One host: a DNS name (RFC 1123, and underscores, which many a name has that resolves; one that ends in a number is a
 /// mistyped address) or an address.
-pub(crate) fn check(text: &str) -> Result<(), String> {
+pub(crate) fn check(text: &str) -> Result<(), &'static str> {
     if text.contains("://") {
-        return Err("is a host name, not a URL; write the host alone".to_owned());
+        return Err("is a host name, not a URL; write the host alone");
     }
     if is_own_host(text) || address(text).is_some() || DnsName::try_from(text).is_ok() {
         return Ok(());
     }
     if split_port(text).is_ok() {
-        return Err("is a host name without a port; write the port in its own variable".to_owned());
+        return Err("is a host name without a port; write the port in its own variable");
     }
-    Err("is not a host; write a DNS name or an address".to_owned())
+    Err("is not a host; write a DNS name or an address")
 }
 
 /// A host and a port, as gRPC takes its targets.
-pub(crate) fn check_with_port(text: &str) -> Result<(), String> {
+pub(crate) fn check_with_port(text: &str) -> Result<(), &'static str> {
     let (host, port) = split_port(text)?;
     check(host)?;
     check_port(port)
 }
 
 /// A TCP port. 0 would mean "any", which nothing here can listen on or dial.
-pub(crate) fn check_port(text: &str) -> Result<(), String> {
-    match port(text) {
-        Some(_) => Ok(()),
-        None => Err("is not a port; write a number from 1 to 65535".to_owned()),
-    }
+pub(crate) fn check_port(text: &str) -> Result<(), &'static str> {
+    let port = port(text).ok_or("is not a port; write a number from 1 to 65535");
+    port.map(|_| ())
 }
 
 /// Digits alone: Rust's own parser would take a sign as well.
@@ -128,10 +126,10 @@ pub(crate) fn port(text: &str) -> Option<u16> {
 }
 
 /// `host:port` → both, unchecked. An address of version 6 must be in brackets.
-pub(crate) fn split_port(text: &str) -> Result<(&str, &str), String> {
+pub(crate) fn split_port(text: &str) -> Result<(&str, &str), &'static str> {
     text.rsplit_once(':')
         .filter(|(host, _)| !host.contains(':') || host.ends_with(']'))
-        .ok_or_else(|| "is not a host and a port; write `host:port`".to_owned())
+        .ok_or("is not a host and a port; write `host:port`")
 }
 
 #[cfg(test)]
