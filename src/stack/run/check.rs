@@ -1,7 +1,7 @@
 //! What must be right before anything is made: the API server, our rights, storage, network, mesh. Asks only.
 
+use futures_util::future::try_join_all;
 use serde_json::Value;
-use tokio::task::JoinSet;
 
 use super::delete;
 use crate::input::Mesh;
@@ -74,19 +74,10 @@ async fn rights(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Erro
     }
     needs.push((Kind::Namespace, "get"));
     // all at the same time: there are dozens of them, and the cluster may be far away
-    let mut questions = JoinSet::new();
-    for (place, (kind, verb)) in needs.into_iter().enumerate() {
-        let kubernetes = kubernetes.clone();
-        questions.spawn(async move {
-            let allowed = kubernetes.may(verb, kind).await?;
-            Ok((place, allowed, format!("{verb} {}", kind.resource().plural)))
-        });
-    }
-    let answers = questions.join_all().await.into_iter();
-    let mut answers = answers.collect::<Result<Vec<_>, Error>>()?;
-    answers.sort();
+    let questions = needs.iter().map(|(kind, verb)| kubernetes.may(verb, *kind));
+    let answers = try_join_all(questions).await?;
     let namespace = kubernetes.namespace();
-    let may_look = answers.last().is_some_and(|(_, allowed, _)| *allowed);
+    let may_look = answers.last() == Some(&true);
     if may_look
         && kubernetes.get(Kind::Namespace, namespace).await?.is_none()
         && !kubernetes.may("create", Kind::Namespace).await?
@@ -96,8 +87,10 @@ async fn rights(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Erro
              {namespace}` as somebody who may"
         ));
     }
-    let refused = answers.into_iter().filter(|(_, allowed, _)| !allowed);
-    let missing: Vec<String> = refused.map(|(.., need)| need).collect();
+    let refused = needs.iter().zip(answers).filter(|(_, allowed)| !allowed);
+    let missing: Vec<String> = refused
+        .map(|((kind, verb), _)| format!("{verb} {}", kind.resource().plural))
+        .collect();
     if !missing.is_empty() {
         report.failures.push(format!(
             "this user may not {} in namespace `{namespace}`; have a Role that allows it bound to the user",
