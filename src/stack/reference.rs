@@ -14,7 +14,7 @@ use crate::objects::Object;
 use crate::parts::ipfs::node;
 use crate::parts::variables;
 use crate::secrets::{Source, Values};
-use crate::settings::{Addresses, Finding, Program, Variable};
+use crate::settings::{Addresses, Finding, Program};
 use crate::stack::{self, Wanted};
 
 /// Whose table.
@@ -93,21 +93,17 @@ impl Usual {
             .collect()
     }
 
-    /// The keys of Secrets, with the value or with a word for where it comes from; none where it follows from another.
-    fn secrets(&self, names: &[&str]) -> BTreeMap<String, Option<String>> {
-        let secrets = self.wanted.secrets.iter();
-        secrets
-            .filter(|secret| names.contains(&secret.name))
-            .flat_map(|secret| &secret.keys)
-            .map(|(key, source)| {
-                let made = match source {
-                    Source::Made(..) => Some("made once, and kept".to_owned()),
-                    Source::Given(value, _) => Some(format!("`{}`", value.expose())),
-                    Source::Derived(_) => None,
-                };
-                (key.clone(), made)
-            })
-            .collect()
+    /// The keys of Secrets, with the value or with a word for where it comes from; not those that follow from others.
+    fn secrets(&self, name: &str) -> BTreeMap<&str, String> {
+        let mut secrets = self.wanted.secrets.iter();
+        let found = secrets.find(|secret| secret.name == name);
+        let keys = found.into_iter().flat_map(|secret| &secret.keys);
+        keys.filter_map(|(key, source)| match source {
+            Source::Made(..) => Some((key.as_str(), "made once, and kept".to_owned())),
+            Source::Given(value, _) => Some((key, format!("`{}`", value.expose()))),
+            Source::Derived(_) => None,
+        })
+        .collect()
     }
 }
 
@@ -115,32 +111,25 @@ fn settings(program: Program) -> String {
     let Ok(usual) = Usual::new() else {
         return String::new();
     };
-    let (secrets, containers): (&[&str], &[&str]) = match program {
-        Program::Temporal => (&[TEMPORAL_SECRETS], &["krab", "ipns-entry"]),
-        Program::IpfsCluster => (&[CLUSTER_SECRETS], &["ipfs-cluster"]),
-        Program::Postgres => (&[POSTGRES_SECRETS], &["postgres"]),
+    let (secrets, containers): (_, &[&str]) = match program {
+        Program::Temporal => (TEMPORAL_SECRETS, &["krab", "ipns-entry"]),
+        Program::IpfsCluster => (CLUSTER_SECRETS, &["ipfs-cluster"]),
+        Program::Postgres => (POSTGRES_SECRETS, &["postgres"]),
     };
     let mut written = usual.containers(containers);
     written.extend(usual.config_map(program.config_map()));
     let secrets = usual.secrets(secrets);
     let rows = variables(program).iter().map(|variable| {
-        let Variable {
-            name,
-            default,
-            meaning,
-            ..
-        } = variable;
-        let value = match (written.get(*name), secrets.get(*name)) {
-            _ if GIVEN.contains(name) => (*default).to_owned(),
+        let (name, default) = (variable.name, variable.default);
+        let value = match (written.get(name), secrets.get(name)) {
+            _ if GIVEN.contains(&name) => default.to_owned(),
             (Some(value), _) => format!("`{value}`"),
-            (None, Some(Some(made))) => made.clone(),
-            (None, _) => (*default).to_owned(),
+            (None, Some(made)) => made.clone(),
+            (None, None) => default.to_owned(),
         };
-        let names: Vec<_> = variable
-            .spellings()
-            .map(|name| format!("`{name}`"))
-            .collect();
-        format!("| {} | {value} | {meaning} |\n", names.join(" or "))
+        let names = variable.spellings().map(|name| format!("`{name}`"));
+        let names = names.collect::<Vec<_>>().join(" or ");
+        format!("| {names} | {value} | {} |\n", variable.meaning)
     });
     let head = "| name | when it is not set | meaning |\n| --- | --- | --- |\n";
     std::iter::once(head.to_owned()).chain(rows).collect()
@@ -155,8 +144,8 @@ fn rabbitmq() -> String {
     for (name, value) in usual.containers(&["rabbitmq"]) {
         row(&name, &format!("`{value}`"));
     }
-    for (name, made) in usual.secrets(&[RABBITMQ_SECRETS]) {
-        row(&name, &made.unwrap_or_default());
+    for (name, made) in usual.secrets(RABBITMQ_SECRETS) {
+        row(name, &made);
     }
     for text in usual.config_map(RABBITMQ_SERVER).values() {
         for (name, value) in text.lines().filter_map(|line| line.split_once(" = ")) {

@@ -43,7 +43,12 @@ pub(super) enum Command {
     /// Show what apply would do, object by object; changes nothing
     Plan(Planned),
     /// Install, or change what is installed; may be repeated at any time
-    Apply(Applied),
+    Apply {
+        #[command(flatten)]
+        planned: Planned,
+        #[command(flatten)]
+        timeout: Timeout,
+    },
     /// Show what runs
     Status {
         /// Print JSON.
@@ -122,14 +127,6 @@ pub(super) struct Planned {
     pub(super) source: Source,
     #[command(flatten)]
     pub(super) allowed: Allowed,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Applied {
-    #[command(flatten)]
-    pub(super) planned: Planned,
-    #[command(flatten)]
-    pub(super) timeout: Timeout,
 }
 
 #[derive(Debug, Args)]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use self::arguments::Cli;
-use self::arguments::{Applied, Command, Planned, Source, UserCommand};
+use self::arguments::{Command, Planned, Source, UserCommand};
 use self::teller::Teller;
 
 use crate::error::chain;
@@ -60,7 +60,7 @@ async fn run(cli: Cli) -> Outcome {
             with_secrets,
         } => render(&to, &source, with_secrets),
         Command::Plan(planned) => show_plan(&to, &planned).await,
-        Command::Apply(applied) => install(&to, &applied).await,
+        Command::Apply { planned, timeout } => install(&to, &planned, timeout.timeout).await,
         Command::Status { json } => show_status(&to, json).await,
         Command::Wait(timeout) => wait_for_all(&to, timeout.timeout).await,
         Command::User {
@@ -280,11 +280,11 @@ async fn show_plan(to: &Cluster, planned: &Planned) -> Outcome {
     Ok(plan.refused().is_empty())
 }
 
-async fn install(to: &Cluster, applied: &Applied) -> Outcome {
-    let (kubernetes, wanted) = prepared(to, &applied.planned).await?;
+async fn install(to: &Cluster, planned: &Planned, limit: Duration) -> Outcome {
+    let (kubernetes, wanted) = prepared(to, planned).await?;
     let mut teller = Teller::new();
-    let mut run = Run::new(&kubernetes, applied.timeout.timeout, &mut teller);
-    let counts = apply::apply(&mut run, &wanted, applied.planned.allowed).await?;
+    let mut run = Run::new(&kubernetes, limit, &mut teller);
+    let counts = apply::apply(&mut run, &wanted, planned.allowed).await?;
     drop(teller);
     println!("{counts}");
     println!("{}", address(&kubernetes, &wanted).await?);
