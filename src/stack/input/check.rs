@@ -1,61 +1,9 @@
 //! What a `stack.yaml` may say beyond its types. Only computes.
 
 use super::versions::{self, Limit};
-use super::{Resources, Stack, kubo, quantity};
-
-/// What `stack.yaml` says of each program.
-struct Part<'a> {
-    field: &'static str,
-    image: &'a str,
-    storage: &'a str,
-    resources: &'a Resources,
-}
+use super::{Stack, kubo, quantity};
 
 impl Stack {
-    fn parts(&self) -> [Part<'_>; 5] {
-        let Self {
-            temporal,
-            ipfs,
-            ipfs_cluster,
-            postgres,
-            rabbitmq,
-            ..
-        } = self;
-        [
-            (
-                "temporal",
-                &temporal.image,
-                &temporal.storage,
-                &temporal.resources,
-            ),
-            ("ipfs", &ipfs.image, &ipfs.storage, &ipfs.resources),
-            (
-                "ipfsCluster",
-                &ipfs_cluster.image,
-                &ipfs_cluster.storage,
-                &ipfs_cluster.resources,
-            ),
-            (
-                "postgres",
-                &postgres.image,
-                &postgres.storage,
-                &postgres.resources,
-            ),
-            (
-                "rabbitmq",
-                &rabbitmq.image,
-                &rabbitmq.storage,
-                &rabbitmq.resources,
-            ),
-        ]
-        .map(|(field, image, storage, resources)| Part {
-            field,
-            image,
-            storage,
-            resources,
-        })
-    }
-
     /// Values of `stack.yaml` that no cluster would take, or that cannot be meant.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -79,9 +27,15 @@ impl Stack {
                 "`{field}`: \"{value}\" is no quantity; write one such as `100m`, `512Mi` or `10Gi`"
             ));
         }
-        for Part { field, image, .. } in self.parts() {
+        for (part, image) in [
+            ("temporal", &self.temporal.image),
+            ("ipfs", &self.ipfs.image),
+            ("ipfsCluster", &self.ipfs_cluster.image),
+            ("postgres", &self.postgres.image),
+            ("rabbitmq", &self.rabbitmq.image),
+        ] {
             if image.trim() != image || image.is_empty() {
-                problems.push(format!("`{field}.image`: \"{image}\" is no image"));
+                problems.push(format!("`{part}.image`: \"{image}\" is no image"));
             }
         }
         for (field, limit, image) in self.limited() {
@@ -126,21 +80,29 @@ impl Stack {
     }
 
     fn quantities(&self) -> Vec<(String, &str)> {
-        let log_limit = self.temporal.log_limit.as_str();
-        let mut all = vec![("temporal.logLimit".to_owned(), log_limit)];
-        for part in self.parts() {
-            let Resources {
-                cpu,
-                memory,
-                memory_limit,
-            } = part.resources;
-            let fields = [
-                ("storage", part.storage),
-                ("resources.cpu", cpu),
-                ("resources.memory", memory),
-                ("resources.memoryLimit", memory_limit),
-            ];
-            all.extend(fields.map(|(name, value)| (format!("{}.{name}", part.field), value)));
+        let mut all = vec![(
+            "temporal.logLimit".to_owned(),
+            self.temporal.log_limit.as_str(),
+        )];
+        for (part, size) in [
+            ("temporal", &self.temporal.storage),
+            ("ipfs", &self.ipfs.storage),
+            ("ipfsCluster", &self.ipfs_cluster.storage),
+            ("postgres", &self.postgres.storage),
+            ("rabbitmq", &self.rabbitmq.storage),
+        ] {
+            all.push((format!("{part}.storage"), size));
+        }
+        for (part, it) in [
+            ("temporal", &self.temporal.resources),
+            ("ipfs", &self.ipfs.resources),
+            ("ipfsCluster", &self.ipfs_cluster.resources),
+            ("postgres", &self.postgres.resources),
+            ("rabbitmq", &self.rabbitmq.resources),
+        ] {
+            all.push((format!("{part}.resources.cpu"), &it.cpu));
+            all.push((format!("{part}.resources.memory"), &it.memory));
+            all.push((format!("{part}.resources.memoryLimit"), &it.memory_limit));
         }
         all
     }
