@@ -85,10 +85,10 @@ fn node(settings: &Settings<'_>) -> String {
         None => ("127.0.0.1", None),
     };
     let bare = host.trim_matches(['[', ']']);
-    let host = bare.parse().map_or_else(
-        |_| Multiaddr::from(Protocol::Dns(bare.into())),
-        |ip: IpAddr| Multiaddr::from(ip),
-    );
+    let host = match bare.parse::<IpAddr>() {
+        Ok(ip) => Multiaddr::from(ip),
+        Err(_) => Multiaddr::from(Protocol::Dns(bare.into())),
+    };
     let port = port.and_then(|port| port.parse().ok());
     let port = port.unwrap_or(super::node::ADDRESS.1);
     host.with(Protocol::Tcp(port)).to_string()
@@ -117,13 +117,9 @@ fn first_peer(settings: &Settings<'_>) -> Vec<(&'static str, Source)> {
         Some(Source::Given(given.into(), Change::Refuse(CHANGED_PEER)))
     };
     let id = || derived(|it| secrets::peer_id(known(it, FIRST_PEER, "CLUSTER_PRIVATEKEY")));
-    vec![
-        (
-            "CLUSTER_PRIVATEKEY",
-            given("CLUSTER_PRIVATEKEY").unwrap_or_else(secrets::peer_key),
-        ),
-        ("CLUSTER_ID", given("CLUSTER_ID").unwrap_or_else(id)),
-    ]
+    let key = given("CLUSTER_PRIVATEKEY").unwrap_or_else(secrets::peer_key);
+    let id = given("CLUSTER_ID").unwrap_or_else(id);
+    vec![("CLUSTER_PRIVATEKEY", key), ("CLUSTER_ID", id)]
 }
 
 /// Its objects but the Pods.

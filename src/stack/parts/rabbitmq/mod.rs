@@ -72,6 +72,8 @@ pub fn configuration(namespace: &str, replicas: u32, memory: Option<u64>) -> Str
     )
 }
 
+/// The file with that configuration.
+const FILE: &str = "20-stack.conf";
 /// The plugins that run: the management pages, and metrics.
 pub const PLUGINS: &str = "[rabbitmq_management,rabbitmq_prometheus].\n";
 
@@ -80,7 +82,7 @@ fn files(context: Context<'_>) -> BTreeMap<String, String> {
     let memory = part.resources.limit_in_bytes();
     let configuration = configuration(context.namespace, part.replicas, memory);
     BTreeMap::from([
-        ("20-stack.conf".to_owned(), configuration),
+        (FILE.to_owned(), configuration),
         ("enabled_plugins".to_owned(), PLUGINS.to_owned()),
     ])
 }
@@ -160,11 +162,7 @@ fn stateful_set(context: Context<'_>) -> Object {
         .variable("RABBITMQ_NODENAME", &name)
         .ports(&PORTS)
         .mount("data", "/var/lib/rabbitmq")
-        .mount_file(
-            "config",
-            "20-stack.conf",
-            "/etc/rabbitmq/conf.d/20-stack.conf",
-        )
+        .mount_file("config", FILE, "/etc/rabbitmq/conf.d/20-stack.conf")
         .mount_file("config", "enabled_plugins", "/etc/rabbitmq/enabled_plugins")
         // the diagnostics start an Erlang of their own each time: too dear to ask every few seconds
         .probes(&json!({ "tcpSocket": { "port": "amqp" } }))

@@ -61,13 +61,8 @@ pub fn job(migration: &Value, namespace: &str, name: &str, account: Account<'_>)
         "ttlSecondsAfterFinished": 300,
         "template": template,
     } });
-    Some(object(
-        Kind::Job,
-        name,
-        Component::Account,
-        namespace,
-        fields,
-    ))
+    let (kind, component) = (Kind::Job, Component::Account);
+    Some(object(kind, name, component, namespace, fields))
 }
 
 /// The Secret with the password.

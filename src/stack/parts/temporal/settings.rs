@@ -136,12 +136,8 @@ pub(crate) fn agree(temporal: &Checked, cluster: &Checked) -> Vec<Finding> {
             let problem = format!(
                 "is not set, but `{url}` names a krab that is not the stack's own; write the word that it wants to hear"
             );
-            found.push(Finding::new(
-                Severity::Error,
-                Program::Temporal,
-                word,
-                problem,
-            ));
+            let program = Program::Temporal;
+            found.push(Finding::new(Severity::Error, program, word, problem));
         }
     }
     found
