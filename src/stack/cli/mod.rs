@@ -298,7 +298,7 @@ async fn install(to: &Cluster, planned: &Planned, limit: Duration) -> Outcome {
 
 /// Where the API answers.
 async fn address(kubernetes: &Kubernetes, wanted: &Wanted) -> Result<String, Box<dyn Error>> {
-    let (service, port) = temporal::API;
+    let ((service, port), path) = (temporal::API, temporal::HEALTH);
     let scheme = if wanted.environment.certificate.is_some() {
         "https"
     } else {
@@ -306,7 +306,7 @@ async fn address(kubernetes: &Kubernetes, wanted: &Wanted) -> Result<String, Box
     };
     let namespace = &wanted.namespace;
     let inside = format!(
-        "the API answers inside the cluster at {scheme}://{service}.{namespace}:{port}/v2/systems/check"
+        "the API answers inside the cluster at {scheme}://{service}.{namespace}:{port}{path}"
     );
     let found = kubernetes.get(Kind::Service, service).await?;
     let outside = found.as_ref().and_then(|service| {

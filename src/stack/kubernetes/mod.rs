@@ -15,9 +15,7 @@ mod warnings;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview};
 use kube::api::{
     Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
     ValidationDirective,
@@ -149,19 +147,14 @@ impl Kubernetes {
         let resource = kind.resource();
         // to look at the namespace itself may be allowed in it
         let is_inside = kind.is_namespaced() || (kind, verb) == (Kind::Namespace, "get");
-        let review = SelfSubjectAccessReview {
-            spec: SelfSubjectAccessReviewSpec {
-                resource_attributes: Some(ResourceAttributes {
-                    group: Some(resource.group),
-                    resource: Some(resource.plural.clone()),
-                    verb: Some(verb.to_owned()),
-                    namespace: is_inside.then(|| self.namespace.clone()),
-                    ..ResourceAttributes::default()
-                }),
-                ..SelfSubjectAccessReviewSpec::default()
-            },
-            ..SelfSubjectAccessReview::default()
-        };
+        let mut review = SelfSubjectAccessReview::default();
+        review.spec.resource_attributes = Some(ResourceAttributes {
+            group: Some(resource.group),
+            resource: Some(resource.plural.clone()),
+            verb: Some(verb.to_owned()),
+            namespace: is_inside.then(|| self.namespace.clone()),
+            ..ResourceAttributes::default()
+        });
         let api: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
         let attempt = format!("ask whether we may {verb} {}", resource.plural);
         let parameters = PostParams::default();

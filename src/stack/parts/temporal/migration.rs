@@ -12,7 +12,7 @@ use crate::secrets;
 
 /// What `migrate` makes, by the names that its library gives the program's records
 /// (`RTradeLtd/database:database.go`, the same ten from v2.5 to v2.7.6).
-pub const TABLES: [&str; 10] = [
+const TABLES: [&str; 10] = [
     "uploads",
     "encrypted_uploads",
     "users",

@@ -21,8 +21,6 @@ use crate::objects::{
 use crate::secrets::{self, Change, Source, known};
 use crate::settings::{Checked, Finding, Program, Severity, is_own};
 
-pub use self::migration::TABLES;
-
 /// Where the API is: Service and port.
 pub const API: (&str, u16) = ("temporal-api-service", 6767);
 /// Where the key store is.
@@ -32,7 +30,7 @@ const KRAB_PORT: [(&str, u16, &str); 1] = [("krab", KRAB.1, "TCP")];
 /// Where the publisher of IPNS records speaks with other nodes.
 const PUBLISHER: [(&str, u16, &str); 1] = [("libp2p", 3999, "TCP")];
 /// Where the API finds its certificate, where a Secret is named and the settings name no files.
-pub const CERTIFICATE_FILES: (&str, &str) = ("/temporal/api.cert", "/temporal/api.key");
+const CERTIFICATE_FILES: (&str, &str) = ("/temporal/api.cert", "/temporal/api.key");
 /// Where the programs write their logs, unless the settings say otherwise.
 const LOG_DIR: &str = "/var/log/temporal/";
 /// What the API is asked for, to know that it answers.
