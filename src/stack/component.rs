@@ -10,7 +10,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::input::Worker;
-use crate::kubernetes::Kind;
+use crate::kubernetes::{Kind, text};
 use crate::names::MANAGER;
 
 /// What belongs together: a program with its settings, Service and storage.
@@ -39,38 +39,33 @@ pub enum Component {
 impl Component {
     /// The name in labels, and of its workload.
     pub fn name(self) -> String {
-        match self {
-            Self::Stack => "stack".to_owned(),
-            Self::Postgres => "postgres".to_owned(),
-            Self::Rabbitmq => "rabbitmq".to_owned(),
-            Self::Ipfs => "ipfs".to_owned(),
-            Self::Migrate => "temporal-migrate".to_owned(),
-            Self::Account => "temporal-user".to_owned(),
-            Self::Krab => "temporal-krab".to_owned(),
-            Self::Api => "temporal-api".to_owned(),
-            Self::Worker(worker) => format!("temporal-queue-{}", worker.name()),
-        }
+        self.to_string()
     }
 
     /// The label `app`, as the original's objects had it.
     const fn app(self) -> &'static str {
         match self {
-            Self::Stack
-            | Self::Migrate
-            | Self::Krab
-            | Self::Api
-            | Self::Worker(_)
-            | Self::Account => "temporal",
             Self::Postgres => "postgres",
             Self::Rabbitmq => "rabbitmq",
             Self::Ipfs => "ipfs",
+            _ => "temporal",
         }
     }
 }
 
 impl fmt::Display for Component {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name())
+        f.write_str(match self {
+            Self::Stack => "stack",
+            Self::Postgres => "postgres",
+            Self::Rabbitmq => "rabbitmq",
+            Self::Ipfs => "ipfs",
+            Self::Migrate => "temporal-migrate",
+            Self::Account => "temporal-user",
+            Self::Krab => "temporal-krab",
+            Self::Api => "temporal-api",
+            Self::Worker(worker) => return write!(f, "temporal-queue-{}", worker.name()),
+        })
     }
 }
 
@@ -97,40 +92,40 @@ pub fn ours() -> String {
     format!("app.kubernetes.io/managed-by={MANAGER},app.kubernetes.io/part-of={MANAGER}")
 }
 
-/// Did we make this object of the API?
-pub fn is_ours(object: &Value) -> bool {
-    let label = object.pointer("/metadata/labels/app.kubernetes.io~1managed-by");
-    label.and_then(Value::as_str) == Some(MANAGER)
+/// The same for what belongs to one component.
+pub fn ours_of(component: &str) -> String {
+    format!("{},app.kubernetes.io/component={component}", ours())
 }
 
-/// An object of ours with a name and labels.
-pub fn object(kind: Kind, name: &str, component: Component, namespace: &str) -> Value {
+/// Did we make this object of the API?
+pub fn is_ours(object: &Value) -> bool {
+    text(object, "/metadata/labels/app.kubernetes.io~1managed-by") == MANAGER
+}
+
+/// An object of ours with a name and labels, and with these fields beside them.
+pub fn object(
+    kind: Kind,
+    name: &str,
+    component: Component,
+    namespace: &str,
+    fields: Value,
+) -> Value {
+    let resource = kind.resource();
     let mut object = json!({
-        "apiVersion": kind.api_version(),
-        "kind": kind.word(),
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
         "metadata": { "name": name, "labels": labels(component) },
     });
     if kind.is_namespaced() {
         object["metadata"]["namespace"] = namespace.into();
+    }
+    if let (Some(object), Value::Object(fields)) = (object.as_object_mut(), fields) {
+        object.extend(fields);
     }
     object
 }
 
 /// The Namespace, for where there is none yet.
 pub fn namespace(name: &str) -> Value {
-    object(Kind::Namespace, name, Component::Stack, name)
-}
-
-/// A Secret with these values, encoded, and of this type.
-pub fn secret(
-    name: &str,
-    component: Component,
-    namespace: &str,
-    kind: &str,
-    data: serde_json::Map<String, Value>,
-) -> Value {
-    let mut secret = object(Kind::Secret, name, component, namespace);
-    secret["type"] = kind.into();
-    secret["data"] = data.into();
-    secret
+    object(Kind::Namespace, name, Component::Stack, name, json!({}))
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use temporal_stack::cli::{Cli, main as run};
 
-fn main() -> ExitCode {
-    run(Cli::parse())
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    run(Cli::parse()).await
 }

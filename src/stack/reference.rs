@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use clap::ValueEnum;
 
 use crate::input::{Stack, Worker};
-use crate::kubernetes::Kind;
+use crate::kubernetes::{Kind, list, text};
 use crate::names::{
     CLUSTER_SECRETS, POSTGRES_SECRETS, RABBITMQ_SECRETS, RABBITMQ_SERVER, TEMPORAL_SECRETS,
 };
@@ -14,14 +14,18 @@ use crate::objects::Object;
 use crate::parts::ipfs::node;
 use crate::parts::variables;
 use crate::secrets::{Source, Values};
-use crate::settings::{Addresses, Finding, Program, Variable};
+use crate::settings::{Addresses, Finding, Program};
 use crate::stack::{self, Wanted};
 
 /// Whose table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Of {
-    /// A program whose settings the user gives by their names.
-    Settings(Program),
+    /// The API, krab and the workers.
+    Temporal,
+    /// The IPFS Cluster peers.
+    IpfsCluster,
+    /// The database.
+    Postgres,
     /// The message broker.
     Rabbitmq,
     /// The IPFS nodes.
@@ -31,7 +35,9 @@ pub enum Of {
 /// A Markdown table of what a program is told.
 pub fn table(of: Of) -> String {
     match of {
-        Of::Settings(program) => settings(program),
+        Of::Temporal => settings(Program::Temporal),
+        Of::IpfsCluster => settings(Program::IpfsCluster),
+        Of::Postgres => settings(Program::Postgres),
         Of::Rabbitmq => rabbitmq(),
         Of::Ipfs => format!("{}\n{IPFS}\n", node::reference()),
     }
@@ -64,48 +70,40 @@ impl Usual {
 
     /// What a `ConfigMap` says.
     fn config_map(&self, name: &str) -> BTreeMap<String, String> {
-        let is = |object: &&Object| object.kind == Kind::ConfigMap && object.name() == name;
-        let data = self
-            .objects
-            .iter()
-            .find(is)
-            .and_then(|map| map.body.get("data"));
-        let data = data.and_then(Value::as_object).into_iter().flatten();
-        data.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        let mut objects = self.objects.iter();
+        let found = objects.find(|it| it.kind == Kind::ConfigMap && it.name() == name);
+        let data = found.and_then(|map| map.body.get("data")?.as_object());
+        let texts = data.into_iter().flatten();
+        texts
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
             .collect()
     }
 
     /// What containers with one of these names are told besides.
-    fn containers(&self, is: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
-        let text = |value: &Value, key: &str| Some(value.get(key)?.as_str()?.to_owned());
-        let lists = self.objects.iter().filter_map(|object| {
-            let spec = object.body.pointer("/spec/template/spec/containers");
-            spec?.as_array()
-        });
-        lists
-            .flatten()
-            .filter(|it| text(it, "name").is_some_and(|name| is(&name)))
-            .filter_map(|it| it.get("env")?.as_array())
-            .flatten()
-            .filter_map(|variable| Some((text(variable, "name")?, text(variable, "value")?)))
+    fn containers(&self, names: &[&str]) -> BTreeMap<String, String> {
+        let containers = self
+            .objects
+            .iter()
+            .flat_map(|it| list(&it.body, "/spec/template/spec/containers"));
+        containers
+            .filter(|it| names.contains(&text(it, "/name")))
+            .flat_map(|it| list(it, "/env"))
+            .filter(|variable| variable.get("value").is_some())
+            .map(|it| (text(it, "/name").to_owned(), text(it, "/value").to_owned()))
             .collect()
     }
 
-    /// The keys of Secrets, with the value or with a word for where it comes from; none where it follows from another.
-    fn secrets(&self, names: &[&str]) -> BTreeMap<String, Option<String>> {
-        let secrets = self.wanted.secrets.iter();
-        secrets
-            .filter(|secret| names.contains(&secret.name))
-            .flat_map(|secret| &secret.keys)
-            .map(|(key, source)| {
-                let made = match source {
-                    Source::Made(_) | Source::Renewed(..) => Some("made once, and kept".to_owned()),
-                    Source::Given(value, _) => Some(format!("`{}`", value.expose())),
-                    Source::Derived(_) => None,
-                };
-                (key.clone(), made)
-            })
-            .collect()
+    /// The keys of Secrets, with the value or with a word for where it comes from; not those that follow from others.
+    fn secrets(&self, name: &str) -> BTreeMap<&str, String> {
+        let mut secrets = self.wanted.secrets.iter();
+        let found = secrets.find(|secret| secret.name == name);
+        let keys = found.into_iter().flat_map(|secret| &secret.keys);
+        keys.filter_map(|(key, source)| match source {
+            Source::Made(..) => Some((key.as_str(), "made once, and kept".to_owned())),
+            Source::Given(value, _) => Some((key, format!("`{}`", value.expose()))),
+            Source::Derived(_) => None,
+        })
+        .collect()
     }
 }
 
@@ -113,32 +111,25 @@ fn settings(program: Program) -> String {
     let Ok(usual) = Usual::new() else {
         return String::new();
     };
-    let (secrets, containers): (&[&str], &[&str]) = match program {
-        Program::Temporal => (&[TEMPORAL_SECRETS], &["krab", "ipns-entry"]),
-        Program::IpfsCluster => (&[CLUSTER_SECRETS], &["ipfs-cluster"]),
-        Program::Postgres => (&[POSTGRES_SECRETS], &["postgres"]),
+    let (secrets, containers): (_, &[&str]) = match program {
+        Program::Temporal => (TEMPORAL_SECRETS, &["krab", "ipns-entry"]),
+        Program::IpfsCluster => (CLUSTER_SECRETS, &["ipfs-cluster"]),
+        Program::Postgres => (POSTGRES_SECRETS, &["postgres"]),
     };
-    let mut written = usual.containers(|name| containers.contains(&name));
+    let mut written = usual.containers(containers);
     written.extend(usual.config_map(program.config_map()));
     let secrets = usual.secrets(secrets);
     let rows = variables(program).iter().map(|variable| {
-        let Variable {
-            name,
-            default,
-            meaning,
-            ..
-        } = variable;
-        let value = match (written.get(*name), secrets.get(*name)) {
-            _ if GIVEN.contains(name) => (*default).to_owned(),
+        let (name, default) = (variable.name, variable.default);
+        let value = match (written.get(name), secrets.get(name)) {
+            _ if GIVEN.contains(&name) => default.to_owned(),
             (Some(value), _) => format!("`{value}`"),
-            (None, Some(Some(made))) => made.clone(),
-            (None, _) => (*default).to_owned(),
+            (None, Some(made)) => made.clone(),
+            (None, None) => default.to_owned(),
         };
-        let names: Vec<_> = variable
-            .spellings()
-            .map(|name| format!("`{name}`"))
-            .collect();
-        format!("| {} | {value} | {meaning} |\n", names.join(" or "))
+        let names = variable.spellings().map(|name| format!("`{name}`"));
+        let names = names.collect::<Vec<_>>().join(" or ");
+        format!("| {names} | {value} | {} |\n", variable.meaning)
     });
     let head = "| name | when it is not set | meaning |\n| --- | --- | --- |\n";
     std::iter::once(head.to_owned()).chain(rows).collect()
@@ -150,11 +141,11 @@ fn rabbitmq() -> String {
     };
     let mut rows = BTreeSet::new();
     let mut row = |name: &str, value: &str| _ = rows.insert(format!("| `{name}` | {value} |\n"));
-    for (name, value) in usual.containers(|name| name == "rabbitmq") {
+    for (name, value) in usual.containers(&["rabbitmq"]) {
         row(&name, &format!("`{value}`"));
     }
-    for (name, made) in usual.secrets(&[RABBITMQ_SECRETS]) {
-        row(&name, &made.unwrap_or_default());
+    for (name, made) in usual.secrets(RABBITMQ_SECRETS) {
+        row(name, &made);
     }
     for text in usual.config_map(RABBITMQ_SERVER).values() {
         for (name, value) in text.lines().filter_map(|line| line.split_once(" = ")) {
@@ -172,7 +163,7 @@ mod tests {
 
     /// The second column of a variable's row.
     fn told(program: Program, name: &str) -> String {
-        let table = table(Of::Settings(program));
+        let table = settings(program);
         let row = table
             .lines()
             .find(|row| row.starts_with(&format!("| `{name}`")));
@@ -188,7 +179,7 @@ mod tests {
             (Program::IpfsCluster, &stack.environment.cluster),
             (Program::Postgres, &stack.environment.postgres),
         ] {
-            let text = table(Of::Settings(program));
+            let text = settings(program);
             assert_eq!(text.lines().count(), variables(program).len() + 2);
             assert!(text.lines().all(|line| line.matches('|').count() == 4));
             assert!(!written.is_empty());

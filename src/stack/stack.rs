@@ -1,15 +1,13 @@
 //! The parts joined: the user's settings, checked and completed; which parts are installed at all, what each program
 //! finds in its environment, which Secrets there must be, and all objects. Pure.
 
-use serde_json::json;
-
 use crate::input::Stack;
 use crate::names::{SALT_KEY, STACK_SECRET};
-use crate::objects::{Component, Context, Environment, Object, Own, from_stack, policy};
+use crate::objects::{Component, Context, Environment, Object, from_stack, policy};
 use crate::parts::ipfs::peer;
-use crate::parts::{Notes, Settings, ipfs, postgres, rabbitmq, secret, temporal};
+use crate::parts::{Settings, ipfs, postgres, rabbitmq, secret, temporal};
 use crate::secrets;
-use crate::settings::{Addresses, Finding, Home, Severity};
+use crate::settings::{Addresses, Finding, Home, is_refused};
 
 /// Everything that can be known without a cluster.
 #[derive(Debug)]
@@ -51,57 +49,51 @@ pub fn wanted(
     };
     let given = Settings::check(&stack, home);
     let mut findings = given.findings();
-    let own = given.own();
-    let mut notes = Notes(Vec::new());
-    let certificate = temporal::certificate(&given, stack.temporal.tls_secret.is_some());
+    let certificate = temporal::certificate(&given);
     let environment = Environment {
-        temporal: temporal::environment(&given, own, certificate.as_ref(), &mut notes),
-        cluster: peer::environment(&given, own, &mut findings),
+        temporal: temporal::environment(&given, certificate.as_ref(), &mut findings),
+        cluster: peer::environment(&given, &mut findings),
         postgres: postgres::environment(&given),
-        own,
-        workers: temporal::workers(&given, &stack, &mut notes),
+        own: given.own,
+        workers: temporal::workers(&given, &mut findings),
         certificate,
     };
-    findings.extend(notes.0);
-    if findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Error)
-    {
+    if is_refused(&findings) {
         return Err(findings);
     }
-    let secrets = secrets(&given, &stack, own, namespace);
     Ok(Wanted {
-        stack,
         namespace: namespace.to_owned(),
         environment,
-        secrets,
+        secrets: secrets(&given),
         findings,
+        stack,
     })
 }
 
 /// All Secrets, each in an order in which values need only earlier ones.
-fn secrets(settings: &Settings, stack: &Stack, own: Own, namespace: &str) -> Vec<secrets::Wanted> {
-    let mut known = vec![(SALT_KEY.to_owned(), secrets::random_hex())];
+fn secrets(settings: &Settings<'_>) -> Vec<secrets::Wanted> {
+    let own = settings.own;
+    let mut known = vec![(SALT_KEY, secrets::random_hex())];
     let mut all = Vec::new();
     if own.postgres {
-        known.extend(postgres::facts(settings, stack));
+        known.extend(postgres::facts(settings));
         all.extend(postgres::secrets(settings));
     }
     if own.rabbitmq {
-        known.push(rabbitmq::fact(stack));
+        known.push(rabbitmq::fact(settings));
         all.extend(rabbitmq::secrets(settings));
     }
     if own.cluster {
         all.extend(peer::secrets(settings));
     }
     all.insert(0, secret(STACK_SECRET, Component::Stack, known));
-    all.extend(temporal::secrets(settings, stack, own, namespace));
+    all.extend(temporal::secrets(settings));
     all
 }
 
 /// All objects but Namespace and Secrets, in the order in which they are made.
 pub fn objects(context: Context<'_>) -> Vec<Object> {
-    let mut objects = vec![policy(context, Component::Stack, &json!([from_stack()]))];
+    let mut objects = vec![policy(context, Component::Stack, &from_stack())];
     if context.environment.own.postgres {
         objects.extend(postgres::objects(context));
     }
@@ -110,7 +102,7 @@ pub fn objects(context: Context<'_>) -> Vec<Object> {
     }
     objects.extend(ipfs::objects(context));
     objects.extend(temporal::objects(context));
-    objects.sort_by_key(|object| object.phase);
+    objects.sort_by_key(Object::phase);
     objects
 }
 
@@ -118,7 +110,7 @@ pub fn objects(context: Context<'_>) -> Vec<Object> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use ring::rand::SystemRandom;
+    use getrandom::SysRng;
     use serde_json::{Value, json};
 
     use super::*;
@@ -148,7 +140,7 @@ mod tests {
 
     fn values(wanted: &Wanted) -> Values {
         let none = BTreeMap::new();
-        let resolved = secrets::resolve(&wanted.secrets, &none, "n", &SystemRandom::new());
+        let resolved = secrets::resolve(&wanted.secrets, &none, "n", &mut SysRng);
         resolved.unwrap().0
     }
 

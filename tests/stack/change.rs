@@ -129,13 +129,12 @@ async fn what_others_have_changed_is_told_and_taken_over_only_on_demand() {
         "spec": { "replicas": 2 },
     });
     let how = Apply {
-        manager: "somebody",
         dry_run: false,
         force: true,
     };
     place
         .kubernetes
-        .apply(Kind::Deployment, "conflicts", &scaled, how)
+        .apply(Kind::Deployment, &scaled, how)
         .await
         .unwrap();
     let words = ["somebody", ".spec.replicas", "--force-conflicts"];
@@ -192,7 +191,7 @@ async fn objects_of_others_are_left_alone() {
         "data": { "DATABASE_PASSWORD": "in-the-open" },
     });
     for (kind, object) in [(Kind::Namespace, &namespace), (Kind::ConfigMap, &theirs)] {
-        let made = place.kubernetes.create(kind, "foreign", object, "kubectl");
+        let made = place.kubernetes.create(kind, object);
         made.await.unwrap();
     }
     let words = [

@@ -92,11 +92,8 @@ async fn a_migration_that_has_failed_is_tried_again(world: &World) {
         .into_iter()
         .find(|((kind, _), _)| *kind == Kind::Job)
         .expect("a Job");
-    let (kubernetes, namespace) = (&place.kubernetes, &place.namespace);
-    kubernetes
-        .delete(kind, namespace, &name, None)
-        .await
-        .expect("it goes");
+    let kubernetes = &place.kubernetes;
+    kubernetes.delete(kind, &name).await.expect("it goes");
     let mut labels = job["metadata"]["labels"].clone();
     if let Some(labels) = labels.as_object_mut() {
         labels.retain(|label, _| label.starts_with("app"));
@@ -111,7 +108,7 @@ async fn a_migration_that_has_failed_is_tried_again(world: &World) {
     });
     place.decide("temporal-migrate", Fate::JobFails);
     kubernetes
-        .create(kind, namespace, &job, "test")
+        .create(kind, &job)
         .await
         .expect("it can be made")
         .expect("there is no other");

@@ -27,7 +27,7 @@ async fn a_quota_that_lets_no_pod_in_is_told_while_it_is_waited_for() {
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "quota" } });
     place
         .kubernetes
-        .create(Kind::Namespace, "", &namespace, "test")
+        .create(Kind::Namespace, &namespace)
         .await
         .unwrap();
     let quotas: Api<ResourceQuota> = Api::namespaced(client, "quota");
@@ -93,7 +93,7 @@ async fn what_the_api_server_warns_of_is_told_once() {
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "warned" } });
     place
         .kubernetes
-        .create(Kind::Namespace, "", &namespace, "test")
+        .create(Kind::Namespace, &namespace)
         .await
         .unwrap();
     // the API server learns of a new policy a moment later
@@ -157,7 +157,7 @@ async fn a_namespace_that_is_being_deleted_is_waited_for() {
         .unwrap();
     place
         .kubernetes
-        .delete(Kind::Namespace, "", "going", None)
+        .delete(Kind::Namespace, "going")
         .await
         .unwrap();
     let words = ["`going`", "is being deleted"];

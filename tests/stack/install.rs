@@ -1,8 +1,7 @@
 //! From nothing to a whole stack, and back to nothing.
 
 use serde_json::{Value, json};
-use temporal_stack::kubernetes::{Apply, Error, Kind};
-use temporal_stack::names::MANAGER;
+use temporal_stack::kubernetes::{Apply, Error, INVALID, Kind};
 use temporal_stack::secrets;
 
 use crate::world::{World, document};
@@ -69,11 +68,9 @@ async fn rendered_manifests_pass_strict_validation() {
         .kubernetes
         .create(
             Kind::Namespace,
-            "",
             &json!({
                 "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "rendered" },
             }),
-            "test",
         )
         .await
         .unwrap();
@@ -110,18 +107,16 @@ async fn rendered_manifests_pass_strict_validation() {
             .unwrap_or_else(|| panic!("{}", object["kind"]));
             kinds.insert(kind);
             let how = Apply {
-                manager: MANAGER,
                 dry_run: true,
                 force: false,
             };
-            let valid = place.kubernetes.apply(kind, "rendered", &object, how).await;
+            let valid = place.kubernetes.apply(kind, &object, how).await;
             valid.unwrap_or_else(|error| panic!("{error}"));
         }
     }
     assert_eq!(kinds.len(), 6, "{kinds:?}");
     // the check itself can fail
     let how = Apply {
-        manager: MANAGER,
         dry_run: true,
         force: false,
     };
@@ -129,13 +124,10 @@ async fn rendered_manifests_pass_strict_validation() {
         "apiVersion": "v1", "kind": "Service", "metadata": { "name": "x" },
         "spec": { "ports": [{ "port": 1 }], "selectors": {} },
     });
-    let refused = place
-        .kubernetes
-        .apply(Kind::Service, "rendered", &wrong, how)
-        .await;
+    let refused = place.kubernetes.apply(Kind::Service, &wrong, how).await;
     let refused = refused.unwrap_err();
     assert!(
-        matches!(&refused, Error::Invalid { message, .. } if message.contains("selectors")),
+        matches!(&refused, Error::Refused { code: INVALID, message, .. } if message.contains("selectors")),
         "{refused:?}"
     );
 }
@@ -183,12 +175,7 @@ async fn a_cookie_of_the_users_is_kept_as_it_is() {
     let place = World::shared().await.place("cookie").await;
     let make = |kind: Kind, body: Value| {
         let kubernetes = place.kubernetes.clone();
-        async move {
-            kubernetes
-                .create(kind, "cookie", &body, "kubectl")
-                .await
-                .unwrap()
-        }
+        async move { kubernetes.create(kind, &body).await.unwrap() }
     };
     make(
         Kind::Namespace,

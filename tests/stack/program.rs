@@ -34,7 +34,7 @@ impl Place<'_> {
 
     async fn of_account(&self, kind: Kind) -> Vec<Value> {
         let labels = "app.kubernetes.io/component=temporal-user";
-        let listed = self.kubernetes.list(kind, &self.namespace, labels).await;
+        let listed = self.kubernetes.list(kind, labels).await;
         listed.expect("the API answers")
     }
 }

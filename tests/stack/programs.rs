@@ -6,7 +6,7 @@ mod tables;
 use std::collections::BTreeMap;
 use std::fs;
 
-use ring::rand::SystemRandom;
+use getrandom::SysRng;
 use serde_json::Value;
 use temporal_stack::input::{self, File, Stack};
 use temporal_stack::kubernetes::Kind;
@@ -37,7 +37,7 @@ impl Rendered {
         change(&mut stack);
         let wanted = wanted(stack, "pinning", &BTreeMap::new()).unwrap();
         let none = BTreeMap::new();
-        let resolved = secrets::resolve(&wanted.secrets, &none, "pinning", &SystemRandom::new());
+        let resolved = secrets::resolve(&wanted.secrets, &none, "pinning", &mut SysRng);
         let (values, _) = resolved.unwrap();
         Self { wanted, values }
     }

@@ -75,10 +75,12 @@ impl World {
         let access = Access {
             kubeconfig: Some(self.cluster.kubeconfig().to_owned()),
             context: None,
+            manager: "somebody",
         };
+        let kubernetes = Kubernetes::connect(&access).await.expect("the cluster");
         Place {
             world: self,
-            kubernetes: Kubernetes::connect(&access).await.expect("the cluster"),
+            kubernetes: kubernetes.within(namespace),
             kubeconfig: self.cluster.kubeconfig().to_owned(),
             namespace: namespace.to_owned(),
         }
@@ -150,10 +152,8 @@ impl Place<'_> {
 
     /// An object that may be there.
     pub(crate) async fn find(&self, kind: Kind, name: &str) -> Option<Value> {
-        self.kubernetes
-            .get(kind, &self.namespace, name)
-            .await
-            .expect("the API answers")
+        let found = self.kubernetes.get(kind, name).await;
+        found.expect("the API answers")
     }
 
     /// Everything of ours, by kind and name.
@@ -164,12 +164,8 @@ impl Place<'_> {
                 .into_iter()
                 .chain([Kind::Secret, Kind::PersistentVolumeClaim, Kind::Pod])
         {
-            let listed = self
-                .kubernetes
-                .list(kind, &self.namespace, &objects::ours())
-                .await
-                .expect("the API answers");
-            for object in listed {
+            let listed = self.kubernetes.list(kind, &objects::ours()).await;
+            for object in listed.expect("the API answers") {
                 all.insert((kind, name_of(&object).to_owned()), object);
             }
         }

@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+
+use crate::input::Mesh;
+use crate::reference::Of;
+use crate::run::plan::Allowed;
 
 /// Install the IPFS Temporal stack (RTrade's pinning API with IPFS, IPFS Cluster, PostgreSQL and RabbitMQ) on
 /// Kubernetes.
@@ -39,7 +43,12 @@ pub(super) enum Command {
     /// Show what apply would do, object by object; changes nothing
     Plan(Planned),
     /// Install, or change what is installed; may be repeated at any time
-    Apply(Applied),
+    Apply {
+        #[command(flatten)]
+        planned: Planned,
+        #[command(flatten)]
+        timeout: Timeout,
+    },
     /// Show what runs
     Status {
         /// Print JSON.
@@ -67,7 +76,7 @@ pub(super) enum Command {
     Settings {
         /// Whose settings.
         #[arg(value_enum)]
-        program: ProgramName,
+        program: Of,
     },
 }
 
@@ -80,9 +89,10 @@ pub(super) enum UserCommand {
 #[derive(Debug, Args)]
 pub(super) struct NewUser {
     /// The name to log in with.
+    #[arg(value_parser = word)]
     pub(super) name: String,
     /// The mail address, which no other account may have. Without it the name at `localhost`.
-    #[arg(long)]
+    #[arg(long, value_parser = word)]
     pub(super) mail: Option<String>,
     /// Read the password from standard input, in place of the terminal.
     #[arg(long, conflicts_with = "from_secret")]
@@ -105,7 +115,7 @@ pub(super) struct Source {
     pub(super) from_configmaps: Vec<PathBuf>,
     /// The mesh, in place of the one in stack.yaml.
     #[arg(long, value_enum)]
-    pub(super) mesh: Option<MeshName>,
+    pub(super) mesh: Option<Mesh>,
     /// The StorageClass of all claims, in place of the one in stack.yaml.
     #[arg(long)]
     pub(super) storage_class: Option<String>,
@@ -115,24 +125,8 @@ pub(super) struct Source {
 pub(super) struct Planned {
     #[command(flatten)]
     pub(super) source: Source,
-    /// Take over fields that somebody else has changed since.
-    #[arg(long)]
-    pub(super) force_conflicts: bool,
-    /// Take the place of the document's ConfigMaps that somebody applied by hand: their settings count, unless the files
-    /// have others.
-    #[arg(long)]
-    pub(super) adopt: bool,
-    /// Remove parts that hold data and are not wanted any more. Their claims stay.
-    #[arg(long)]
-    pub(super) remove_stores: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Applied {
     #[command(flatten)]
-    pub(super) planned: Planned,
-    #[command(flatten)]
-    pub(super) timeout: Timeout,
+    pub(super) allowed: Allowed,
 }
 
 #[derive(Debug, Args)]
@@ -142,31 +136,18 @@ pub(super) struct Timeout {
     pub(super) timeout: Duration,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum MeshName {
-    Linkerd,
-    Off,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum ProgramName {
-    Temporal,
-    IpfsCluster,
-    Postgres,
-    Rabbitmq,
-    Ipfs,
+fn word(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.starts_with('-') || text.contains(char::is_whitespace) {
+        return Err("write one without spaces that does not begin with `-`".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("\"{text}\" is no duration; write one such as `90s`, `15m` or `1h`");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let digits = text.strip_suffix(unit).unwrap_or_default();
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        _ => return Err(wrong()),
-    };
-    Ok(Duration::from_secs(number.saturating_mul(seconds)))
+    let units = [('s', 1), ('m', 60), ('h', 3600)];
+    let read = units.into_iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(Duration::from_secs(number.saturating_mul(seconds)))
+    });
+    read.ok_or_else(|| format!("\"{text}\" is no duration; write one such as `90s`, `15m` or `1h`"))
 }

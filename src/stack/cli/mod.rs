@@ -6,6 +6,7 @@ mod arguments;
 mod teller;
 mod user;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,33 +15,26 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use self::arguments::Cli;
-use self::arguments::{Applied, Command, MeshName, Planned, ProgramName, Source, UserCommand};
+use self::arguments::{Command, Planned, Source, UserCommand};
 use self::teller::Teller;
 
 use crate::error::chain;
-use crate::input::{self, File, Mesh, Stack};
-use crate::kubernetes::{Access, Kind, Kubernetes, name_of};
+use crate::input::{self, File, Stack};
+use crate::kubernetes::{Access, Kind, Kubernetes, list, name_of};
+use crate::names::MANAGER;
 use crate::objects;
 use crate::parts::temporal;
-use crate::reference::{self, Of};
-use crate::run::plan::Allowed;
-use crate::run::wait::{Progress as _, WORKLOADS, Watch};
-use crate::run::{apply, check, delete, plan, status, wait};
-use crate::secrets::{Values, Write};
-use crate::settings::{Addresses, Finding, Program, Severity};
+use crate::reference;
+use crate::run::{Progress as _, Run, apply, check, delete, plan, status, wait};
+use crate::secrets::Values;
+use crate::settings::{Addresses, Program, Severity};
 use crate::stack::{self, Wanted, wanted};
 
 /// Does what the command line says. The exit code is 0 only if that was done.
-pub fn main(cli: Cli) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli)),
-        Err(error) => Err(error.into()),
-    };
-    match outcome {
-        Ok(code) => code,
+pub async fn main(cli: Cli) -> ExitCode {
+    match run(cli).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("temporal-stack: {}", chain(&*error));
             ExitCode::FAILURE
@@ -48,13 +42,15 @@ pub fn main(cli: Cli) -> ExitCode {
     }
 }
 
-type Outcome = Result<ExitCode, Box<dyn Error>>;
+/// Whether all is well.
+type Outcome = Result<bool, Box<dyn Error>>;
 
 async fn run(cli: Cli) -> Outcome {
     let to = Cluster {
         access: Access {
             kubeconfig: cli.kubeconfig,
             context: cli.context,
+            manager: MANAGER,
         },
         namespace: cli.namespace,
     };
@@ -62,9 +58,9 @@ async fn run(cli: Cli) -> Outcome {
         Command::Render {
             source,
             with_secrets,
-        } => render(&source, to.namespace, with_secrets),
+        } => render(&to, &source, with_secrets),
         Command::Plan(planned) => show_plan(&to, &planned).await,
-        Command::Apply(applied) => install(&to, &applied).await,
+        Command::Apply { planned, timeout } => install(&to, &planned, timeout.timeout).await,
         Command::Status { json } => show_status(&to, json).await,
         Command::Wait(timeout) => wait_for_all(&to, timeout.timeout).await,
         Command::User {
@@ -77,18 +73,11 @@ async fn run(cli: Cli) -> Outcome {
         Command::Schema => {
             let schema = schemars::schema_for!(Stack);
             println!("{}", serde_json::to_string_pretty(&schema)?);
-            Ok(ExitCode::SUCCESS)
+            Ok(true)
         }
         Command::Settings { program } => {
-            let of = match program {
-                ProgramName::Temporal => Of::Settings(Program::Temporal),
-                ProgramName::IpfsCluster => Of::Settings(Program::IpfsCluster),
-                ProgramName::Postgres => Of::Settings(Program::Postgres),
-                ProgramName::Rabbitmq => Of::Rabbitmq,
-                ProgramName::Ipfs => Of::Ipfs,
-            };
-            print!("{}", reference::table(of));
-            Ok(ExitCode::SUCCESS)
+            print!("{}", reference::table(program));
+            Ok(true)
         }
     }
 }
@@ -101,17 +90,21 @@ struct Cluster {
 
 impl Cluster {
     /// Connects, and settles the namespace: the flag's, the files', the context's.
-    async fn connect(&self, files: Option<&str>) -> Result<(Kubernetes, String), Box<dyn Error>> {
+    async fn connect(&self, files: Option<&str>) -> Result<Kubernetes, Box<dyn Error>> {
         let kubernetes = Kubernetes::connect(&self.access).await?;
         // a wrong address is told in seconds
         kubernetes.version().await?;
-        let namespace = self
-            .namespace
-            .as_deref()
-            .or(files)
-            .unwrap_or_else(|| kubernetes.namespace())
-            .to_owned();
-        Ok((kubernetes, namespace))
+        Ok(match self.namespace.as_deref().or(files) {
+            Some(namespace) => kubernetes.within(namespace),
+            None => kubernetes,
+        })
+    }
+
+    /// Checks the settings without a cluster.
+    fn imagine(&self, stack: Stack) -> Result<Wanted, Box<dyn Error>> {
+        let namespace = self.namespace.clone().or_else(|| stack.namespace.clone());
+        let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+        completed(stack, &namespace, &Addresses::new())
     }
 }
 
@@ -153,26 +146,11 @@ impl Files {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             lines.join("\n")
         })?;
-        match source.mesh {
-            Some(MeshName::Linkerd) => stack.mesh = Mesh::Linkerd,
-            Some(MeshName::Off) => stack.mesh = Mesh::Off,
-            None => {}
-        }
+        stack.mesh = source.mesh.unwrap_or(stack.mesh);
         if let Some(class) = &source.storage_class {
             stack.storage_class = Some(class.clone());
         }
         Ok(stack)
-    }
-}
-
-fn tell(findings: &[Finding]) {
-    for finding in findings {
-        let word = match finding.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        };
-        eprintln!("{word}: {finding}");
     }
 }
 
@@ -185,35 +163,31 @@ fn completed(
     for remark in &stack.remarks {
         eprintln!("warning: {remark}");
     }
-    match wanted(stack, namespace, addresses) {
-        Ok(wanted) => {
-            tell(&wanted.findings);
-            Ok(wanted)
-        }
-        Err(findings) => {
-            tell(&findings);
-            Err("the settings have errors".into())
-        }
+    let outcome = wanted(stack, namespace, addresses);
+    let findings = match &outcome {
+        Ok(wanted) => &wanted.findings,
+        Err(findings) => findings,
+    };
+    for finding in findings {
+        let word = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        eprintln!("{word}: {finding}");
     }
+    outcome.map_err(|_| "the settings have errors".into())
 }
 
-fn render(source: &Source, namespace: Option<String>, with_secrets: bool) -> Outcome {
-    let stack = Files::read(source)?.stack(source)?;
-    let namespace = namespace
-        .or_else(|| stack.namespace.clone())
-        .unwrap_or_else(|| "default".to_owned());
-    let wanted = completed(stack, &namespace, &Addresses::new())?;
-    let values = if with_secrets {
-        let (values, writes) = plan::from_nothing(&wanted)?;
+fn render(to: &Cluster, source: &Source, with_secrets: bool) -> Outcome {
+    let wanted = to.imagine(Files::read(source)?.stack(source)?)?;
+    let mut values = Values::new();
+    if with_secrets {
+        let (made, writes) = plan::resolve(&wanted, &BTreeMap::new())?;
         for write in &writes {
-            if let Write::Create { object, .. } = write {
-                println!(
-                    "---\n{}",
-                    serde_saphyr::to_string(object.expose())?.trim_end()
-                );
-            }
+            print_document(write.body.expose())?;
         }
-        values
+        values = made;
     } else {
         for secret in &wanted.secrets {
             let keys: Vec<&str> = secret.keys.iter().map(|(key, _)| key.as_str()).collect();
@@ -223,12 +197,16 @@ fn render(source: &Source, namespace: Option<String>, with_secrets: bool) -> Out
                 keys.join(", ")
             );
         }
-        Values::new()
-    };
-    for object in stack::objects(wanted.context(&values)) {
-        println!("---\n{}", serde_saphyr::to_string(&object.body)?.trim_end());
     }
-    Ok(ExitCode::SUCCESS)
+    for object in stack::objects(wanted.context(&values)) {
+        print_document(&object.body)?;
+    }
+    Ok(true)
+}
+
+fn print_document(object: &Value) -> Result<(), Box<dyn Error>> {
+    println!("---\n{}", serde_saphyr::to_string(object)?.trim_end());
+    Ok(())
 }
 
 /// What `plan` and `apply` begin with: files, settings, cluster. What is wrong with the settings needs no cluster to be
@@ -236,26 +214,20 @@ fn render(source: &Source, namespace: Option<String>, with_secrets: bool) -> Out
 async fn prepared(to: &Cluster, planned: &Planned) -> Result<(Kubernetes, Wanted), Box<dyn Error>> {
     let source = &planned.source;
     let mut files = Files::read(source)?;
-    let stack = files.stack(source)?;
-    let (kubernetes, namespace) = match to.connect(stack.namespace.as_deref()).await {
-        Ok(connected) => connected,
+    let mut stack = files.stack(source)?;
+    let kubernetes = match to.connect(stack.namespace.as_deref()).await {
+        Ok(kubernetes) => kubernetes,
         Err(error) => {
-            let namespace = to.namespace.as_ref().or(stack.namespace.as_ref());
-            let namespace = namespace.map_or("default", String::as_str).to_owned();
-            completed(stack, &namespace, &Addresses::new())?;
+            to.imagine(stack)?;
             return Err(error);
         }
     };
-    let stack = if planned.adopt {
-        files
-            .config_maps
-            .extend(by_hand(&kubernetes, &namespace).await?);
-        files.stack(source)?
-    } else {
-        stack
-    };
-    let addresses = addresses(&kubernetes, &namespace).await;
-    let wanted = completed(stack, &namespace, &addresses)?;
+    if planned.allowed.adopt {
+        files.config_maps.extend(by_hand(&kubernetes).await?);
+        stack = files.stack(source)?;
+    }
+    let addresses = addresses(&kubernetes).await;
+    let wanted = completed(stack, kubernetes.namespace(), &addresses)?;
     let report = check::check(&kubernetes, &wanted).await?;
     for warning in &report.warnings {
         eprintln!("warning: {warning}");
@@ -271,28 +243,24 @@ async fn prepared(to: &Cluster, planned: &Planned) -> Result<(Kubernetes, Wanted
 }
 
 /// The addresses of the Services that are ours; none where they cannot be read, which the check of rights tells.
-async fn addresses(kubernetes: &Kubernetes, namespace: &str) -> Addresses {
-    let ours = objects::ours();
-    let services = kubernetes.list(Kind::Service, namespace, &ours).await;
+async fn addresses(kubernetes: &Kubernetes) -> Addresses {
+    let services = kubernetes.list(Kind::Service, &objects::ours()).await;
     let mut addresses = Addresses::new();
     for service in services.unwrap_or_default() {
-        let listed = service
-            .pointer("/spec/clusterIPs")
-            .and_then(Value::as_array);
-        let parsed = listed.into_iter().flatten().filter_map(Value::as_str);
-        for address in parsed.filter_map(|address| address.parse().ok()) {
-            addresses.insert(address, name_of(&service).to_owned());
-        }
+        let listed = list(&service, "/spec/clusterIPs").filter_map(Value::as_str);
+        let parsed = listed.filter_map(|address| address.parse().ok());
+        addresses.extend(parsed.map(|address| (address, name_of(&service).to_owned())));
     }
     addresses
 }
 
 /// The document's ConfigMaps that somebody has applied by hand, as if they were files.
-async fn by_hand(kubernetes: &Kubernetes, namespace: &str) -> Result<Vec<File>, Box<dyn Error>> {
+async fn by_hand(kubernetes: &Kubernetes) -> Result<Vec<File>, Box<dyn Error>> {
     let mut files = Vec::new();
     for name in Program::ALL.map(Program::config_map) {
-        let found = kubernetes.get(Kind::ConfigMap, namespace, name).await?;
+        let found = kubernetes.get(Kind::ConfigMap, name).await?;
         if let Some(map) = found.filter(|map| !objects::is_ours(map)) {
+            let namespace = kubernetes.namespace();
             files.push(File {
                 name: format!("ConfigMap `{name}` of namespace `{namespace}`"),
                 text: map.to_string().into(),
@@ -302,54 +270,35 @@ async fn by_hand(kubernetes: &Kubernetes, namespace: &str) -> Result<Vec<File>, 
     Ok(files)
 }
 
-fn allowed(planned: &Planned) -> Allowed {
-    Allowed {
-        force: planned.force_conflicts,
-        adopt: planned.adopt,
-        remove_stores: planned.remove_stores,
-    }
-}
-
 async fn show_plan(to: &Cluster, planned: &Planned) -> Outcome {
     let (kubernetes, wanted) = prepared(to, planned).await?;
-    let plan = plan::plan(&kubernetes, &wanted, allowed(planned)).await?;
+    let plan = plan::plan(&kubernetes, &wanted, planned.allowed).await?;
     Teller::new().warns(&kubernetes.warnings());
     for step in &plan.steps {
         println!("{step}");
     }
-    Ok(if plan.refused().is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(plan.refused().is_empty())
 }
 
-async fn install(to: &Cluster, applied: &Applied) -> Outcome {
-    let (kubernetes, wanted) = prepared(to, &applied.planned).await?;
-    let options = apply::Options {
-        allowed: allowed(&applied.planned),
-        limit: applied.timeout.timeout,
-    };
+async fn install(to: &Cluster, planned: &Planned, limit: Duration) -> Outcome {
+    let (kubernetes, wanted) = prepared(to, planned).await?;
     let mut teller = Teller::new();
-    let outcome = apply::apply(&kubernetes, &wanted, options, &mut teller).await;
-    teller.end();
-    let summary = outcome?;
-    println!(
-        "created {}, changed {}, unchanged {}, removed {}",
-        summary.created, summary.changed, summary.kept, summary.removed
-    );
+    let mut run = Run::new(&kubernetes, limit, &mut teller);
+    let counts = apply::apply(&mut run, &wanted, planned.allowed).await?;
+    drop(teller);
+    println!("{counts}");
     println!("{}", address(&kubernetes, &wanted).await?);
     println!(
         "who signs up there waits for a mail that nobody sends: `temporal-stack --namespace {} user add NAME` makes an \
          account",
         wanted.namespace
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(true)
 }
 
 /// Where the API answers.
 async fn address(kubernetes: &Kubernetes, wanted: &Wanted) -> Result<String, Box<dyn Error>> {
-    let (service, port) = temporal::API;
+    let ((service, port), path) = (temporal::API, temporal::HEALTH);
     let scheme = if wanted.environment.certificate.is_some() {
         "https"
     } else {
@@ -357,9 +306,9 @@ async fn address(kubernetes: &Kubernetes, wanted: &Wanted) -> Result<String, Box
     };
     let namespace = &wanted.namespace;
     let inside = format!(
-        "the API answers inside the cluster at {scheme}://{service}.{namespace}:{port}/v2/systems/check"
+        "the API answers inside the cluster at {scheme}://{service}.{namespace}:{port}{path}"
     );
-    let found = kubernetes.get(Kind::Service, namespace, service).await?;
+    let found = kubernetes.get(Kind::Service, service).await?;
     let outside = found.as_ref().and_then(|service| {
         let first = service.pointer("/status/loadBalancer/ingress/0")?;
         first.get("hostname").or_else(|| first.get("ip"))?.as_str()
@@ -371,49 +320,31 @@ async fn address(kubernetes: &Kubernetes, wanted: &Wanted) -> Result<String, Box
 }
 
 async fn show_status(to: &Cluster, json: bool) -> Outcome {
-    let (kubernetes, namespace) = to.connect(None).await?;
-    let status = status::status(&kubernetes, &namespace).await?;
+    let status = status::status(&to.connect(None).await?).await?;
     if json {
         println!("{}", serde_json::to_string_pretty(&status)?);
     } else {
         println!("{status}");
     }
-    Ok(if status.ready {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(status.ready)
 }
 
 async fn wait_for_all(to: &Cluster, limit: Duration) -> Outcome {
-    let (kubernetes, namespace) = to.connect(None).await?;
-    let mut workloads = Vec::new();
-    for kind in WORKLOADS {
-        for object in kubernetes.list(kind, &namespace, &objects::ours()).await? {
-            let name = crate::kubernetes::name_of(&object).to_owned();
-            workloads.push((kind, name));
-        }
-    }
-    if workloads.is_empty() {
-        return Err(format!("namespace `{namespace}` has no stack in it").into());
-    }
+    let kubernetes = to.connect(None).await?;
     let mut teller = Teller::new();
-    let values = wait::values_of(&kubernetes, &namespace).await?;
-    let mut watch = Watch::begin(&kubernetes, &namespace, &values).await?;
-    let outcome = watch.until_ready(&workloads, limit, &mut teller).await;
-    teller.end();
-    outcome?;
-    println!("all of {} workloads are ready", workloads.len());
-    Ok(ExitCode::SUCCESS)
+    let mut run = Run::new(&kubernetes, limit, &mut teller);
+    let count = wait::until_all_ready(&mut run).await?;
+    drop(teller);
+    println!("all of {count} workloads are ready");
+    Ok(true)
 }
 
 async fn remove(to: &Cluster, data: bool, limit: Duration) -> Outcome {
-    let (kubernetes, namespace) = to.connect(None).await?;
+    let kubernetes = to.connect(None).await?;
+    let namespace = kubernetes.namespace();
     let mut teller = Teller::new();
-    let options = delete::Options { data, limit };
-    let outcome = delete::delete(&kubernetes, &namespace, options, &mut teller).await;
-    teller.end();
-    outcome?;
+    delete::delete(&mut Run::new(&kubernetes, limit, &mut teller), data).await?;
+    drop(teller);
     if data {
         println!("nothing of the stack is left in namespace `{namespace}`");
     } else {
@@ -422,5 +353,5 @@ async fn remove(to: &Cluster, data: bool, limit: Duration) -> Outcome {
              `--delete-data` removes them, too"
         );
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(true)
 }

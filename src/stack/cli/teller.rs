@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::run::wait::Progress;
+use crate::run::Progress;
 
 /// One living line on a terminal; in a log a line for what is new, and one now and then.
 pub(super) struct Teller {
@@ -38,8 +38,10 @@ impl Teller {
             told: Instant::now(),
         }
     }
+}
 
-    pub(super) fn end(&self) {
+impl Drop for Teller {
+    fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -51,12 +53,6 @@ impl Progress for Teller {
         match &self.bar {
             Some(bar) => bar.println(what),
             None => eprintln!("{what}"),
-        }
-    }
-
-    fn warns(&mut self, warnings: &[String]) {
-        for warning in warnings {
-            self.done(&format!("warning: the API server says: {warning}"));
         }
     }
 

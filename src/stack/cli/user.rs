@@ -1,33 +1,22 @@
 //! `user add`: where the password comes from, which is never an argument, since those are seen by everybody on a machine.
 
 use std::io::IsTerminal as _;
-use std::process::ExitCode;
 
 use super::arguments::NewUser;
 use super::{Cluster, Outcome, Teller};
 use crate::kubernetes::Kubernetes;
 use crate::parts::temporal::account::Account;
-use crate::run::user;
+use crate::run::{Run, user};
 use crate::secret::Secret;
 
 /// What the program's hash takes of a password; it would leave out the rest without a word.
 const LONGEST: usize = 72;
 
 pub(super) async fn add(to: &Cluster, new: &NewUser) -> Outcome {
-    let mail = match &new.mail {
-        Some(mail) => mail.clone(),
-        None => format!("{}@localhost", new.name),
-    };
-    for (what, text) in [("name", &new.name), ("mail address", &mail)] {
-        if text.is_empty() || text.starts_with('-') || text.contains(char::is_whitespace) {
-            return Err(format!(
-                "the {what} \"{text}\" cannot be used; write one without spaces that does not begin with `-`"
-            )
-            .into());
-        }
-    }
-    let (kubernetes, namespace) = to.connect(None).await?;
-    let password = password(&kubernetes, &namespace, new).await?;
+    let mail = new.mail.clone();
+    let mail = mail.unwrap_or_else(|| format!("{}@localhost", new.name));
+    let kubernetes = to.connect(None).await?;
+    let password = password(&kubernetes, new).await?;
     if password.expose().is_empty() {
         return Err("the password is empty; write one".into());
     }
@@ -42,30 +31,20 @@ pub(super) async fn add(to: &Cluster, new: &NewUser) -> Outcome {
         mail: &mail,
     };
     let mut teller = Teller::new();
-    let limit = new.timeout.timeout;
-    let outcome = user::add(
-        &kubernetes,
-        &namespace,
-        account,
-        &password,
-        limit,
-        &mut teller,
-    )
-    .await;
-    teller.end();
-    outcome?;
+    let mut run = Run::new(&kubernetes, new.timeout.timeout, &mut teller);
+    user::add(&mut run, account, &password).await?;
+    drop(teller);
     println!("`{}` can log in", new.name);
-    Ok(ExitCode::SUCCESS)
+    Ok(true)
 }
 
 async fn password(
     kubernetes: &Kubernetes,
-    namespace: &str,
     new: &NewUser,
 ) -> Result<Secret<String>, Box<dyn std::error::Error>> {
     if let Some(secret) = &new.from_secret {
         let (secret, key) = secret.split_once('/').unwrap_or((secret, "password"));
-        return Ok(user::password_of(kubernetes, namespace, secret, key).await?);
+        return Ok(user::password_of(kubernetes, secret, key).await?);
     }
     if new.password_stdin {
         let text = std::io::read_to_string(std::io::stdin())

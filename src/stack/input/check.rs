@@ -1,50 +1,44 @@
 //! What a `stack.yaml` may say beyond its types. Only computes.
 
-use super::{Stack, kubo, quantity, versions};
+use super::versions::{self, Limit};
+use super::{Stack, kubo, quantity};
 
 impl Stack {
     /// Values of `stack.yaml` that no cluster would take, or that cannot be meant.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        let mut replicas = |field: &str, count: u32, odd: bool| {
+        for (field, count) in [
+            ("temporal", self.temporal.replicas),
+            ("ipfs", self.ipfs.replicas),
+            ("rabbitmq", self.rabbitmq.replicas),
+        ] {
             if count == 0 {
-                problems.push(format!("`{field}`: is 0; write at least 1"));
-            } else if odd && count.is_multiple_of(2) {
+                problems.push(format!("`{field}.replicas`: is 0; write at least 1"));
+            } else if field == "rabbitmq" && count.is_multiple_of(2) {
                 problems.push(format!(
-                    "`{field}`: is {count}; write 1, or an odd number such as 3: of an even number no \
+                    "`{field}.replicas`: is {count}; write 1, or an odd number such as 3: of an even number no \
                      majority is left when half of them is cut off"
                 ));
             }
-        };
-        replicas("temporal.replicas", self.temporal.replicas, false);
-        replicas("ipfs.replicas", self.ipfs.replicas, false);
-        replicas("rabbitmq.replicas", self.rabbitmq.replicas, true);
-        for (field, value) in self.quantities() {
-            if !quantity::is(value) {
-                problems.push(format!(
-                    "`{field}`: \"{value}\" is no quantity; write one such as `100m`, `512Mi` or `10Gi`"
-                ));
+        }
+        let is_wrong = |(_, value): &(String, &str)| !quantity::is(value);
+        for (field, value) in self.quantities().into_iter().filter(is_wrong) {
+            problems.push(format!(
+                "`{field}`: \"{value}\" is no quantity; write one such as `100m`, `512Mi` or `10Gi`"
+            ));
+        }
+        for (part, image) in [
+            ("temporal", &self.temporal.image),
+            ("ipfs", &self.ipfs.image),
+            ("ipfsCluster", &self.ipfs_cluster.image),
+            ("postgres", &self.postgres.image),
+            ("rabbitmq", &self.rabbitmq.image),
+        ] {
+            if image.trim() != image || image.is_empty() {
+                problems.push(format!("`{part}.image`: \"{image}\" is no image"));
             }
         }
-        for (field, value) in [
-            ("temporal.image", &self.temporal.image),
-            ("ipfs.image", &self.ipfs.image),
-            ("ipfsCluster.image", &self.ipfs_cluster.image),
-            ("postgres.image", &self.postgres.image),
-            ("rabbitmq.image", &self.rabbitmq.image),
-        ] {
-            if value.trim() != value || value.is_empty() {
-                problems.push(format!("`{field}`: \"{value}\" is no image"));
-            }
-        }
-        for (limit, field, image) in [
-            (versions::KUBO, "ipfs.image", &self.ipfs.image),
-            (
-                versions::CLUSTER,
-                "ipfsCluster.image",
-                &self.ipfs_cluster.image,
-            ),
-        ] {
+        for (field, limit, image) in self.limited() {
             problems.extend(limit.problem(field, image));
         }
         problems.extend(versions::rabbitmq("rabbitmq.image", &self.rabbitmq.image));
@@ -56,13 +50,12 @@ impl Stack {
             ));
         }
         problems.extend(kubo::problems(&self.ipfs.config));
-        let names = [
-            ("namespace", self.namespace.as_ref()),
-            ("storageClass", self.storage_class.as_ref()),
-            ("temporal.tlsSecret", self.temporal.tls_secret.as_ref()),
-        ];
-        for (field, name) in names {
-            if let Some(name) = name.filter(|name| !is_name(name)) {
+        for (field, name) in [
+            ("namespace", &self.namespace),
+            ("storageClass", &self.storage_class),
+            ("temporal.tlsSecret", &self.temporal.tls_secret),
+        ] {
+            if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
                 problems.push(format!(
                     "`{field}`: \"{name}\" is no name of a Kubernetes object; write lower case letters, \
                      digits and dashes"
@@ -78,46 +71,40 @@ impl Stack {
         limited.filter_map(|(field, limit, image)| limit.doubt(field, image))
     }
 
-    fn limited(&self) -> [(&'static str, versions::Limit, &str); 2] {
+    fn limited(&self) -> [(&'static str, Limit, &str); 2] {
+        let cluster = &self.ipfs_cluster.image;
         [
             ("ipfs.image", versions::KUBO, &self.ipfs.image),
-            (
-                "ipfsCluster.image",
-                versions::CLUSTER,
-                &self.ipfs_cluster.image,
-            ),
+            ("ipfsCluster.image", versions::CLUSTER, cluster),
         ]
     }
 
     fn quantities(&self) -> Vec<(String, &str)> {
-        let storage = [
+        let mut all = vec![(
+            "temporal.logLimit".to_owned(),
+            self.temporal.log_limit.as_str(),
+        )];
+        for (part, size) in [
             ("temporal", &self.temporal.storage),
             ("ipfs", &self.ipfs.storage),
             ("ipfsCluster", &self.ipfs_cluster.storage),
             ("postgres", &self.postgres.storage),
             ("rabbitmq", &self.rabbitmq.storage),
-        ]
-        .map(|(part, size)| (format!("{part}.storage"), size.as_str()));
-        let resources = [
+        ] {
+            all.push((format!("{part}.storage"), size));
+        }
+        for (part, it) in [
             ("temporal", &self.temporal.resources),
             ("ipfs", &self.ipfs.resources),
             ("ipfsCluster", &self.ipfs_cluster.resources),
             ("postgres", &self.postgres.resources),
             ("rabbitmq", &self.rabbitmq.resources),
-        ]
-        .into_iter()
-        .flat_map(|(part, it)| {
-            [
-                (format!("{part}.resources.cpu"), it.cpu.as_str()),
-                (format!("{part}.resources.memory"), &it.memory),
-                (format!("{part}.resources.memoryLimit"), &it.memory_limit),
-            ]
-        });
-        let log = [(
-            "temporal.logLimit".to_owned(),
-            self.temporal.log_limit.as_str(),
-        )];
-        storage.into_iter().chain(log).chain(resources).collect()
+        ] {
+            all.push((format!("{part}.resources.cpu"), &it.cpu));
+            all.push((format!("{part}.resources.memory"), &it.memory));
+            all.push((format!("{part}.resources.memoryLimit"), &it.memory_limit));
+        }
+        all
     }
 }
 

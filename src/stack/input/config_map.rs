@@ -12,7 +12,7 @@ use crate::settings::{Given, Program};
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Manifest {
-    api_version: Spanned<String>,
+    api_version: String,
     kind: Spanned<String>,
     #[serde(default)]
     metadata: Option<Metadata>,
@@ -22,7 +22,7 @@ struct Manifest {
     items: Vec<Manifest>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Metadata {
     #[serde(default)]
     name: Option<Spanned<String>>,
@@ -31,125 +31,76 @@ struct Metadata {
 
 /// Puts the settings of all ConfigMaps in a file into the stack's. Gives what is wrong.
 pub(super) fn read(file: &File, stack: &mut Stack) -> Vec<Problem> {
-    let manifests = match yaml::documents(file, Twice::Last) {
+    let mut manifests: Vec<Manifest> = match yaml::documents(file, Twice::Last) {
         Ok(manifests) => manifests,
         Err(problem) => return vec![problem],
     };
-    if let Err(twice) = yaml::documents::<Manifest>(file, Twice::Refused) {
-        stack.remarks.push(Problem {
-            text: format!(
-                "{}; the last one counts, as it does for kubectl",
-                twice.text
-            ),
-            ..twice
-        });
+    if let Err(Problem { file, text }) = yaml::documents::<Manifest>(file, Twice::Refused) {
+        let text = format!("{text}; the last one counts, as it does for kubectl");
+        stack.remarks.push(Problem { file, text });
     }
-    let mut reading = Reading {
-        file,
-        stack,
-        found: 0,
-        others: Vec::new(),
-        problems: Vec::new(),
-    };
-    for manifest in manifests {
-        reading.manifest(manifest);
+    let mut is_empty = true;
+    let mut others = Vec::new();
+    let mut problems = Vec::new();
+    manifests.reverse();
+    while let Some(manifest) = manifests.pop() {
+        let (version, kind) = (&manifest.api_version, &manifest.kind);
+        match (version.as_str(), kind.value.as_str()) {
+            ("v1", "ConfigMap") => {
+                is_empty = false;
+                problems.extend(config_map(file, manifest, stack));
+            }
+            ("v1", "List" | "ConfigMapList") => manifests.extend(manifest.items.into_iter().rev()),
+            (version, word) => {
+                let text = format!(
+                    "is a {word} of {version}, and left out: only ConfigMaps of v1 are read here"
+                );
+                others.push(at(file, kind.referenced.line(), &text));
+            }
+        }
     }
-    let Reading {
-        found,
-        others,
-        mut problems,
-        ..
-    } = reading;
-    if found > 0 {
-        stack.remarks.extend(others);
-    } else {
+    if is_empty {
         problems.extend(others);
-        problems.push(Problem {
-            file: file.name.clone(),
-            text: "has no ConfigMap in it; name a file with one here".to_owned(),
-        });
+        problems.push(file.problem("has no ConfigMap in it; name a file with one here"));
+    } else {
+        stack.remarks.extend(others);
     }
     problems
 }
 
-struct Reading<'a> {
-    file: &'a File,
-    stack: &'a mut Stack,
-    found: u32,
-    others: Vec<Problem>,
-    problems: Vec<Problem>,
-}
-
-impl Reading<'_> {
-    fn manifest(&mut self, manifest: Manifest) {
-        let (version, kind) = (manifest.api_version.value, manifest.kind.value);
-        match (version.as_str(), kind.as_str()) {
-            ("v1", "ConfigMap") => {
-                self.found += 1;
-                let line = manifest.kind.referenced.line();
-                self.config_map(line, manifest.metadata, manifest.data);
-            }
-            ("v1", "List" | "ConfigMapList") => {
-                for item in manifest.items {
-                    self.manifest(item);
-                }
-            }
-            _ => {
-                let line = manifest.kind.referenced.line();
-                let text = format!(
-                    "is a {kind} of {version}, and left out: only ConfigMaps of v1 are read here"
-                );
-                self.others.push(at(self.file, line, &text));
-            }
-        }
-    }
-
-    fn config_map(&mut self, line: u64, metadata: Option<Metadata>, data: Given) {
-        let (name, namespace) =
-            metadata.map_or((None, None), |metadata| (metadata.name, metadata.namespace));
-        let line = name.as_ref().map_or(line, |name| name.referenced.line());
-        let name = name.map(|name| name.value).unwrap_or_default();
-        let Some(program) = Program::ALL.into_iter().find(|it| it.config_map() == name) else {
-            let known = Program::ALL.map(Program::config_map).join("`, `");
-            self.problem(
-                line,
-                &format!("`metadata.name` is \"{name}\"; write one of `{known}`"),
+fn config_map(file: &File, manifest: Manifest, stack: &mut Stack) -> Vec<Problem> {
+    let Metadata { name, namespace } = manifest.metadata.unwrap_or_default();
+    let line = name.as_ref().map_or(&manifest.kind, |name| name);
+    let line = line.referenced.line();
+    let name = name.map(|name| name.value).unwrap_or_default();
+    let Some(program) = Program::ALL.into_iter().find(|it| it.config_map() == name) else {
+        let known = Program::ALL.map(Program::config_map).join("`, `");
+        let text = format!("`metadata.name` is \"{name}\"; write one of `{known}`");
+        return vec![at(file, line, &text)];
+    };
+    let mut problems = Vec::new();
+    if let Some(namespace) = namespace {
+        let other = stack.namespace.get_or_insert_with(|| namespace.clone());
+        if *other != namespace {
+            let text = format!(
+                "`metadata.namespace` is \"{namespace}\", and elsewhere it is \"{other}\"; write the same in both"
             );
-            return;
-        };
-        match (&self.stack.namespace, namespace) {
-            (Some(other), Some(namespace)) if *other != namespace => {
-                let text = format!(
-                    "`metadata.namespace` is \"{namespace}\", and elsewhere it is \"{other}\"; write the same in \
-                     both"
-                );
-                self.problem(line, &text);
-            }
-            (_, Some(namespace)) => self.stack.namespace = Some(namespace),
-            (_, None) => {}
-        }
-        for (name, value) in data {
-            let settings = self.stack.settings_mut(program);
-            if settings.get(&name).is_some_and(|other| *other != value) {
-                let text = format!("`{name}` has another value elsewhere; write it in one place");
-                self.problem(line, &text);
-            } else {
-                settings.insert(name, value);
-            }
+            problems.push(at(file, line, &text));
         }
     }
-
-    fn problem(&mut self, line: u64, text: &str) {
-        self.problems.push(at(self.file, line, text));
-    }
-}
-
-impl Stack {
-    fn settings_mut(&mut self, program: Program) -> &mut Given {
-        match program {
-            Program::Temporal => &mut self.temporal.settings,
-            Program::IpfsCluster => &mut self.ipfs_cluster.settings,
-            Program::Postgres => &mut self.postgres.settings,
+    let settings = match program {
+        Program::Temporal => &mut stack.temporal.settings,
+        Program::IpfsCluster => &mut stack.ipfs_cluster.settings,
+        Program::Postgres => &mut stack.postgres.settings,
+    };
+    for (name, value) in manifest.data {
+        let kept = settings
+            .entry(name.clone())
+            .or_insert_with(|| value.clone());
+        if *kept != value {
+            let text = format!("`{name}` has another value elsewhere; write it in one place");
+            problems.push(at(file, line, &text));
         }
     }
+    problems
 }

@@ -11,8 +11,9 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use clap::ValueEnum;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use self::yaml::Twice;
 use crate::secret::Secret;
@@ -48,7 +49,7 @@ pub struct Stack {
 }
 
 /// Whether Pods ask for the mesh's proxy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Mesh {
     /// They do. Where no Linkerd is installed this has no effect, and a warning says so.
@@ -142,28 +143,25 @@ impl Worker {
     }
 
     /// The program's sub-command.
-    pub const fn arguments(self) -> &'static [&'static str] {
+    pub fn arguments(self) -> Vec<&'static str> {
         match self {
-            Self::Pin => &["queue", "ipfs", "pin"],
-            Self::Cluster => &["queue", "ipfs", "cluster"],
-            Self::KeyCreation => &["queue", "ipfs", "key-creation"],
-            Self::IpnsEntry => &["queue", "ipfs", "ipns-entry"],
-            Self::EmailSend => &["queue", "email-send"],
+            Self::EmailSend => vec!["queue", self.name()],
+            _ => vec!["queue", "ipfs", self.name()],
         }
     }
 
     /// The setting without which it has nothing to do.
     pub const fn needs(self) -> Option<&'static str> {
         match self {
-            Self::Pin | Self::Cluster | Self::KeyCreation => None,
             Self::IpnsEntry => Some("SERVICES_RTNS_KEY_NAME"),
             Self::EmailSend => Some("SENDGRID_API_KEY"),
+            _ => None,
         }
     }
 }
 
 /// How a Service is reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum ServiceType {
     /// From inside the cluster only.
     #[default]
@@ -173,17 +171,6 @@ pub enum ServiceType {
     NodePort,
     /// Through a load balancer of the cloud too.
     LoadBalancer,
-}
-
-impl ServiceType {
-    /// Kubernetes' word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::ClusterIp => "ClusterIP",
-            Self::NodePort => "NodePort",
-            Self::LoadBalancer => "LoadBalancer",
-        }
-    }
 }
 
 /// The IPFS nodes.
@@ -360,19 +347,27 @@ pub struct File {
     pub text: Secret<String>,
 }
 
+impl File {
+    /// Something that is wrong with it.
+    fn problem(&self, text: impl Into<String>) -> Problem {
+        Problem {
+            file: self.name.clone(),
+            text: text.into(),
+        }
+    }
+}
+
 /// Puts the files together; the error lists every problem.
 pub fn read(stack: Option<&File>, config_maps: &[File]) -> Result<Stack, Vec<Problem>> {
     let mut problems = Vec::new();
-    let parsed = stack.map_or_else(|| Ok(Stack::default()), parse);
-    let mut result = parsed.unwrap_or_else(|problem| {
-        problems.push(problem);
-        Stack::default()
-    });
+    let mut result = Stack::default();
     if let Some(file) = stack {
-        problems.extend(result.problems().into_iter().map(|text| Problem {
-            file: file.name.clone(),
-            text,
-        }));
+        match parse(file) {
+            Ok(stack) => result = stack,
+            Err(problem) => problems.push(problem),
+        }
+        let texts = result.problems().into_iter();
+        problems.extend(texts.map(|text| file.problem(text)));
     }
     for file in config_maps {
         problems.extend(config_map::read(file, &mut result));
@@ -390,20 +385,16 @@ fn parse(file: &File) -> Result<Stack, Problem> {
     if documents.is_empty() {
         return Ok(stack);
     }
-    Err(Problem {
-        file: file.name.clone(),
-        text: "has several documents; write one, without `---` in it".to_owned(),
-    })
+    Err(file.problem("has several documents; write one, without `---` in it"))
 }
 
 /// A map of texts. Numbers and yes or no without quotes are taken for what is written.
 fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Given, D::Error> {
     // a key with nothing behind it has no value
     let raw: Option<BTreeMap<String, Option<String>>> = Deserialize::deserialize(deserializer)?;
-    Ok(raw
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(name, value)| (name, Secret::new(value.unwrap_or_default())))
+    let texts = raw.unwrap_or_default().into_iter();
+    Ok(texts
+        .map(|(name, value)| (name, value.unwrap_or_default().into()))
         .collect())
 }
 

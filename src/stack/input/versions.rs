@@ -47,17 +47,9 @@ impl Limit {
 
     /// What is wrong with an image, in a line of `stack.yaml`'s problems.
     pub(super) fn problem(&self, field: &str, image: &str) -> Option<String> {
-        let (
-            Self {
-                program,
-                works,
-                breaks,
-                ..
-            },
-            (major, minor),
-        ) = (self, self.from);
-        let broken = self.is_broken_by(image)?;
-        broken.then(|| {
+        let (program, works, breaks) = (self.program, self.works, self.breaks);
+        let (major, minor) = self.from;
+        self.is_broken_by(image)?.then(|| {
             format!(
                 "`{field}`: \"{image}\" does not work with Temporal: from {program} {major}.{minor} on {breaks}; write \
                  `{works}`"
@@ -68,8 +60,7 @@ impl Limit {
     /// What to know of an image whose tag says nothing.
     pub(super) fn doubt(&self, field: &str, image: &str) -> Option<String> {
         let (program, (major, minor)) = (self.program, self.from);
-        let is_unknown = self.is_broken_by(image).is_none();
-        is_unknown.then(|| {
+        self.is_broken_by(image).is_none().then(|| {
             format!(
                 "`{field}`: \"{image}\" does not say its version; Temporal needs a {program} below {major}.{minor}"
             )
@@ -117,18 +108,13 @@ fn version(tag: &str) -> Option<(u32, u32)> {
 /// A Markdown table of the versions.
 pub fn reference() -> String {
     let rows = [KUBO, CLUSTER].map(|limit| {
-        let Limit {
-            program,
-            works,
-            from: (major, minor),
-            breaks,
-            ..
-        } = limit;
+        let (program, works, breaks) = (limit.program, limit.works, limit.breaks);
+        let (major, minor) = limit.from;
         format!("| {program} | `{works}` | {major}.{minor} | {breaks} |\n")
     });
     let head =
         "| program | installed | does not work from | since there |\n| --- | --- | --- | --- |\n";
-    std::iter::once(head.to_owned()).chain(rows).collect()
+    head.to_owned() + &rows.concat()
 }
 
 #[cfg(test)]

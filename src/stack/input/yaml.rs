@@ -6,6 +6,7 @@ use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Error, from_multiple_with_options};
 
 use super::{File, Problem};
+use crate::settings::nearest;
 
 /// What to do with a key that is written twice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,20 +38,14 @@ pub(super) fn documents<T: DeserializeOwned>(file: &File, twice: Twice) -> Resul
 
 /// A problem on a line of a file.
 pub(super) fn at(file: &File, line: u64, text: &str) -> Problem {
-    Problem {
-        file: file.name.clone(),
-        text: format!("line {line}: {text}"),
-    }
+    file.problem(format!("line {line}: {text}"))
 }
 
 fn problem(file: &File, error: &Error) -> Problem {
     let error = error.without_snippet();
     match error.location() {
         Some(location) if location.line() > 0 => at(file, location.line(), &words(error)),
-        _ => Problem {
-            file: file.name.clone(),
-            text: words(error),
-        },
+        _ => file.problem(words(error)),
     }
 }
 
@@ -68,9 +63,7 @@ fn words(error: &Error) -> String {
                 expected.join("`, `")
             )
         }
-        Error::SerdeMissingField { field, .. } => {
-            format!("`{field}` is missing; write it")
-        }
+        Error::SerdeMissingField { field, .. } => format!("`{field}` is missing; write it"),
         Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => {
             format!("something else stands here; write {expected}")
         }
@@ -86,13 +79,8 @@ fn words(error: &Error) -> String {
 
 /// The nearest field, or all of them.
 fn unknown_field(field: &str, expected: &[&str]) -> String {
-    let nearest = expected
-        .iter()
-        .map(|known| (strsim::levenshtein(known, field), known))
-        .filter(|(edits, _)| *edits <= 2)
-        .min();
-    let remedy = match nearest {
-        Some((_, known)) => format!("write `{known}`"),
+    let remedy = match nearest(expected.iter().copied(), field, 2) {
+        Some(known) => format!("write `{known}`"),
         None => format!("there are `{}`", expected.join("`, `")),
     };
     format!("`{field}` is no field here; {remedy}")

@@ -4,6 +4,13 @@ use std::time::Duration;
 
 use kube::core::Status;
 
+/// The object is not there.
+pub const MISSING: u16 = 404;
+/// Somebody else's change is in the way.
+pub const CONFLICT: u16 = 409;
+/// The server has checked the object and refuses it.
+pub const INVALID: u16 = 422;
+
 /// What came of a request that the API server did not carry out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -25,38 +32,14 @@ pub enum Error {
         /// What the last try said.
         source: Box<kube::Error>,
     },
-    /// Not allowed to the user.
-    #[error("{attempt}: not allowed: {message}")]
-    Forbidden {
-        /// What was asked.
-        attempt: String,
-        /// The server's words.
-        message: String,
-    },
-    /// Somebody else's change is in the way.
+    /// The API server does not do it.
     #[error("{attempt}: {message}")]
-    Conflict {
-        /// What was asked.
-        attempt: String,
-        /// The server's words, which name the fields and who holds them.
-        message: String,
-    },
-    /// The server has checked the object and refuses it.
-    #[error("{attempt}: {message}")]
-    Invalid {
-        /// What was asked.
-        attempt: String,
-        /// The server's words, which name the fields.
-        message: String,
-    },
-    /// Any other refusal.
-    #[error("{attempt}: {message} (code {code})")]
     Refused {
         /// What was asked.
         attempt: String,
-        /// The HTTP status.
+        /// The HTTP status; see [`CONFLICT`], [`INVALID`] and [`MISSING`].
         code: u16,
-        /// The server's words.
+        /// The server's words, which name the fields, and who else holds them.
         message: String,
     },
     /// The answer is not one of this API.
@@ -67,6 +50,13 @@ pub enum Error {
         /// Why.
         source: Box<kube::Error>,
     },
+}
+
+impl Error {
+    /// Did the server answer with this HTTP status?
+    pub fn is(&self, status: u16) -> bool {
+        matches!(self, Self::Refused { code, .. } if *code == status)
+    }
 }
 
 /// May the same request succeed a moment later?
@@ -91,21 +81,20 @@ fn is_malformed(status: &Status) -> bool {
 pub(super) fn refusal(attempt: &str, error: kube::Error) -> Error {
     let attempt = attempt.to_owned();
     let kube::Error::Api(status) = error else {
-        return Error::Garbage {
-            attempt,
-            source: Box::new(error),
-        };
+        let source = Box::new(error);
+        return Error::Garbage { attempt, source };
     };
     let message = status.message.clone();
-    match status.code {
-        _ if is_malformed(&status) => Error::Invalid { attempt, message },
-        401 | 403 => Error::Forbidden { attempt, message },
-        409 => Error::Conflict { attempt, message },
-        400 | 422 => Error::Invalid { attempt, message },
-        code => Error::Refused {
-            attempt,
-            code,
-            message,
-        },
+    let (code, message) = match status.code {
+        400 | INVALID => (INVALID, message),
+        _ if is_malformed(&status) => (INVALID, message),
+        401 | 403 => (403, format!("not allowed: {message}")),
+        CONFLICT => (CONFLICT, message),
+        code => (code, format!("{message} (code {code})")),
+    };
+    Error::Refused {
+        attempt,
+        code,
+        message,
     }
 }

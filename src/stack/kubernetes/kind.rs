@@ -1,5 +1,11 @@
-//! The kinds of objects, and how the API spells them. Only names.
+//! The kinds of objects, and how the API spells them, as its own description has it. Only names.
 
+use std::fmt;
+
+use k8s_openapi::api::{
+    apps::v1 as apps, batch::v1 as batch, core::v1 as core, networking::v1 as networking,
+    storage::v1 as storage,
+};
 use kube::core::ApiResource;
 
 /// The kinds of objects that we read or write.
@@ -34,58 +40,38 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// API group (empty for the core), version, kind, and the word in URLs.
-    pub const fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
+    /// How the API spells it: group, version, kind, and the word in URLs.
+    pub fn resource(self) -> ApiResource {
         match self {
-            Self::Namespace => ("", "v1", "Namespace", "namespaces"),
-            Self::Secret => ("", "v1", "Secret", "secrets"),
-            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
-            Self::Service => ("", "v1", "Service", "services"),
-            Self::NetworkPolicy => (
-                "networking.k8s.io",
-                "v1",
-                "NetworkPolicy",
-                "networkpolicies",
-            ),
-            Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
-            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
-            Self::Job => ("batch", "v1", "Job", "jobs"),
-            Self::Pod => ("", "v1", "Pod", "pods"),
-            Self::PersistentVolumeClaim => {
-                ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
-            }
-            Self::StorageClass => ("storage.k8s.io", "v1", "StorageClass", "storageclasses"),
-            Self::Node => ("", "v1", "Node", "nodes"),
-            Self::Event => ("", "v1", "Event", "events"),
+            Self::Namespace => ApiResource::erase::<core::Namespace>(&()),
+            Self::Secret => ApiResource::erase::<core::Secret>(&()),
+            Self::ConfigMap => ApiResource::erase::<core::ConfigMap>(&()),
+            Self::Service => ApiResource::erase::<core::Service>(&()),
+            Self::NetworkPolicy => ApiResource::erase::<networking::NetworkPolicy>(&()),
+            Self::StatefulSet => ApiResource::erase::<apps::StatefulSet>(&()),
+            Self::Deployment => ApiResource::erase::<apps::Deployment>(&()),
+            Self::Job => ApiResource::erase::<batch::Job>(&()),
+            Self::Pod => ApiResource::erase::<core::Pod>(&()),
+            Self::PersistentVolumeClaim => ApiResource::erase::<core::PersistentVolumeClaim>(&()),
+            Self::StorageClass => ApiResource::erase::<storage::StorageClass>(&()),
+            Self::Node => ApiResource::erase::<core::Node>(&()),
+            Self::Event => ApiResource::erase::<core::Event>(&()),
         }
     }
 
     /// The kind's name, such as `StatefulSet`.
-    pub const fn word(self) -> &'static str {
-        self.names().2
-    }
-
-    /// As manifests have it, such as `apps/v1`.
-    pub fn api_version(self) -> String {
-        match self.names() {
-            ("", version, ..) => version.to_owned(),
-            (group, version, ..) => format!("{group}/{version}"),
-        }
+    pub fn word(self) -> String {
+        self.resource().kind
     }
 
     /// Whether its objects live in a namespace.
     pub const fn is_namespaced(self) -> bool {
         !matches!(self, Self::Namespace | Self::StorageClass | Self::Node)
     }
+}
 
-    pub(super) fn resource(self) -> ApiResource {
-        let (group, version, kind, plural) = self.names();
-        ApiResource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            api_version: self.api_version(),
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-        }
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.word())
     }
 }

@@ -15,12 +15,10 @@ mod warnings;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview};
 use kube::api::{
-    Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
-    PropagationPolicy, ValidationDirective,
+    Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
+    ValidationDirective,
 };
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -29,7 +27,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tower::util::MapResponseLayer;
 
-pub use self::error::Error;
+pub use self::error::{CONFLICT, Error, INVALID, MISSING};
 use self::error::{is_passing, refusal};
 pub use self::kind::Kind;
 use self::warnings::Warnings;
@@ -50,29 +48,30 @@ pub struct Access {
     pub kubeconfig: Option<PathBuf>,
     /// The context in it.
     pub context: Option<String>,
+    /// The field manager, by whose name the server knows which fields are ours.
+    pub manager: &'static str,
 }
 
 /// How to apply an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Apply<'a> {
-    /// The field manager, by whose name the server knows which fields are ours.
-    pub manager: &'a str,
+pub struct Apply {
     /// Only look what would come of it.
     pub dry_run: bool,
     /// Take over fields that another manager holds with another value.
     pub force: bool,
 }
 
-/// The way to one cluster. Cheap to clone.
+/// The way to one namespace of a cluster. Cheap to clone.
 #[derive(Clone)]
 pub struct Kubernetes {
     client: Client,
     namespace: String,
+    manager: &'static str,
     warnings: Warnings,
 }
 
 impl Kubernetes {
-    /// Reads the kubeconfig; the first request connects.
+    /// Reads the kubeconfig; the first request connects. The namespace is the context's.
     pub async fn connect(access: &Access) -> Result<Self, Error> {
         let options = KubeConfigOptions {
             context: access.context.clone(),
@@ -90,6 +89,7 @@ impl Kubernetes {
         config.read_timeout = Some(REQUEST_LIMIT);
         config.write_timeout = Some(REQUEST_LIMIT);
         let namespace = config.default_namespace.clone();
+        let manager = access.manager;
         let warnings = Warnings::default();
         let hears = warnings.clone();
         let listen = MapResponseLayer::new(move |response: http::Response<_>| {
@@ -100,11 +100,19 @@ impl Kubernetes {
         Ok(Self {
             client: builder.with_layer(&listen).build(),
             namespace,
+            manager,
             warnings,
         })
     }
 
-    /// The namespace of the context.
+    /// The same cluster, and another namespace.
+    #[must_use]
+    pub fn within(self, namespace: &str) -> Self {
+        let namespace = namespace.to_owned();
+        Self { namespace, ..self }
+    }
+
+    /// Where all requests go.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
@@ -134,156 +142,102 @@ impl Kubernetes {
         Ok(groups.groups.iter().any(|it| it.name == group))
     }
 
-    /// May we do that to objects of this kind (in this namespace)?
-    pub async fn may(
-        &self,
-        verb: &str,
-        kind: Kind,
-        namespace: Option<&str>,
-    ) -> Result<bool, Error> {
-        let (group, _, _, plural) = kind.names();
-        let review = SelfSubjectAccessReview {
-            spec: SelfSubjectAccessReviewSpec {
-                resource_attributes: Some(ResourceAttributes {
-                    group: Some(group.to_owned()),
-                    resource: Some(plural.to_owned()),
-                    verb: Some(verb.to_owned()),
-                    namespace: namespace.map(str::to_owned),
-                    ..ResourceAttributes::default()
-                }),
-                ..SelfSubjectAccessReviewSpec::default()
-            },
-            ..SelfSubjectAccessReview::default()
-        };
+    /// May we do that to objects of this kind?
+    pub async fn may(&self, verb: &str, kind: Kind) -> Result<bool, Error> {
+        let resource = kind.resource();
+        // to look at the namespace itself may be allowed in it
+        let is_inside = kind.is_namespaced() || (kind, verb) == (Kind::Namespace, "get");
+        let mut review = SelfSubjectAccessReview::default();
+        review.spec.resource_attributes = Some(ResourceAttributes {
+            group: Some(resource.group),
+            resource: Some(resource.plural.clone()),
+            verb: Some(verb.to_owned()),
+            namespace: is_inside.then(|| self.namespace.clone()),
+            ..ResourceAttributes::default()
+        });
         let api: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
-        let attempt = format!("ask whether we may {verb} {plural}");
+        let attempt = format!("ask whether we may {verb} {}", resource.plural);
         let parameters = PostParams::default();
         let answer = repeat(&attempt, || api.create(&parameters, &review)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed))
     }
 
     /// An object, if it is there.
-    pub async fn get(
-        &self,
-        kind: Kind,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Option<Value>, Error> {
-        let api = self.api(kind, namespace);
-        let attempt = format!("get {} `{name}`", kind.word());
+    pub async fn get(&self, kind: Kind, name: &str) -> Result<Option<Value>, Error> {
+        let api = self.api(kind);
+        let attempt = format!("get {kind} `{name}`");
         let found = repeat(&attempt, || api.get_opt(name)).await?;
         Ok(found.map(|object| to_json(&object)))
     }
 
     /// The objects with these labels (all of them with an empty text), sorted by name.
-    pub async fn list(
-        &self,
-        kind: Kind,
-        namespace: &str,
-        labels: &str,
-    ) -> Result<Vec<Value>, Error> {
-        let api = self.api(kind, namespace);
+    pub async fn list(&self, kind: Kind, labels: &str) -> Result<Vec<Value>, Error> {
+        let api = self.api(kind);
         let parameters = ListParams::default().labels(labels);
-        let attempt = format!("list {}", kind.names().3);
+        let attempt = format!("list {}", kind.resource().plural);
         let list = repeat(&attempt, || api.list(&parameters)).await?;
         Ok(list.items.iter().map(to_json).collect())
     }
 
     /// Server-side apply. Gives the object as it is then, or with a dry run as it would be.
-    pub async fn apply(
-        &self,
-        kind: Kind,
-        namespace: &str,
-        object: &Value,
-        how: Apply<'_>,
-    ) -> Result<Value, Error> {
+    pub async fn apply(&self, kind: Kind, object: &Value, how: Apply) -> Result<Value, Error> {
         let name = name_of(object);
-        let api = self.api(kind, namespace);
+        let api = self.api(kind);
         let parameters = PatchParams {
             dry_run: how.dry_run,
             force: how.force,
-            field_manager: Some(how.manager.to_owned()),
+            field_manager: Some(self.manager.to_owned()),
             field_validation: Some(ValidationDirective::Strict),
         };
-        let attempt = format!("apply {} `{name}`", kind.word());
+        let attempt = format!("apply {kind} `{name}`");
         let patch = Patch::Apply(object);
         let applied = repeat(&attempt, || api.patch(name, &parameters, &patch)).await?;
         Ok(to_json(&applied))
     }
 
     /// Makes an object; `None` when one of that name is there already.
-    pub async fn create(
-        &self,
-        kind: Kind,
-        namespace: &str,
-        object: &Value,
-        manager: &str,
-    ) -> Result<Option<Value>, Error> {
-        let attempt = format!("create {} `{}`", kind.word(), name_of(object));
-        let api = self.api(kind, namespace);
+    pub async fn create(&self, kind: Kind, object: &Value) -> Result<Option<Value>, Error> {
+        let attempt = format!("create {kind} `{}`", name_of(object));
+        let api = self.api(kind);
         let parameters = PostParams {
-            field_manager: Some(manager.to_owned()),
+            field_manager: Some(self.manager.to_owned()),
             ..PostParams::default()
         };
-        let object: DynamicObject =
-            serde_json::from_value(object.clone()).map_err(|error| Error::Garbage {
-                attempt: attempt.clone(),
-                source: Box::new(kube::Error::SerdeError(error)),
-            })?;
+        let object: DynamicObject = serde_json::from_value(object.clone())
+            .map_err(|error| refusal(&attempt, kube::Error::SerdeError(error)))?;
         match repeat(&attempt, || api.create(&parameters, &object)).await {
             Ok(made) => Ok(Some(to_json(&made))),
-            Err(Error::Conflict { .. }) => Ok(None),
+            Err(error) if error.is(CONFLICT) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Changes single fields. With a `resourceVersion` in the patch an object that has changed since is a
-    /// [`Error::Conflict`].
-    pub async fn merge(
-        &self,
-        kind: Kind,
-        namespace: &str,
-        patch: &Value,
-        manager: &str,
-    ) -> Result<Value, Error> {
+    /// Changes single fields. With a `resourceVersion` in the patch an object that has changed since is a [`CONFLICT`].
+    pub async fn merge(&self, kind: Kind, patch: &Value) -> Result<(), Error> {
         let name = name_of(patch);
-        let api = self.api(kind, namespace);
-        let parameters = PatchParams::apply(manager);
-        let attempt = format!("change {} `{name}`", kind.word());
+        let api = self.api(kind);
+        let parameters = PatchParams::apply(self.manager);
+        let attempt = format!("change {kind} `{name}`");
         let patch = Patch::Merge(patch);
-        let changed = repeat(&attempt, || api.patch(name, &parameters, &patch)).await?;
-        Ok(to_json(&changed))
+        repeat(&attempt, || api.patch(name, &parameters, &patch)).await?;
+        Ok(())
     }
 
-    /// Removes an object and what belongs to it; one that is gone already is no error. With a `uid`, only
-    /// that very object, and not another one that has its name by now.
-    pub async fn delete(
-        &self,
-        kind: Kind,
-        namespace: &str,
-        name: &str,
-        uid: Option<&str>,
-    ) -> Result<(), Error> {
-        let api = self.api(kind, namespace);
-        let parameters = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Background),
-            preconditions: uid.map(|uid| Preconditions {
-                uid: Some(uid.to_owned()),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
-        let attempt = format!("delete {} `{name}`", kind.word());
+    /// Removes an object and what belongs to it; one that is gone already is no error.
+    pub async fn delete(&self, kind: Kind, name: &str) -> Result<(), Error> {
+        let api = self.api(kind);
+        let attempt = format!("delete {kind} `{name}`");
+        let parameters = DeleteParams::background();
         match repeat(&attempt, || api.delete(name, &parameters)).await {
-            Ok(_) | Err(Error::Refused { code: 404, .. } | Error::Conflict { .. }) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) if !error.is(MISSING) && !error.is(CONFLICT) => Err(error),
+            _ => Ok(()),
         }
     }
 
-    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+    fn api(&self, kind: Kind) -> Api<DynamicObject> {
         let resource = kind.resource();
         if kind.is_namespaced() {
-            Api::namespaced_with(self.client.clone(), namespace, &resource)
+            Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
         } else {
             Api::all_with(self.client.clone(), &resource)
         }
@@ -292,10 +246,25 @@ impl Kubernetes {
 
 /// The name in an object's metadata; empty when it has none.
 pub fn name_of(object: &Value) -> &str {
-    object
-        .pointer("/metadata/name")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    text(object, "/metadata/name")
+}
+
+/// A text inside an object, by its JSON pointer; empty when it is not there.
+pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    let found = object.pointer(pointer);
+    found.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A number likewise; 0 when it is not there.
+pub fn number(object: &Value, pointer: &str) -> u64 {
+    let found = object.pointer(pointer);
+    found.and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// The entries of a list likewise; none when it is not there.
+pub fn list<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> + Clone {
+    let found = object.pointer(pointer).and_then(Value::as_array);
+    found.into_iter().flatten()
 }
 
 fn to_json(object: &DynamicObject) -> Value {

@@ -12,12 +12,15 @@
 pub mod context;
 pub mod pod;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
 
 pub use self::context::{CertificatePaths, Context, Environment, Own};
-pub use crate::component::{Component, is_ours, labels, namespace, object, ours, secret, selector};
+pub use crate::component::{
+    Component, is_ours, labels, namespace, object, ours, ours_of, selector,
+};
 use crate::input::ServiceType;
 use crate::kubernetes::{Kind, name_of};
 use crate::names::MANAGER;
@@ -65,8 +68,6 @@ impl fmt::Display for Phase {
 pub struct Object {
     /// Its kind.
     pub kind: Kind,
-    /// When it is made.
-    pub phase: Phase,
     /// Whose it is.
     pub component: Component,
     /// All of it.
@@ -74,9 +75,36 @@ pub struct Object {
 }
 
 impl Object {
+    pub(crate) fn new(
+        context: Context<'_>,
+        kind: Kind,
+        name: &str,
+        component: Component,
+        fields: Value,
+    ) -> Self {
+        Self {
+            kind,
+            component,
+            body: object(kind, name, component, context.namespace, fields),
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         name_of(&self.body)
+    }
+
+    /// When it is made.
+    pub const fn phase(&self) -> Phase {
+        if !matches!(self.kind, Kind::StatefulSet | Kind::Deployment | Kind::Job) {
+            return Phase::Settings;
+        }
+        match self.component {
+            Component::Postgres | Component::Rabbitmq | Component::Ipfs => Phase::Stores,
+            Component::Migrate => Phase::Migration,
+            Component::Krab => Phase::KeyStore,
+            _ => Phase::Temporal,
+        }
     }
 }
 
@@ -91,16 +119,10 @@ pub(crate) fn config_map(
     context: Context<'_>,
     name: &str,
     component: Component,
-    data: &std::collections::BTreeMap<String, String>,
+    data: &BTreeMap<String, String>,
 ) -> Object {
-    let mut body = object(Kind::ConfigMap, name, component, context.namespace);
-    body["data"] = json!(data);
-    Object {
-        kind: Kind::ConfigMap,
-        phase: Phase::Settings,
-        component,
-        body,
-    }
+    let fields = json!({ "data": data });
+    Object::new(context, Kind::ConfigMap, name, component, fields)
 }
 
 /// How a Service gives out addresses.
@@ -122,62 +144,46 @@ pub(crate) fn service(
     face: Face,
     ports: &[(&str, u16, &str)],
 ) -> Object {
-    let mut body = object(Kind::Service, name, component, context.namespace);
     let ports: Vec<Value> = ports
         .iter()
         .map(|(name, port, protocol)| {
             json!({ "name": name, "port": port, "targetPort": name, "protocol": protocol })
         })
         .collect();
-    body["spec"] = json!({ "selector": selector(component), "ports": ports });
+    let mut spec = json!({ "selector": selector(component), "ports": ports });
     match face {
         Face::Headless => {
-            body["spec"]["clusterIP"] = "None".into();
-            body["spec"]["publishNotReadyAddresses"] = true.into();
+            spec["clusterIP"] = "None".into();
+            spec["publishNotReadyAddresses"] = true.into();
         }
-        Face::Inside => body["spec"]["type"] = "ClusterIP".into(),
-        Face::Typed(kind) => body["spec"]["type"] = kind.word().into(),
+        Face::Inside => spec["type"] = json!(ServiceType::ClusterIp),
+        Face::Typed(kind) => spec["type"] = json!(kind),
     }
+    let fields = json!({ "spec": spec });
+    let mut service = Object::new(context, Kind::Service, name, component, fields);
     if let Some(opaque) = pod::opaque_ports(context, component) {
-        body["metadata"]["annotations"] = opaque;
+        service.body["metadata"]["annotations"] = opaque;
     }
-    Object {
-        kind: Kind::Service,
-        phase: Phase::Settings,
-        component,
-        body,
-    }
+    service
 }
 
-/// Pods of this stack in this namespace.
+/// A rule for Pods of this stack in this namespace.
 pub(crate) fn from_stack() -> Value {
-    json!({
-        "from": [{ "podSelector": { "matchLabels": { "app.kubernetes.io/part-of": MANAGER } } }],
-    })
+    json!({ "from": [{ "podSelector": { "matchLabels": { "app.kubernetes.io/part-of": MANAGER } } }] })
 }
 
 /// Who may connect to Pods of a component ([`Component::Stack`] means all). Rules only ever allow: without any,
 /// everybody may.
-pub(crate) fn policy(context: Context<'_>, component: Component, ingress: &Value) -> Object {
-    let mut body = object(
-        Kind::NetworkPolicy,
-        &component.name(),
-        component,
-        context.namespace,
-    );
+pub(crate) fn policy(context: Context<'_>, component: Component, rule: &Value) -> Object {
     let pods = match component {
         Component::Stack => json!({ "app.kubernetes.io/part-of": MANAGER }),
         other => selector(other),
     };
-    body["spec"] = json!({
+    let spec = json!({
         "podSelector": { "matchLabels": pods },
         "policyTypes": ["Ingress"],
-        "ingress": ingress,
+        "ingress": [rule],
     });
-    Object {
-        kind: Kind::NetworkPolicy,
-        phase: Phase::Settings,
-        component,
-        body,
-    }
+    let (name, fields) = (component.name(), json!({ "spec": spec }));
+    Object::new(context, Kind::NetworkPolicy, &name, component, fields)
 }

@@ -1,33 +1,77 @@
 //! What all Pods of the stack share: the mesh, the hash of their settings, and what they are not allowed.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Component, Context, Kind, Object, Phase, labels, object, selector};
+use super::{Component, Context, Kind, Object, labels, selector};
 use crate::input::{Mesh, Resources};
 
 /// The annotation that changes with a Pod's settings.
 const SETTINGS: &str = "temporal-stack/settings";
 
 /// What one workload differs in from others.
-pub(crate) struct Pods {
-    pub(crate) component: Component,
-    pub(crate) phase: Phase,
+pub(crate) struct Pods<'a> {
+    context: Context<'a>,
+    component: Component,
+    /// User and group of the program, which is not root.
+    user: (u32, u32),
+    /// How long a Pod may take to end, in seconds.
+    grace: u32,
     /// Differs whenever the Pods must be made anew.
     pub(crate) fingerprint: String,
-    /// User and group of the program, which is not root.
-    pub(crate) user: (u32, u32),
-    /// How long a Pod may take to end.
-    pub(crate) grace: u32,
-    pub(crate) containers: Vec<Value>,
-    pub(crate) init_containers: Vec<Value>,
-    pub(crate) volumes: Vec<Value>,
+    pub(crate) containers: Vec<Container>,
+    pub(crate) init_containers: Vec<Container>,
+    volumes: Vec<Value>,
+    claims: Vec<Value>,
 }
 
-impl Pods {
+impl<'a> Pods<'a> {
+    /// Without containers yet.
+    pub(crate) const fn new(
+        context: Context<'a>,
+        component: Component,
+        user: (u32, u32),
+        grace: u32,
+    ) -> Self {
+        Self {
+            context,
+            component,
+            user,
+            grace,
+            fingerprint: String::new(),
+            containers: Vec::new(),
+            init_containers: Vec::new(),
+            volumes: Vec::new(),
+            claims: Vec::new(),
+        }
+    }
+
+    /// A volume that goes with the Pod.
+    pub(crate) fn volume(&mut self, name: &str, kind: &str, source: &Value) {
+        self.volumes.push(json!({ "name": name, kind: source }));
+    }
+
+    /// Storage that each Pod of a StatefulSet has for itself.
+    pub(crate) fn claim(&mut self, name: &str, size: &str) {
+        let mut claim = json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": { "name": name, "labels": labels(self.component) },
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": { "requests": { "storage": size } },
+            },
+        });
+        if let Some(class) = &self.context.stack.storage_class {
+            claim["spec"]["storageClassName"] = class.as_str().into();
+        }
+        self.claims.push(claim);
+    }
+
     /// The Pod template.
-    fn template(self, context: Context<'_>) -> Value {
-        let mut annotations = mesh(context, self.component);
-        annotations[SETTINGS] = self.fingerprint.into();
+    fn template(&self) -> Value {
+        let mut annotations = mesh(self.context, self.component);
+        annotations[SETTINGS] = self.fingerprint.as_str().into();
         let (user, group) = self.user;
         let security = json!({
             "seccompProfile": { "type": "RuntimeDefault" },
@@ -52,12 +96,12 @@ impl Pods {
             "containers": self.containers,
         });
         if !self.init_containers.is_empty() {
-            spec["initContainers"] = self.init_containers.into();
+            spec["initContainers"] = json!(self.init_containers);
         }
         if !self.volumes.is_empty() {
-            spec["volumes"] = self.volumes.into();
+            spec["volumes"] = json!(self.volumes);
         }
-        let pull = &context.stack.image_pull_secrets;
+        let pull = &self.context.stack.image_pull_secrets;
         if !pull.is_empty() {
             let names: Vec<Value> = pull.iter().map(|name| json!({ "name": name })).collect();
             spec["imagePullSecrets"] = names.into();
@@ -68,134 +112,153 @@ impl Pods {
         })
     }
 
-    /// Pods with names and, for each claim (name and size), storage of their own.
-    pub(crate) fn stateful_set(
-        self,
-        context: Context<'_>,
-        service: &str,
-        replicas: u32,
-        claims: &[(&str, &str)],
-    ) -> Object {
-        let (component, phase) = (self.component, self.phase);
-        let name = component.name();
-        let mut body = object(Kind::StatefulSet, &name, component, context.namespace);
-        let claims: Vec<Value> = claims
-            .iter()
-            .map(|(name, size)| claim(context, component, name, size))
-            .collect();
-        body["spec"] = json!({
+    /// Pods with names, and with claims of their own.
+    pub(crate) fn stateful_set(self, service: &str, replicas: u32) -> Object {
+        let spec = json!({
             "serviceName": service,
             "replicas": replicas,
             // they find each other by name, and each may need the others to become ready
             "podManagementPolicy": "Parallel",
-            "selector": { "matchLabels": selector(component) },
-            "template": self.template(context),
-            "volumeClaimTemplates": claims,
+            "selector": { "matchLabels": selector(self.component) },
+            "template": self.template(),
+            "volumeClaimTemplates": self.claims,
         });
-        Object {
-            kind: Kind::StatefulSet,
-            phase,
-            component,
-            body,
-        }
+        self.workload(Kind::StatefulSet, &self.component.name(), &spec)
     }
 
     /// Pods that are all the same.
-    pub(crate) fn deployment(self, context: Context<'_>, replicas: u32) -> Object {
-        let (component, phase) = (self.component, self.phase);
-        let name = component.name();
-        let mut body = object(Kind::Deployment, &name, component, context.namespace);
-        body["spec"] = json!({
+    pub(crate) fn deployment(self, replicas: u32) -> Object {
+        let spec = json!({
             "replicas": replicas,
-            "selector": { "matchLabels": selector(component) },
-            "template": self.template(context),
+            "selector": { "matchLabels": selector(self.component) },
+            "template": self.template(),
         });
-        Object {
-            kind: Kind::Deployment,
-            phase,
-            component,
-            body,
-        }
+        self.workload(Kind::Deployment, &self.component.name(), &spec)
     }
 
     /// A Pod that ends.
-    pub(crate) fn job(self, context: Context<'_>, name: &str) -> Object {
-        let (component, phase) = (self.component, self.phase);
-        let mut body = object(Kind::Job, name, component, context.namespace);
-        let mut template = self.template(context);
+    pub(crate) fn job(self, name: &str) -> Object {
+        let mut template = self.template();
         // each try is a Pod of its own: all of its steps again, and its words stay to be read
         template["spec"]["restartPolicy"] = "Never".into();
-        body["spec"] = json!({
+        let spec = json!({
             "backoffLimit": 5,
             "activeDeadlineSeconds": 1800,
             "template": template,
         });
-        Object {
-            kind: Kind::Job,
-            phase,
-            component,
-            body,
+        self.workload(Kind::Job, name, &spec)
+    }
+
+    fn workload(&self, kind: Kind, name: &str, spec: &Value) -> Object {
+        Object::new(
+            self.context,
+            kind,
+            name,
+            self.component,
+            json!({ "spec": spec }),
+        )
+    }
+}
+
+/// A container in the making: each call adds something to it.
+#[derive(Serialize)]
+pub(crate) struct Container(Value);
+
+impl Container {
+    /// One that is allowed nothing special, and whose last words are kept when it fails.
+    pub(crate) fn new(name: &str, image: &str, resources: &Resources) -> Self {
+        Self(json!({
+            "name": name,
+            "image": image,
+            "resources": {
+                "requests": { "cpu": resources.cpu, "memory": resources.memory },
+                "limits": { "memory": resources.memory_limit },
+            },
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "capabilities": { "drop": ["ALL"] },
+            },
+        }))
+    }
+
+    /// Sets a field.
+    pub(crate) fn with(mut self, field: &str, value: Value) -> Self {
+        self.0[field] = value;
+        self
+    }
+
+    /// Adds to a list.
+    fn add(mut self, list: &str, value: Value) -> Self {
+        match &mut self.0[list] {
+            Value::Array(list) => list.push(value),
+            none => *none = [value].into_iter().collect(),
         }
+        self
     }
-}
 
-fn claim(context: Context<'_>, component: Component, name: &str, size: &str) -> Value {
-    let mut claim = json!({
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": { "name": name, "labels": labels(component) },
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "resources": { "requests": { "storage": size } },
-        },
-    });
-    if let Some(class) = &context.stack.storage_class {
-        claim["spec"]["storageClassName"] = class.as_str().into();
+    /// What it runs in place of the image's own.
+    pub(crate) fn command(self, words: &[&str]) -> Self {
+        self.with("command", json!(words))
     }
-    claim
-}
 
-/// A container that is allowed nothing special, and whose last words are kept when it fails.
-pub(crate) fn container(name: &str, image: &str, resources: &Resources) -> Value {
-    json!({
-        "name": name,
-        "image": image,
-        "resources": {
-            "requests": { "cpu": resources.cpu, "memory": resources.memory },
-            "limits": { "memory": resources.memory_limit },
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "capabilities": { "drop": ["ALL"] },
-        },
-    })
-}
+    /// Its ports: name, number, protocol.
+    pub(crate) fn ports(self, ports: &[(&str, u16, &str)]) -> Self {
+        let port = |(name, port, protocol): &_| json!({ "name": name, "containerPort": port, "protocol": protocol });
+        self.with("ports", ports.iter().map(port).collect())
+    }
 
-/// The ports of a container.
-pub(crate) fn ports(ports: &[(&str, u16, &str)]) -> Value {
-    ports
-        .iter()
-        .map(|(name, port, protocol)| {
-            json!({ "name": name, "containerPort": port, "protocol": protocol })
-        })
-        .collect()
-}
+    /// All of a ConfigMap as environment.
+    pub(crate) fn config_map(self, name: &str) -> Self {
+        self.add("envFrom", json!({ "configMapRef": { "name": name } }))
+    }
 
-/// Environment from a ConfigMap and, winning over it, from a Secret.
-pub(crate) fn environment_from(config_map: &str, secret: &str) -> Value {
-    json!([{ "configMapRef": { "name": config_map } }, { "secretRef": { "name": secret } }])
-}
+    /// All of a Secret as environment, which wins over what was added before.
+    pub(crate) fn secret(self, name: &str) -> Self {
+        self.add("envFrom", json!({ "secretRef": { "name": name } }))
+    }
 
-/// The Pod's own name, as a variable.
-pub(crate) fn pod_name() -> Value {
-    json!({ "name": "POD_NAME", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } })
-}
+    /// A variable; `$(NAME)` is another one from before.
+    pub(crate) fn variable(self, name: &str, value: &str) -> Self {
+        self.add("env", json!({ "name": name, "value": value }))
+    }
 
-/// Asks often while the Pod starts, and seldom later.
-pub(crate) fn probes(container: &mut Value, ready: &Value) {
-    container["startupProbe"] = probe(ready, 3, 100);
-    container["readinessProbe"] = probe(ready, 10, 3);
+    /// A variable from somewhere else.
+    pub(crate) fn variable_from(self, name: &str, kind: &str, source: &Value) -> Self {
+        self.add(
+            "env",
+            json!({ "name": name, "valueFrom": { kind: source } }),
+        )
+    }
+
+    /// The Pod's own name, as the variable `POD_NAME`.
+    pub(crate) fn pod_name(self) -> Self {
+        let field = json!({ "fieldPath": "metadata.name" });
+        self.variable_from("POD_NAME", "fieldRef", &field)
+    }
+
+    /// A volume.
+    pub(crate) fn mount(self, volume: &str, path: &str) -> Self {
+        self.add("volumeMounts", json!({ "name": volume, "mountPath": path }))
+    }
+
+    /// A volume to be read.
+    pub(crate) fn mount_to_read(self, volume: &str, path: &str) -> Self {
+        let mount = json!({ "name": volume, "mountPath": path, "readOnly": true });
+        self.add("volumeMounts", mount)
+    }
+
+    /// One file of a volume, alone: those of a whole volume are links, which not every program follows.
+    pub(crate) fn mount_file(self, volume: &str, file: &str, path: &str) -> Self {
+        let mount = json!({ "name": volume, "mountPath": path, "subPath": file, "readOnly": true });
+        self.add("volumeMounts", mount)
+    }
+
+    /// Asks often while the Pod starts, and seldom later.
+    pub(crate) fn probes(self, ready: &Value) -> Self {
+        self.with("startupProbe", probe(ready, 3, 100))
+            .with("readinessProbe", probe(ready, 10, 3))
+    }
 }
 
 /// A probe that asks every so many seconds, and believes so many bad answers in a row.
@@ -225,12 +288,7 @@ fn mesh(context: Context<'_>, component: Component) -> Value {
             // a proxy that is an ordinary container would keep the Job's Pod running for ever
             annotations["config.linkerd.io/proxy-enable-native-sidecar"] = "true".into();
         }
-        Component::Stack
-        | Component::Postgres
-        | Component::Rabbitmq
-        | Component::Krab
-        | Component::Api
-        | Component::Worker(_) => {}
+        _ => {}
     }
     annotations
 }
@@ -239,17 +297,6 @@ fn mesh(context: Context<'_>, component: Component) -> Value {
 /// the place of Linkerd's own, and stands on Pods and Services alike.
 pub(crate) fn opaque_ports(context: Context<'_>, component: Component) -> Option<Value> {
     const OPAQUE: &str = "3999,4001,4369,5432,5672,9096,25672";
-    let speaks = match component {
-        Component::Stack => false,
-        Component::Postgres
-        | Component::Rabbitmq
-        | Component::Ipfs
-        | Component::Migrate
-        | Component::Account
-        | Component::Krab
-        | Component::Api
-        | Component::Worker(_) => true,
-    };
-    (speaks && context.stack.mesh == Mesh::Linkerd)
+    (component != Component::Stack && context.stack.mesh == Mesh::Linkerd)
         .then(|| json!({ "config.linkerd.io/opaque-ports": OPAQUE }))
 }

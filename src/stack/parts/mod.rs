@@ -18,7 +18,7 @@ use crate::objects::{Component, Own};
 use crate::secret::Secret;
 use crate::secrets::{self, Change, Source, Values};
 use crate::settings::amqp::AmqpUrl;
-use crate::settings::{Checked, Finding, Given, Home, Program, Severity, Variable, is_own};
+use crate::settings::{self, Checked, Finding, Given, Home, Program, Variable, is_own};
 
 /// All variables that a program is known to read.
 pub fn variables(program: Program) -> &'static [Variable] {
@@ -52,9 +52,8 @@ pub fn is_secret(program: Program, name: &str) -> bool {
 
 /// The variable with this name in one of its spellings.
 fn known(program: Program, name: &str) -> Option<&'static Variable> {
-    variables(program)
-        .iter()
-        .find(|variable| variable.spellings().any(|spelling| spelling == name))
+    let mut variables = variables(program).iter();
+    variables.find(|variable| variable.spellings().any(|spelling| spelling == name))
 }
 
 /// What to write instead of a name that the program is not known to read.
@@ -70,44 +69,39 @@ fn unread(program: Program, name: &str) -> String {
     format!("is not read by the program; {remedy}")
 }
 
-/// The known spelling that takes the fewest edits, if it takes no more than `most`.
+/// The known spelling that is nearest, if it takes no more than `most` edits.
 fn nearest(program: Program, name: &str, most: usize) -> Option<&'static str> {
-    let name = name.to_ascii_uppercase();
-    variables(program)
-        .iter()
-        .flat_map(Variable::spellings)
-        .map(|known| (strsim::levenshtein(known, &name), known))
-        .filter(|(edits, _)| *edits <= most)
-        .min()
-        .map(|(_, known)| known)
+    let known = variables(program).iter().flat_map(Variable::spellings);
+    settings::nearest(known, &name.to_ascii_uppercase(), most)
 }
 
-/// Findings that come from completing.
-pub(crate) struct Notes(pub(crate) Vec<Finding>);
-
-impl Notes {
-    pub(crate) fn add(&mut self, severity: Severity, name: &str, problem: String) {
-        self.0.push(Finding {
-            severity,
-            program: Program::Temporal,
-            name: name.to_owned(),
-            problem,
-        });
-    }
-}
-
-/// The settings of all programs, checked.
-pub(crate) struct Settings {
+/// What the user wants, with the settings of all programs checked.
+pub(crate) struct Settings<'a> {
+    pub(crate) stack: &'a Stack,
+    pub(crate) namespace: &'a str,
     pub(crate) temporal: Checked,
     pub(crate) cluster: Checked,
     pub(crate) postgres: Checked,
+    /// A setting that is missing, or that names the machine itself as in the document's example, means ours.
+    pub(crate) own: Own,
 }
 
-impl Settings {
-    pub(crate) fn check(stack: &Stack, home: Home<'_>) -> Self {
+impl<'a> Settings<'a> {
+    pub(crate) fn check(stack: &'a Stack, home: Home<'a>) -> Self {
         let temporal = temporal::settings::at_home(&stack.temporal.settings, home);
+        let temporal = check(Program::Temporal, &temporal);
+        let is_own = |name| temporal.value(name).is_none_or(is_own);
         Self {
-            temporal: check(Program::Temporal, &temporal),
+            own: Own {
+                postgres: is_own("DATABASE_URL"),
+                rabbitmq: is_own("RABBITMQ_URL"),
+                ipfs: is_own("IPFS_API_CONNECTION_HOST"),
+                cluster: is_own("IPFS_CLUSTER_API_CONNECTION_HOST"),
+                krab: is_own("SERVICES_KRAB_URL"),
+            },
+            stack,
+            namespace: home.namespace,
+            temporal,
             cluster: check(Program::IpfsCluster, &stack.ipfs_cluster.settings),
             postgres: check(Program::Postgres, &stack.postgres.settings),
         }
@@ -115,10 +109,7 @@ impl Settings {
 
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let each = [&self.temporal, &self.cluster, &self.postgres];
-        let mut all: Vec<Finding> = each
-            .iter()
-            .flat_map(|checked| checked.findings.iter().cloned())
-            .collect();
+        let mut all: Vec<Finding> = each.map(|it| it.findings.as_slice()).concat();
         all.extend(postgres::settings::agree(&self.temporal, &self.postgres));
         all.extend(temporal::settings::agree(&self.temporal, &self.cluster));
         all
@@ -126,18 +117,6 @@ impl Settings {
 
     pub(crate) fn temporal(&self, name: &str) -> Option<&str> {
         self.temporal.value(name)
-    }
-
-    /// A setting that is missing, or that names the machine itself as in the document's example, means ours.
-    pub(crate) fn own(&self) -> Own {
-        let is_own = |name| self.temporal(name).is_none_or(is_own);
-        Own {
-            postgres: is_own("DATABASE_URL"),
-            rabbitmq: is_own("RABBITMQ_URL"),
-            ipfs: is_own("IPFS_API_CONNECTION_HOST"),
-            cluster: is_own("IPFS_CLUSTER_API_CONNECTION_HOST"),
-            krab: is_own("SERVICES_KRAB_URL"),
-        }
     }
 
     pub(crate) fn user(&self) -> &str {
@@ -154,9 +133,8 @@ impl Settings {
 
 /// The settings that anybody may read.
 pub(crate) fn plain(program: Program, checked: &Checked) -> BTreeMap<String, String> {
-    checked
-        .values
-        .iter()
+    let values = checked.values.iter();
+    values
         .filter(|(name, _)| !is_secret(program, name))
         .map(|(name, value)| (name.clone(), value.expose().clone()))
         .collect()
@@ -171,16 +149,16 @@ pub(crate) fn set(
 }
 
 /// The settings that are secrets, without those that are dealt with one by one.
-pub(crate) fn others(
+pub(crate) fn others<'a>(
     program: Program,
-    checked: &Checked,
+    checked: &'a Checked,
     without: &[&str],
-) -> Vec<(String, Source)> {
-    checked
-        .values
-        .iter()
-        .filter(|(name, _)| is_secret(program, name) && !without.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), Source::Given(value.clone(), Change::Replace)))
+) -> Vec<(&'a str, Source)> {
+    let values = checked.values.iter();
+    values
+        .map(|(name, value)| (name.as_str(), value))
+        .filter(|(name, _)| is_secret(program, name) && !without.contains(name))
+        .map(|(name, value)| (name, Source::Given(value.clone(), Change::Replace)))
         .collect()
 }
 
@@ -194,27 +172,20 @@ pub(crate) fn derived(derive: impl Fn(&Values) -> String + 'static) -> Source {
     Source::Derived(Box::new(move |values| Secret::new(derive(values))))
 }
 
-/// Something that data are made with, for the Secret that says so for as long as they may be there.
-pub(crate) fn fact(
-    name: &str,
-    value: &(impl ToString + ?Sized),
-    change: Change,
-) -> (String, Source) {
-    let value = Secret::new(value.to_string());
-    (name.to_owned(), Source::Given(value, change))
-}
-
 /// A Secret with these keys.
 pub(crate) fn secret(
     name: &'static str,
     component: Component,
-    keys: Vec<(String, Source)>,
+    keys: Vec<(&str, Source)>,
 ) -> secrets::Wanted {
+    let keys = keys.into_iter();
     secrets::Wanted {
         name,
         component,
         kind: None,
-        keys,
+        keys: keys
+            .map(|(name, source)| (name.to_owned(), source))
+            .collect(),
     }
 }
 

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::settings::Severity;
 
 pub(super) fn given(pairs: &[(&str, &str)]) -> Given {
     pairs

@@ -2,260 +2,141 @@
 //! that a run which was cut off anywhere is taken up by the next one, and two at the same time end in the same state.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use serde_json::Value;
-
-use super::plan::{self, Action, Allowed, Error as PlanError, Plan, Send, Step};
-use super::wait::{self, Progress, WORKLOADS, Watch};
-use crate::kubernetes::{Apply, Error as ApiError, Kind, Kubernetes};
-use crate::names::MANAGER;
+use super::plan::{self, Action, Allowed, Plan, Step};
+use super::wait::{self, WORKLOADS, Watch};
+use super::{Error, Run};
+use crate::kubernetes::{Apply, CONFLICT, Error as ApiError, Kind, Kubernetes, MISSING};
 use crate::objects::Phase;
-use crate::secrets::Write;
 use crate::stack::Wanted;
 
 /// How often a plan is made anew because somebody else wrote Secrets at the same time.
 const TRIES: u32 = 10;
 
-/// Why the stack is not what is wanted.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Reading, or making up values.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The cluster.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// Something does not become ready.
-    #[error("{phase}: {source}")]
-    Wait {
-        /// In which phase.
-        phase: Phase,
-        /// What is in the way.
-        source: wait::Error,
-    },
-    /// The namespace of an earlier stack does not go.
-    #[error(transparent)]
-    Namespace(wait::Error),
-    /// The cluster would not have some objects; nothing was changed.
-    #[error("nothing was changed:\n{}", .0.join("\n"))]
-    Refused(Vec<String>),
-    /// The cluster does not take an object.
-    #[error("{0}")]
-    Object(String),
-    /// Secrets change as fast as they are read.
-    #[error("the Secrets are changed all the time by somebody else; try again")]
-    Unsettled,
-}
+/// What was done to each object.
+type Done = BTreeMap<(Kind, String), &'static str>;
 
-/// How to apply.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// What the user allows.
-    pub allowed: Allowed,
-    /// How long each phase may take.
-    pub limit: Duration,
-}
-
-/// How many objects were made, changed, left and removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// New ones.
-    pub created: u32,
-    /// Changed ones.
-    pub changed: u32,
-    /// Those that were right already.
-    pub kept: u32,
-    /// Those that are not wanted any more.
-    pub removed: u32,
-}
-
-/// Applies everything.
-pub async fn apply(
-    kubernetes: &Kubernetes,
-    wanted: &Wanted,
-    options: Options,
-    progress: &mut dyn Progress,
-) -> Result<Summary, Error> {
-    let namespace = wanted.namespace.as_str();
-    wait::until_namespace_gone(kubernetes, namespace, options.limit, progress)
-        .await
-        .map_err(Error::Namespace)?;
-    let mut run = Run {
-        kubernetes,
-        namespace,
-        options,
-        done: BTreeMap::new(),
-    };
+/// Applies everything. Gives the counts of objects that were made, changed, left and removed.
+pub async fn apply(run: &mut Run<'_>, wanted: &Wanted, allowed: Allowed) -> Result<String, Error> {
+    wait::until_namespace_gone(run).await?;
+    let mut done = Done::new();
     for _ in 0..TRIES {
-        let plan = plan::plan(kubernetes, wanted, options.allowed).await?;
-        progress.warns(&kubernetes.warnings());
+        let plan = plan::plan(run.kubernetes, wanted, allowed).await?;
+        run.progress.warns(&run.kubernetes.warnings());
         let refused = plan.refused();
         if !refused.is_empty() {
-            return Err(Error::Refused(refused));
+            return Err(format!("nothing was changed:\n{}", refused.join("\n")).into());
         }
-        if run.carry_out(&plan, progress).await? {
-            return Ok(run.summary(&plan));
+        if carry_out(run, &plan, allowed, &mut done).await? {
+            let [created, changed, removed] = ["created", "changed", "removed"]
+                .map(|word| done.values().filter(|it| **it == word).count());
+            let is_kept = |step: &&Step| {
+                step.action == Action::Keep && !done.contains_key(&(step.kind, step.name.clone()))
+            };
+            let kept = plan.steps.iter().filter(is_kept).count();
+            return Ok(format!(
+                "created {created}, changed {changed}, unchanged {kept}, removed {removed}"
+            ));
         }
     }
-    Err(Error::Unsettled)
+    let problem = "the Secrets are changed all the time by somebody else; try again";
+    Err(problem.to_owned().into())
 }
 
-/// What was done to an object.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Done {
-    Created,
-    Changed,
-    Removed,
+/// All steps. `false` when somebody else wrote a Secret in the meantime: whatever follows from it is another now.
+async fn carry_out(
+    run: &mut Run<'_>,
+    plan: &Plan,
+    allowed: Allowed,
+    done: &mut Done,
+) -> Result<bool, Error> {
+    let watch = Watch::begin(run.kubernetes, &plan.values).await?;
+    for phase in Phase::ALL {
+        let mut workloads = Vec::new();
+        for step in plan.steps.iter().filter(|it| it.phase == Some(phase)) {
+            if !carry_out_one(run, step, allowed, done).await? {
+                return Ok(false);
+            }
+            if WORKLOADS.contains(&step.kind) {
+                workloads.push((step.kind, step.name.clone()));
+            }
+        }
+        let ready = watch.until_ready(run, &workloads).await;
+        ready.map_err(|error| error.during(phase))?;
+        if !workloads.is_empty() {
+            run.progress.done(&format!("{phase}: ready"));
+        }
+    }
+    for step in plan.steps.iter().filter(|it| it.phase.is_none()) {
+        carry_out_one(run, step, allowed, done).await?;
+    }
+    Ok(true)
 }
 
-struct Run<'a> {
-    kubernetes: &'a Kubernetes,
-    namespace: &'a str,
-    options: Options,
-    done: BTreeMap<(Kind, String), Done>,
+async fn carry_out_one(
+    run: &mut Run<'_>,
+    step: &Step,
+    allowed: Allowed,
+    done: &mut Done,
+) -> Result<bool, Error> {
+    let kubernetes = run.kubernetes;
+    let (kind, name) = (step.kind, step.name.as_str());
+    let is_secret = kind == Kind::Secret;
+    match &step.action {
+        Action::Keep | Action::Refuse(_) => return Ok(true),
+        Action::Create | Action::Change(_) if is_secret => {
+            if !write(kubernetes, step).await? {
+                return Ok(false);
+            }
+        }
+        Action::Create | Action::Change(_) => send(kubernetes, step, allowed).await?,
+        Action::Remove => kubernetes.delete(kind, name).await?,
+        Action::Replace(_) => {
+            kubernetes.delete(kind, name).await?;
+            send(kubernetes, step, allowed).await?;
+        }
+    }
+    let what = format!("{kind} `{name}`");
+    let (word, told) = match &step.action {
+        Action::Change(keys) if is_secret => {
+            ("changed", format!("changed {what}: {}", keys.join(", ")))
+        }
+        Action::Change(_) => ("changed", format!("changed {what}")),
+        Action::Replace(why) => ("changed", format!("replaced {what}, which {why}")),
+        Action::Remove => ("removed", format!("removed {what}")),
+        Action::Create | Action::Keep | Action::Refuse(_) => ("created", format!("created {what}")),
+    };
+    run.progress.warns(&kubernetes.warnings());
+    run.progress.done(&told);
+    done.insert((kind, name.to_owned()), word);
+    Ok(true)
 }
 
-impl Run<'_> {
-    /// All steps. `false` when somebody else wrote a Secret in the meantime: whatever follows from it is another now.
-    async fn carry_out(&mut self, plan: &Plan, progress: &mut dyn Progress) -> Result<bool, Error> {
-        let mut watch = Watch::begin(self.kubernetes, self.namespace, &plan.values).await?;
-        for phase in Phase::ALL {
-            let steps: Vec<&Step> = plan
-                .steps
-                .iter()
-                .filter(|step| step.phase == Some(phase))
-                .collect();
-            for step in &steps {
-                if !self.step(step, progress).await? {
-                    return Ok(false);
-                }
-            }
-            let workloads: Vec<wait::Workload> = steps
-                .iter()
-                .filter(|step| WORKLOADS.contains(&step.kind))
-                .map(|step| (step.kind, step.name.clone()))
-                .collect();
-            watch
-                .until_ready(&workloads, self.options.limit, progress)
-                .await
-                .map_err(|source| Error::Wait { phase, source })?;
-            if !workloads.is_empty() {
-                progress.done(&format!("{phase}: ready"));
-            }
-        }
-        for step in plan.steps.iter().filter(|step| step.phase.is_none()) {
-            self.step(step, progress).await?;
-        }
-        Ok(true)
+/// Writes a Secret. Whoever else writes it at the same time counts; then this is `false`.
+async fn write(kubernetes: &Kubernetes, step: &Step) -> Result<bool, ApiError> {
+    let body = step.body.expose();
+    if step.action == Action::Create {
+        return Ok(kubernetes.create(step.kind, body).await?.is_some());
     }
-
-    async fn step(&mut self, step: &Step, progress: &mut dyn Progress) -> Result<bool, Error> {
-        let (kind, name) = (step.kind, step.name.as_str());
-        let label = format!("{} `{name}`", kind.word());
-        let (done, told) = match (&step.action, &step.send) {
-            (Action::Keep | Action::Refuse(_), _) => return Ok(true),
-            (Action::Remove, _) => {
-                self.remove(kind, name).await?;
-                (Done::Removed, format!("removed {label}"))
-            }
-            (_, Send::Secret(write)) => {
-                if !self.write(write).await? {
-                    return Ok(false);
-                }
-                match &step.action {
-                    Action::Change(keys) => (
-                        Done::Changed,
-                        format!("changed {label}: {}", keys.join(", ")),
-                    ),
-                    _ => (Done::Created, format!("created {label}")),
-                }
-            }
-            (Action::Replace(why), Send::Object(object)) => {
-                self.remove(kind, name).await?;
-                self.send(kind, object).await?;
-                (Done::Changed, format!("replaced {label}, which {why}"))
-            }
-            (Action::Change(_), Send::Object(object)) => {
-                self.send(kind, object).await?;
-                (Done::Changed, format!("changed {label}"))
-            }
-            (Action::Create, Send::Object(object)) => {
-                self.send(kind, object).await?;
-                (Done::Created, format!("created {label}"))
-            }
-            (Action::Create | Action::Change(_) | Action::Replace(_), Send::Nothing) => {
-                return Ok(true);
-            }
-        };
-        progress.warns(&self.kubernetes.warnings());
-        progress.done(&told);
-        self.done.insert((kind, name.to_owned()), done);
-        Ok(true)
+    match kubernetes.merge(step.kind, body).await {
+        Err(error) if error.is(CONFLICT) || error.is(MISSING) => Ok(false),
+        outcome => outcome.map(|()| true),
     }
+}
 
-    async fn remove(&self, kind: Kind, name: &str) -> Result<(), Error> {
-        let removed = self.kubernetes.delete(kind, self.namespace, name, None);
-        Ok(removed.await?)
+async fn send(kubernetes: &Kubernetes, step: &Step, allowed: Allowed) -> Result<(), Error> {
+    let body = step.body.expose();
+    if step.kind == Kind::Namespace {
+        // one that somebody else has just made stays theirs
+        kubernetes.create(step.kind, body).await?;
+        return Ok(());
     }
-
-    async fn send(&self, kind: Kind, object: &Value) -> Result<(), Error> {
-        if kind == Kind::Namespace {
-            // one that somebody else has just made stays theirs
-            self.kubernetes.create(kind, "", object, MANAGER).await?;
-            return Ok(());
-        }
-        let how = Apply {
-            manager: MANAGER,
-            dry_run: false,
-            force: self.options.allowed.force,
-        };
-        let applied = self.kubernetes.apply(kind, self.namespace, object, how);
-        match applied.await {
-            Ok(_) => Ok(()),
-            Err(error @ ApiError::Conflict { .. }) => Err(Error::Object(plan::explained(&error))),
-            Err(error) => Err(Error::Api(error)),
-        }
-    }
-
-    /// Whoever else writes at the same time counts; then this is `false`.
-    async fn write(&self, write: &Write) -> Result<bool, Error> {
-        let (kind, namespace) = (Kind::Secret, self.namespace);
-        match write {
-            Write::Create { object, .. } => {
-                let made = self
-                    .kubernetes
-                    .create(kind, namespace, object.expose(), MANAGER);
-                Ok(made.await?.is_some())
-            }
-            Write::Update { patch, .. } => {
-                let changed = self
-                    .kubernetes
-                    .merge(kind, namespace, patch.expose(), MANAGER);
-                match changed.await {
-                    Ok(_) => Ok(true),
-                    Err(ApiError::Conflict { .. } | ApiError::Refused { code: 404, .. }) => {
-                        Ok(false)
-                    }
-                    Err(error) => Err(error.into()),
-                }
-            }
-        }
-    }
-
-    fn summary(&self, plan: &Plan) -> Summary {
-        let mut summary = Summary::default();
-        for done in self.done.values() {
-            match done {
-                Done::Created => summary.created += 1,
-                Done::Changed => summary.changed += 1,
-                Done::Removed => summary.removed += 1,
-            }
-        }
-        for step in plan.steps.iter().filter(|step| step.action == Action::Keep) {
-            let touched = self.done.contains_key(&(step.kind, step.name.clone()));
-            summary.kept += u32::from(!touched);
-        }
-        summary
+    let how = Apply {
+        dry_run: false,
+        force: allowed.force_conflicts,
+    };
+    match kubernetes.apply(step.kind, body, how).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(plan::refusal(error)?.into()),
     }
 }

@@ -1,11 +1,11 @@
 //! What must be right before anything is made: the API server, our rights, storage, network, mesh. Asks only.
 
+use futures_util::future::try_join_all;
 use serde_json::Value;
-use tokio::task::JoinSet;
 
 use super::delete;
 use crate::input::Mesh;
-use crate::kubernetes::{Error, Kind, Kubernetes, name_of};
+use crate::kubernetes::{Error, Kind, Kubernetes, list, name_of, text};
 use crate::names::{COOKIE_KEY, RABBITMQ_CONFIG};
 use crate::secrets::Existing;
 use crate::stack::Wanted;
@@ -24,21 +24,36 @@ pub struct Report {
 
 /// Checks everything, so that all of it can be put right at once.
 pub async fn check(kubernetes: &Kubernetes, wanted: &Wanted) -> Result<Report, Error> {
-    let mut report = Report::default();
-    report.warnings.extend(wanted.stack.unjudged());
-    version(kubernetes, &mut report).await?;
-    rights(kubernetes, wanted, &mut report).await?;
-    storage(kubernetes, wanted, &mut report).await?;
-    nodes(kubernetes, &mut report).await?;
-    mesh(kubernetes, wanted, &mut report).await?;
-    secrets(kubernetes, wanted, &mut report).await?;
+    let stack = &wanted.stack;
+    let mut report = Report {
+        failures: too_old(kubernetes.version().await?).into_iter().collect(),
+        warnings: stack.unjudged().collect(),
+    };
+    rights(kubernetes, &mut report).await?;
+    if kubernetes.may("list", Kind::StorageClass).await? {
+        let classes = kubernetes.list(Kind::StorageClass, "").await?;
+        let missing = no_class(&classes, stack.storage_class.as_deref());
+        report.failures.extend(missing);
+    } else {
+        report.warnings.push(UNKNOWN_STORAGE.to_owned());
+    }
+    if kubernetes.may("list", Kind::Node).await? {
+        let nodes = kubernetes.list(Kind::Node, "").await?;
+        report.failures.extend(no_node(&nodes));
+    }
+    if stack.mesh == Mesh::Linkerd && !kubernetes.has_group("policy.linkerd.io").await? {
+        report.warnings.push(NO_MESH.to_owned());
+    }
+    if kubernetes.may("get", Kind::Secret).await? {
+        secrets(kubernetes, wanted, &mut report).await?;
+    }
     Ok(report)
 }
 
-async fn version(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Error> {
-    report.failures.extend(too_old(kubernetes.version().await?));
-    Ok(())
-}
+const UNKNOWN_STORAGE: &str =
+    "this user may not list StorageClasses, so it is not known whether claims will be bound";
+const NO_MESH: &str = "Linkerd is not installed in this cluster: Pods start without its proxy, and what they say to each \
+    other is not encrypted; install it and restart the workloads (`kubectl rollout restart`), or say `--mesh off`";
 
 fn too_old(version: (u32, u32)) -> Option<String> {
     let ((major, minor), (oldest_major, oldest_minor)) = (version, OLDEST);
@@ -52,72 +67,36 @@ fn too_old(version: (u32, u32)) -> Option<String> {
 /// The verbs that an installation uses on what it makes.
 const VERBS: [&str; 5] = ["get", "list", "create", "patch", "delete"];
 
-async fn rights(
-    kubernetes: &Kubernetes,
-    wanted: &Wanted,
-    report: &mut Report,
-) -> Result<(), Error> {
-    let namespace = Some(wanted.namespace.as_str());
+async fn rights(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Error> {
     let mut needs = vec![(Kind::Pod, "list"), (Kind::PersistentVolumeClaim, "list")];
     for kind in delete::KINDS.into_iter().chain([Kind::Secret]) {
         needs.extend(VERBS.map(|verb| (kind, verb)));
     }
+    needs.push((Kind::Namespace, "get"));
     // all at the same time: there are dozens of them, and the cluster may be far away
-    let mut questions = JoinSet::new();
-    for (place, (kind, verb)) in needs.into_iter().enumerate() {
-        let (kubernetes, namespace) = (kubernetes.clone(), wanted.namespace.clone());
-        questions.spawn(async move {
-            let allowed = kubernetes.may(verb, kind, Some(&namespace)).await?;
-            Ok((
-                place,
-                (!allowed).then(|| format!("{verb} {}", kind.names().3)),
-            ))
-        });
-    }
-    let answers = questions.join_all().await.into_iter();
-    let mut answers = answers.collect::<Result<Vec<_>, Error>>()?;
-    answers.sort();
-    let mut missing: Vec<String> = answers.into_iter().filter_map(|(_, it)| it).collect();
-    let readable = kubernetes.may("get", Kind::Namespace, namespace).await?;
-    if !readable {
-        missing.push("get namespaces".to_owned());
-    } else if kubernetes
-        .get(Kind::Namespace, "", &wanted.namespace)
-        .await?
-        .is_none()
-        && !kubernetes.may("create", Kind::Namespace, None).await?
+    let questions = needs.iter().map(|(kind, verb)| kubernetes.may(verb, *kind));
+    let answers = try_join_all(questions).await?;
+    let namespace = kubernetes.namespace();
+    let may_look = answers.last() == Some(&true);
+    if may_look
+        && kubernetes.get(Kind::Namespace, namespace).await?.is_none()
+        && !kubernetes.may("create", Kind::Namespace).await?
     {
         report.failures.push(format!(
-            "namespace `{0}` is not there, and this user may not make it: `kubectl create namespace {0}` as \
-             somebody who may",
-            wanted.namespace
+            "namespace `{namespace}` is not there, and this user may not make it: `kubectl create namespace \
+             {namespace}` as somebody who may"
         ));
     }
+    let refused = needs.iter().zip(answers).filter(|(_, allowed)| !allowed);
+    let missing: Vec<String> = refused
+        .map(|((kind, verb), _)| format!("{verb} {}", kind.resource().plural))
+        .collect();
     if !missing.is_empty() {
         report.failures.push(format!(
-            "this user may not {} in namespace `{}`; have a Role that allows it bound to the user",
+            "this user may not {} in namespace `{namespace}`; have a Role that allows it bound to the user",
             missing.join(", "),
-            wanted.namespace
         ));
     }
-    Ok(())
-}
-
-async fn storage(
-    kubernetes: &Kubernetes,
-    wanted: &Wanted,
-    report: &mut Report,
-) -> Result<(), Error> {
-    if !kubernetes.may("list", Kind::StorageClass, None).await? {
-        report.warnings.push(
-            "this user may not list StorageClasses, so it is not known whether claims will be bound"
-                .to_owned(),
-        );
-        return Ok(());
-    }
-    let classes = kubernetes.list(Kind::StorageClass, "", "").await?;
-    let wanted = wanted.stack.storage_class.as_deref();
-    report.failures.extend(no_class(&classes, wanted));
     Ok(())
 }
 
@@ -142,38 +121,18 @@ fn no_class(classes: &[Value], wanted: Option<&str>) -> Option<String> {
 
 fn is_default(class: &Value) -> bool {
     let mark = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
-    class.pointer(mark).and_then(Value::as_str) == Some("true")
+    text(class, mark) == "true"
 }
 
 /// A machine whose network plugin is missing says so itself.
-async fn nodes(kubernetes: &Kubernetes, report: &mut Report) -> Result<(), Error> {
-    if !kubernetes.may("list", Kind::Node, None).await? {
-        return Ok(());
-    }
-    let nodes = kubernetes.list(Kind::Node, "", "").await?;
-    report.failures.extend(no_node(&nodes));
-    Ok(())
-}
-
 fn no_node(nodes: &[Value]) -> Option<String> {
-    let words = |node: &Value| {
-        let conditions = node.pointer("/status/conditions")?.as_array()?;
-        let word = |it: &Value, key: &str| it.get(key).and_then(Value::as_str).map(str::to_owned);
-        let ready = conditions
-            .iter()
-            .find(|it| word(it, "type").as_deref() == Some("Ready"))?;
-        Some((
-            word(ready, "status")?,
-            word(ready, "message").unwrap_or_default(),
-        ))
-    };
-    let words: Vec<(String, String)> = nodes.iter().filter_map(words).collect();
-    if words.iter().any(|(status, _)| status == "True") {
+    let ready = |node| list(node, "/status/conditions").find(|it| text(it, "/type") == "Ready");
+    let mut conditions = nodes.iter().filter_map(ready);
+    if conditions.clone().any(|it| text(it, "/status") == "True") {
         return None;
     }
-    let why = words
-        .first()
-        .map_or("there is none", |(_, message)| message.as_str());
+    let why = conditions.next();
+    let why = why.map_or("there is none", |it| text(it, "/message"));
     let remedy = if why.to_lowercase().contains("cni") {
         "install a network plugin (CNI)"
     } else {
@@ -182,54 +141,25 @@ fn no_node(nodes: &[Value]) -> Option<String> {
     Some(format!("no node of the cluster is ready ({why}): {remedy}"))
 }
 
-async fn mesh(kubernetes: &Kubernetes, wanted: &Wanted, report: &mut Report) -> Result<(), Error> {
-    if wanted.stack.mesh == Mesh::Off || kubernetes.has_group("policy.linkerd.io").await? {
-        return Ok(());
-    }
-    report.warnings.push(
-        "Linkerd is not installed in this cluster: Pods start without its proxy, and what they say to each other \
-         is not encrypted; install it and restart the workloads (`kubectl rollout restart`), or say \
-         `--mesh off`"
-            .to_owned(),
-    );
-    Ok(())
-}
-
 /// Secrets that only the user can bring.
 async fn secrets(
     kubernetes: &Kubernetes,
     wanted: &Wanted,
     report: &mut Report,
 ) -> Result<(), Error> {
-    if !kubernetes
-        .may("get", Kind::Secret, Some(&wanted.namespace))
-        .await?
-    {
-        return Ok(());
-    }
-    if let Some(object) = kubernetes
-        .get(Kind::Secret, &wanted.namespace, RABBITMQ_CONFIG)
-        .await?
-    {
-        report.warnings.extend(cookie(&object));
-    }
-    let pull = wanted.stack.image_pull_secrets.iter();
-    let named = pull.map(|name| ("imagePullSecrets", name)).chain(
-        wanted
-            .stack
-            .temporal
-            .tls_secret
-            .iter()
-            .map(|name| ("temporal.tlsSecret", name)),
-    );
+    let cookies = kubernetes.get(Kind::Secret, RABBITMQ_CONFIG).await?;
+    report.warnings.extend(cookies.as_ref().and_then(cookie));
+    let stack = &wanted.stack;
+    let pull = stack.image_pull_secrets.iter();
+    let tls = stack.temporal.tls_secret.iter();
+    let named = pull
+        .map(|name| ("imagePullSecrets", name))
+        .chain(tls.map(|name| ("temporal.tlsSecret", name)));
     for (field, name) in named {
-        let found = kubernetes
-            .get(Kind::Secret, &wanted.namespace, name)
-            .await?;
-        if found.is_none() {
+        if kubernetes.get(Kind::Secret, name).await?.is_none() {
             report.failures.push(format!(
                 "Secret `{name}`, which `{field}` names, is not in namespace `{}`: make it, or correct the name",
-                wanted.namespace
+                kubernetes.namespace()
             ));
         }
     }
@@ -242,14 +172,12 @@ fn cookie(secret: &Value) -> Option<String> {
     const EXAMPLE: &str = "c-is-for-cookie-thats-good-enough-for-me";
     let existing = Existing::of(secret);
     let cookie = existing.data.get(COOKIE_KEY)?.as_ref()?.expose().trim();
-    let usable =
+    let is_usable =
         (20..=255).contains(&cookie.len()) && cookie.bytes().all(|byte| byte.is_ascii_graphic());
-    let problem = if cookie == EXAMPLE {
-        "is the public example of the documentation"
-    } else if usable {
-        return None;
-    } else {
-        "is not 20 to 255 printable characters"
+    let problem = match cookie {
+        EXAMPLE => "is the public example of the documentation",
+        _ if is_usable => return None,
+        _ => "is not 20 to 255 printable characters",
     };
     Some(format!(
         "`{COOKIE_KEY}` of Secret `{RABBITMQ_CONFIG}` {problem}: delete the Secret before the first start, and one \

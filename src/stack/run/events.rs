@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::ready::{number, text};
+use crate::kubernetes::{number, text};
 
 /// How often each Event had been told when a wait began: what an earlier try has left behind is not about this one.
 pub(super) type Before = BTreeMap<String, u64>;

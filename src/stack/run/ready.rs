@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::error::shorten;
-use crate::kubernetes::{Kind, name_of};
+use crate::kubernetes::{Kind, list, name_of, number, text};
 
 /// How far an object has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,16 @@ pub enum Readiness {
     Failed(String),
 }
 
+impl Readiness {
+    /// What is missing, or why it has failed.
+    pub fn problem(&self) -> Option<&str> {
+        match self {
+            Self::Ready => None,
+            Self::Waiting(why) | Self::Failed(why) => Some(why),
+        }
+    }
+}
+
 /// Looks at a workload; other kinds are ready as soon as they are there. Ready means all Pods, of the newest
 /// template, and not merely running.
 pub fn readiness(kind: Kind, object: &Value) -> Readiness {
@@ -23,16 +33,7 @@ pub fn readiness(kind: Kind, object: &Value) -> Readiness {
         Kind::StatefulSet => stateful_set(object),
         Kind::Deployment => deployment(object),
         Kind::Job => job(object),
-        Kind::Namespace
-        | Kind::Secret
-        | Kind::ConfigMap
-        | Kind::Service
-        | Kind::NetworkPolicy
-        | Kind::Pod
-        | Kind::PersistentVolumeClaim
-        | Kind::StorageClass
-        | Kind::Node
-        | Kind::Event => Readiness::Ready,
+        _ => Readiness::Ready,
     }
 }
 
@@ -42,20 +43,6 @@ pub fn counts(kind: Kind, object: &Value) -> (u64, u64) {
         Kind::Job => (1, number(object, "/status/succeeded")),
         _ => (wanted(object), lasting(object)),
     }
-}
-
-pub(super) fn number(object: &Value, pointer: &str) -> u64 {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_u64)
-        .unwrap_or_default()
-}
-
-pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
 }
 
 /// Pods that are ready, and for as long as the workload asks for: one that crashes again and again is ready in between.
@@ -74,13 +61,10 @@ fn wanted(object: &Value) -> u64 {
         .unwrap_or(1)
 }
 
-fn is_observed(object: &Value) -> bool {
-    number(object, "/status/observedGeneration") >= number(object, "/metadata/generation")
-}
-
 fn pods(object: &Value, updated: u64) -> Readiness {
     let (wanted, ready) = (wanted(object), lasting(object));
-    if !is_observed(object) {
+    let seen = number(object, "/status/observedGeneration");
+    if seen < number(object, "/metadata/generation") {
         Readiness::Waiting("its controller has not seen it yet".to_owned())
     } else if updated < wanted {
         Readiness::Waiting(format!("{updated} of {wanted} Pods are made anew"))
@@ -112,55 +96,44 @@ fn deployment(object: &Value) -> Readiness {
 }
 
 fn job(object: &Value) -> Readiness {
-    let conditions = object
-        .pointer("/status/conditions")
-        .and_then(Value::as_array);
-    let holds = |kind: &str| {
-        conditions
-            .into_iter()
-            .flatten()
-            .find(|it| text(it, "/type") == kind && text(it, "/status") == "True")
-    };
-    if holds("Complete").is_some() {
+    if condition(object, "Complete", "True").is_some() {
         return Readiness::Ready;
     }
-    if let Some(failed) = holds("Failed") {
-        return Readiness::Failed(format!(
-            "it has failed: {}",
-            text(failed, "/message").trim_end_matches('.')
-        ));
+    match condition(object, "Failed", "True") {
+        Some(failed) => {
+            let message = text(failed, "/message").trim_end_matches('.');
+            Readiness::Failed(format!("it has failed: {message}"))
+        }
+        None => Readiness::Waiting("it has not completed yet".to_owned()),
     }
-    Readiness::Waiting("it has not completed yet".to_owned())
+}
+
+/// The condition of this type, if it has this status.
+fn condition<'a>(object: &'a Value, kind: &str, status: &str) -> Option<&'a Value> {
+    list(object, "/status/conditions")
+        .find(|it| text(it, "/type") == kind && text(it, "/status") == status)
 }
 
 /// What is in the way of a Pod, if it is something that a person may have to change. `says` is allowed to show a
 /// container's last line, without what is secret in it.
 pub fn trouble(pod: &Value, says: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let name = name_of(pod);
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    let unscheduled = conditions.into_iter().flatten().find(|it| {
-        text(it, "/type") == "PodScheduled"
-            && text(it, "/status") == "False"
-            && !text(it, "/message").is_empty()
-    });
-    if let Some(condition) = unscheduled {
-        return Some(format!("Pod `{name}`: {}", text(condition, "/message")));
+    let unscheduled = condition(pod, "PodScheduled", "False").map(|it| text(it, "/message"));
+    if let Some(message) = unscheduled.filter(|message| !message.is_empty()) {
+        return Some(format!("Pod `{name}`: {message}"));
     }
-    let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"]
+    let mut statuses = ["/status/initContainerStatuses", "/status/containerStatuses"]
         .into_iter()
-        .filter_map(|pointer| pod.pointer(pointer)?.as_array())
-        .flatten();
-    statuses
-        .filter_map(|status| in_container(status, says))
-        .map(|(container, what)| format!("Pod `{name}`, container `{container}`: {what}"))
-        .next()
+        .flat_map(|pointer| list(pod, pointer));
+    statuses.find_map(|status| {
+        let what = in_container(status, says)?;
+        let container = text(status, "/name");
+        Some(format!("Pod `{name}`, container `{container}`: {what}"))
+    })
 }
 
-fn in_container<'a>(
-    status: &'a Value,
-    says: &dyn Fn(&str) -> Option<String>,
-) -> Option<(&'a str, String)> {
-    let what = match text(status, "/state/waiting/reason") {
+fn in_container(status: &Value, says: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    Some(match text(status, "/state/waiting/reason") {
         // it is not started again, as in the Pods of Jobs
         "" if number(status, "/state/terminated/exitCode") > 0 => {
             last_words(status.pointer("/state/terminated")?, says)
@@ -182,8 +155,7 @@ fn in_container<'a>(
                 None => format!("{reason}: {message}"),
             }
         }
-    };
-    Some((text(status, "/name"), what))
+    })
 }
 
 /// How a container has ended.

@@ -3,18 +3,16 @@
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::Value;
 
-use super::ready::{Readiness, counts, readiness};
-use super::wait::{self, WORKLOADS, Watch};
-use crate::kubernetes::{Error, Kubernetes, name_of};
-use crate::objects;
+use super::ready::{counts, readiness};
+use super::wait::{self, Watch};
+use crate::kubernetes::{Error, Kubernetes, name_of, text};
 
 /// One workload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
     /// Kubernetes' kind.
-    pub kind: &'static str,
+    pub kind: String,
     /// The name.
     pub name: String,
     /// Pods that are ready.
@@ -39,35 +37,29 @@ pub struct Status {
 }
 
 /// Looks at the cluster.
-pub async fn status(kubernetes: &Kubernetes, namespace: &str) -> Result<Status, Error> {
+pub async fn status(kubernetes: &Kubernetes) -> Result<Status, Error> {
     let mut workloads = Vec::new();
-    let values = wait::values_of(kubernetes, namespace).await?;
-    let watch = Watch::begin(kubernetes, namespace, &values).await?;
-    for kind in WORKLOADS {
-        for object in kubernetes.list(kind, namespace, &objects::ours()).await? {
-            let mut problems = match readiness(kind, &object) {
-                Readiness::Ready => Vec::new(),
-                Readiness::Waiting(why) | Readiness::Failed(why) => vec![why],
-            };
-            if !problems.is_empty() {
-                problems.extend(watch.troubles(&object).await?);
-            }
-            let (wanted, ready) = counts(kind, &object);
-            let image = object.pointer("/spec/template/spec/containers/0/image");
-            workloads.push(Line {
-                kind: kind.word(),
-                name: name_of(&object).to_owned(),
-                ready: ready.min(wanted),
-                wanted,
-                image: image.and_then(Value::as_str).unwrap_or_default().to_owned(),
-                problems,
-            });
+    let values = wait::values_of(kubernetes).await?;
+    let watch = Watch::begin(kubernetes, &values).await?;
+    for (kind, object) in wait::workloads(kubernetes).await? {
+        let mut problems = Vec::new();
+        if let Some(why) = readiness(kind, &object).problem() {
+            problems.push(why.to_owned());
+            problems.extend(watch.troubles(&object).await?);
         }
+        let (wanted, ready) = counts(kind, &object);
+        workloads.push(Line {
+            kind: kind.word(),
+            name: name_of(&object).to_owned(),
+            ready: ready.min(wanted),
+            wanted,
+            image: text(&object, "/spec/template/spec/containers/0/image").to_owned(),
+            problems,
+        });
     }
-    let ready = !workloads.is_empty() && workloads.iter().all(|line| line.problems.is_empty());
     Ok(Status {
-        namespace: namespace.to_owned(),
-        ready,
+        namespace: kubernetes.namespace().to_owned(),
+        ready: !workloads.is_empty() && workloads.iter().all(|line| line.problems.is_empty()),
         workloads,
     })
 }

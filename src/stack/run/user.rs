@@ -1,136 +1,83 @@
 //! Makes an account, by a Job in the stack's namespace that is taken away again.
 
-use std::time::Duration;
-
-use ring::rand::{SecureRandom as _, SystemRandom};
+use getrandom::SysRng;
 use serde_json::{Value, json};
 
-use super::wait::{self, Progress, Watch};
-use crate::kubernetes::{Error as ApiError, Kind, Kubernetes, name_of};
+use super::wait::{self, Watch};
+use super::{Error, Run};
+use crate::kubernetes::{Error as ApiError, Kind, Kubernetes, name_of, text};
 use crate::names::MANAGER;
 use crate::objects::{self, Component};
 use crate::parts::temporal::account::{self, Account};
 use crate::secret::Secret;
 use crate::secrets::{self, Existing};
 
-/// Why there is no account.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The cluster.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// Nothing is installed there.
-    #[error("namespace `{0}` has no migrated stack in it: run `temporal-stack apply` first")]
-    NoStack(String),
-    /// The Secret that was named has no such key.
-    #[error(
-        "Secret `{secret}` of namespace `{namespace}` has no text under the key `{key}`: add it, or name another"
-    )]
-    NoPassword {
-        /// The Secret.
-        secret: String,
-        /// The key.
-        key: String,
-        /// Where.
-        namespace: String,
-    },
-    /// The program said no, or did not come to say anything.
-    #[error("no account was made")]
-    Failed(#[from] wait::Error),
-    /// The system has no random numbers.
-    #[error("the system gives no random numbers")]
-    NoRandom,
-}
-
 /// The password in a Secret of the namespace.
 pub async fn password_of(
     kubernetes: &Kubernetes,
-    namespace: &str,
     secret: &str,
     key: &str,
 ) -> Result<Secret<String>, Error> {
-    let found = kubernetes.get(Kind::Secret, namespace, secret).await?;
+    let found = kubernetes.get(Kind::Secret, secret).await?;
     let password = found.and_then(|object| Existing::of(&object).data.remove(key).flatten());
-    password.ok_or_else(|| Error::NoPassword {
-        secret: secret.to_owned(),
-        key: key.to_owned(),
-        namespace: namespace.to_owned(),
+    password.ok_or_else(|| {
+        Error::from(format!(
+            "Secret `{secret}` of namespace `{}` has no text under the key `{key}`: add it, or name another",
+            kubernetes.namespace()
+        ))
     })
 }
 
 /// Makes an account, and waits until the program says that it did.
 pub async fn add(
-    kubernetes: &Kubernetes,
-    namespace: &str,
+    run: &mut Run<'_>,
     account: Account<'_>,
     password: &Secret<String>,
-    limit: Duration,
-    progress: &mut dyn Progress,
 ) -> Result<(), Error> {
-    let migration = migration(kubernetes, namespace).await?;
-    let name = format!("temporal-user-{}", some_digits()?);
-    let job = account::job(&migration, namespace, &name, account)
-        .ok_or_else(|| Error::NoStack(namespace.to_owned()))?;
-    let mut values = wait::values_of(kubernetes, namespace).await?;
-    values
-        .entry(MANAGER)
-        .or_default()
-        .insert(name.clone(), password.clone());
-    let mut watch = Watch::begin(kubernetes, namespace, &values).await?;
+    let kubernetes = run.kubernetes;
+    let namespace = kubernetes.namespace();
+    let drawn = secrets::bytes::<5>(&mut SysRng).map_err(|error| error.to_string())?;
+    let name = format!("temporal-user-{}", secrets::to_hex(&drawn));
+    let migration = migration(kubernetes).await?;
+    let job = migration.and_then(|it| account::job(&it, namespace, &name, account));
+    let job = job.ok_or_else(|| {
+        format!(
+            "namespace `{namespace}` has no migrated stack in it: run `temporal-stack apply` first"
+        )
+    })?;
+    let mut values = wait::values_of(kubernetes).await?;
+    let ours = values.entry(MANAGER).or_default();
+    ours.insert(name.clone(), password.clone());
+    let watch = Watch::begin(kubernetes, &values).await?;
     let secret = account::password(namespace, &name, password.expose());
-    kubernetes
-        .create(Kind::Secret, namespace, &secret, MANAGER)
-        .await?;
-    let outcome = match send(kubernetes, namespace, &job).await {
-        Ok(()) => {
-            let workload = [(Kind::Job, name.clone())];
-            let ready = watch.until_ready(&workload, limit, progress).await;
-            ready.map_err(Error::from)
-        }
+    kubernetes.create(Kind::Secret, &secret).await?;
+    let outcome = match send(kubernetes, &job).await {
+        Ok(()) => watch.until_ready(run, &[(Kind::Job, name.clone())]).await,
         Err(error) => Err(error.into()),
     };
     for kind in [Kind::Job, Kind::Secret] {
-        kubernetes.delete(kind, namespace, &name, None).await?;
+        kubernetes.delete(kind, &name).await?;
     }
-    outcome
+    outcome.map_err(|error| error.during("no account was made"))
 }
 
 /// The Job, to which the Secret belongs from then on: it goes with it, should we not be there any more.
-async fn send(kubernetes: &Kubernetes, namespace: &str, job: &Value) -> Result<(), ApiError> {
-    let made = kubernetes
-        .create(Kind::Job, namespace, job, MANAGER)
-        .await?;
-    let uid = made.as_ref().and_then(|job| job.pointer("/metadata/uid"));
+async fn send(kubernetes: &Kubernetes, job: &Value) -> Result<(), ApiError> {
+    let resource = Kind::Job.resource();
+    let made = kubernetes.create(Kind::Job, job).await?;
+    let uid = made.as_ref().map(|job| text(job, "/metadata/uid"));
     let name = name_of(job);
     let owner = json!({
-        "apiVersion": Kind::Job.api_version(), "kind": Kind::Job.word(), "name": name, "uid": uid,
+        "apiVersion": resource.api_version, "kind": resource.kind, "name": name, "uid": uid,
     });
     let patch = json!({ "metadata": { "name": name, "ownerReferences": [owner] } });
-    kubernetes
-        .merge(Kind::Secret, namespace, &patch, MANAGER)
-        .await?;
-    Ok(())
+    kubernetes.merge(Kind::Secret, &patch).await
 }
 
 /// The newest one.
-async fn migration(kubernetes: &Kubernetes, namespace: &str) -> Result<Value, Error> {
-    let component = Component::Migrate;
-    let labels = format!(
-        "{},app.kubernetes.io/component={component}",
-        objects::ours()
-    );
-    let made = |job: &Value| {
-        let time = job.pointer("/metadata/creationTimestamp");
-        time.and_then(Value::as_str).map(str::to_owned)
-    };
-    let jobs = kubernetes.list(Kind::Job, namespace, &labels).await?;
-    let newest = jobs.into_iter().max_by_key(made);
-    newest.ok_or_else(|| Error::NoStack(namespace.to_owned()))
-}
-
-fn some_digits() -> Result<String, Error> {
-    let mut bytes = [0; 5];
-    let random = SystemRandom::new();
-    random.fill(&mut bytes).map_err(|_| Error::NoRandom)?;
-    Ok(secrets::to_hex(&bytes))
+async fn migration(kubernetes: &Kubernetes) -> Result<Option<Value>, ApiError> {
+    let labels = objects::ours_of(&Component::Migrate.name());
+    let jobs = kubernetes.list(Kind::Job, &labels).await?;
+    let made = |job: &Value| text(job, "/metadata/creationTimestamp").to_owned();
+    Ok(jobs.into_iter().max_by_key(made))
 }

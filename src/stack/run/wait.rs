@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep};
 use super::events::{Before, before, newest};
 use super::plan::is_going;
 use super::ready::{Readiness, counts, readiness, trouble};
-use crate::kubernetes::{Error as ApiError, Kind, Kubernetes, name_of};
+use super::{Error, Run};
+use crate::kubernetes::{Error as ApiError, Kind, Kubernetes, name_of, text};
 use crate::names::MANAGER;
 use crate::objects;
 use crate::secret::Secret;
@@ -21,42 +22,56 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The kinds that become ready some time after they were made.
 pub const WORKLOADS: [Kind; 3] = [Kind::StatefulSet, Kind::Deployment, Kind::Job];
 
-/// Who tells a person how it goes.
-pub trait Progress {
-    /// Something was done.
-    fn done(&mut self, what: &str);
-    /// Something is waited for: so many of so many things are as they should be, and what is in the way.
-    fn waits(&mut self, what: &str, ready: u64, wanted: u64);
-    /// The API server has warned.
-    fn warns(&mut self, warnings: &[String]);
-}
-
-/// Why the end of a wait is not the one that was hoped for.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The cluster.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// Not in time.
-    #[error("not ready after {} s:\n{}", limit.as_secs(), found.join("\n"))]
-    Late {
-        /// How long it was waited.
-        limit: Duration,
-        /// What is in the way, a line for each.
-        found: Vec<String>,
-    },
-    /// It will not come right by itself.
-    #[error("{0}")]
-    Failed(String),
-}
-
 /// A workload by kind and name.
 pub type Workload = (Kind, String);
+
+/// The workloads of the stack in the cluster.
+pub(super) async fn workloads(kubernetes: &Kubernetes) -> Result<Vec<(Kind, Value)>, ApiError> {
+    let mut found = Vec::new();
+    for kind in WORKLOADS {
+        let listed = kubernetes.list(kind, &objects::ours()).await?;
+        found.extend(listed.into_iter().map(|object| (kind, object)));
+    }
+    Ok(found)
+}
+
+/// What one look has seen of what is waited for.
+#[derive(Default)]
+struct Look {
+    ready: u64,
+    wanted: u64,
+    /// What is in the way, a line for each; it is over when there is nothing.
+    waiting: Vec<String>,
+    /// The same in short, where it is many lines.
+    short: Option<String>,
+}
+
+/// Looks again and again, until nothing is in the way.
+async fn until(
+    run: &mut Run<'_>,
+    mut look: impl AsyncFnMut() -> Result<Look, Error>,
+) -> Result<(), Error> {
+    let deadline = Instant::now() + run.limit;
+    loop {
+        let seen = look().await;
+        run.progress.warns(&run.kubernetes.warnings());
+        let look = seen?;
+        if look.waiting.is_empty() {
+            return Ok(());
+        }
+        let short = look.short.unwrap_or_else(|| look.waiting.join("; "));
+        run.progress.waits(&short, look.ready, look.wanted);
+        if Instant::now() + PAUSE > deadline {
+            let (seconds, found) = (run.limit.as_secs(), look.waiting.join("\n"));
+            return Err(format!("not ready after {seconds} s:\n{found}").into());
+        }
+        sleep(PAUSE).await;
+    }
+}
 
 /// Looks at workloads until they are ready.
 pub struct Watch<'a> {
     kubernetes: &'a Kubernetes,
-    namespace: &'a str,
     hidden: Vec<Secret<String>>,
     before: Before,
     may_list_events: bool,
@@ -65,21 +80,13 @@ pub struct Watch<'a> {
 impl<'a> Watch<'a> {
     /// From now on: what is told of an earlier time is not about this wait. None of these values is ever shown, whoever
     /// says it.
-    pub async fn begin(
-        kubernetes: &'a Kubernetes,
-        namespace: &'a str,
-        values: &Values,
-    ) -> Result<Self, ApiError> {
-        let may_list_events = kubernetes.may("list", Kind::Event, Some(namespace)).await?;
+    pub async fn begin(kubernetes: &'a Kubernetes, values: &Values) -> Result<Self, ApiError> {
+        let hidden = values.values().flat_map(|data| data.values().cloned());
         let mut watch = Self {
             kubernetes,
-            namespace,
-            hidden: values
-                .values()
-                .flat_map(|data| data.values().cloned())
-                .collect(),
+            hidden: hidden.collect(),
             before: Before::new(),
-            may_list_events,
+            may_list_events: kubernetes.may("list", Kind::Event).await?,
         };
         watch.before = before(&watch.events().await?);
         Ok(watch)
@@ -87,70 +94,47 @@ impl<'a> Watch<'a> {
 
     /// Waits until all of these are ready.
     pub async fn until_ready(
-        &mut self,
+        &self,
+        run: &mut Run<'_>,
         workloads: &[Workload],
-        limit: Duration,
-        progress: &mut dyn Progress,
     ) -> Result<(), Error> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let look = self.look(workloads).await?;
-            progress.warns(&self.kubernetes.warnings());
-            if let Some(failed) = look.failed {
-                return Err(Error::Failed(failed));
-            }
-            if look.waiting.is_empty() {
-                return Ok(());
-            }
-            progress.waits(&look.waiting.join("; "), look.ready, look.wanted);
-            if Instant::now() + PAUSE > deadline {
-                let found = look.waiting;
-                return Err(Error::Late { limit, found });
-            }
-            sleep(PAUSE).await;
-        }
+        until(run, async || self.look(workloads).await).await
     }
 
-    async fn look(&self, workloads: &[Workload]) -> Result<Look, ApiError> {
-        let mut look = Look {
-            ready: 0,
-            wanted: 0,
-            waiting: Vec::new(),
-            failed: None,
-        };
-        let mut events = None;
+    async fn look(&self, workloads: &[Workload]) -> Result<Look, Error> {
+        let mut look = Look::default();
+        let mut events: Option<Vec<Value>> = None;
         for (kind, name) in workloads {
-            let label = format!("{} `{name}`", kind.word());
-            let Some(object) = self.kubernetes.get(*kind, self.namespace, name).await? else {
+            let Some(object) = self.kubernetes.get(*kind, name).await? else {
                 look.wanted += 1;
-                look.waiting.push(format!("{label}: it is not there"));
+                let line = format!("{kind} `{name}`: it is not there");
+                look.waiting.push(line);
                 continue;
             };
             let (wanted, ready) = counts(*kind, &object);
             look.wanted += wanted;
             look.ready += ready.min(wanted);
-            let why = match readiness(*kind, &object) {
-                Readiness::Ready => continue,
-                Readiness::Waiting(why) => why,
-                Readiness::Failed(why) => {
-                    look.failed = Some(match self.troubles(&object).await?.first() {
-                        Some(words) => format!("{label}: {why} ({words})"),
-                        None => format!("{label}: {why}"),
-                    });
-                    continue;
-                }
+            let readiness = readiness(*kind, &object);
+            let Some(why) = readiness.problem() else {
+                continue;
             };
-            if events.is_none() {
-                events = Some(self.events().await?);
+            let troubles = self.troubles(&object).await?;
+            let mut more: Vec<String> = troubles.into_iter().take(1).collect();
+            if let Readiness::Waiting(_) = readiness {
+                let events = match &mut events {
+                    Some(events) => events,
+                    none => none.insert(self.events().await?),
+                };
+                more.extend(newest(events, name, &self.before));
             }
-            let troubles = self.troubles(&object).await?.into_iter().take(1);
-            let warned = newest(events.as_deref().unwrap_or_default(), name, &self.before);
-            let more: Vec<String> = troubles.chain(warned).collect();
-            look.waiting.push(if more.is_empty() {
-                format!("{label}: {why}")
-            } else {
-                format!("{label}: {why} ({})", more.join("; "))
-            });
+            let mut line = format!("{kind} `{name}`: {why}");
+            if !more.is_empty() {
+                line = format!("{line} ({})", more.join("; "));
+            }
+            if let Readiness::Failed(_) = readiness {
+                return Err(line.into());
+            }
+            look.waiting.push(line);
         }
         Ok(look)
     }
@@ -159,23 +143,14 @@ impl<'a> Watch<'a> {
         if !self.may_list_events {
             return Ok(Vec::new());
         }
-        self.kubernetes.list(Kind::Event, self.namespace, "").await
+        self.kubernetes.list(Kind::Event, "").await
     }
 
     /// What is in the way of the Pods of a workload.
     pub async fn troubles(&self, workload: &Value) -> Result<Vec<String>, ApiError> {
-        let component = workload
-            .pointer("/metadata/labels/app.kubernetes.io~1component")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let labels = format!(
-            "{},app.kubernetes.io/component={component}",
-            objects::ours()
-        );
-        let pods = self
-            .kubernetes
-            .list(Kind::Pod, self.namespace, &labels)
-            .await?;
+        let label = "/metadata/labels/app.kubernetes.io~1component";
+        let labels = objects::ours_of(text(workload, label));
+        let pods = self.kubernetes.list(Kind::Pod, &labels).await?;
         let says = |line: &str| hide(line, &self.hidden);
         Ok(pods.iter().filter_map(|pod| trouble(pod, &says)).collect())
     }
@@ -198,16 +173,11 @@ fn hide(text: &str, hidden: &[Secret<String>]) -> Option<String> {
 }
 
 /// The values of the stack's Secrets, if the user may read them: for looks at a stack whose settings are not at hand.
-pub async fn values_of(kubernetes: &Kubernetes, namespace: &str) -> Result<Values, ApiError> {
-    if !kubernetes
-        .may("list", Kind::Secret, Some(namespace))
-        .await?
-    {
+pub async fn values_of(kubernetes: &Kubernetes) -> Result<Values, ApiError> {
+    if !kubernetes.may("list", Kind::Secret).await? {
         return Ok(Values::new());
     }
-    let secrets = kubernetes
-        .list(Kind::Secret, namespace, &objects::ours())
-        .await?;
+    let secrets = kubernetes.list(Kind::Secret, &objects::ours()).await?;
     let all = secrets.iter().flat_map(|secret| {
         let name = name_of(secret);
         let data = Existing::of(secret).data.into_iter();
@@ -216,64 +186,58 @@ pub async fn values_of(kubernetes: &Kubernetes, namespace: &str) -> Result<Value
     Ok(Values::from([(MANAGER, all.collect())]))
 }
 
-/// What one look at workloads has seen.
-struct Look {
-    ready: u64,
-    wanted: u64,
-    waiting: Vec<String>,
-    failed: Option<String>,
+/// Waits until everything that is installed is ready. Gives the number of workloads.
+pub async fn until_all_ready(run: &mut Run<'_>) -> Result<usize, Error> {
+    let kubernetes = run.kubernetes;
+    let found = workloads(kubernetes).await?.into_iter();
+    let workloads: Vec<Workload> = found
+        .map(|(kind, object)| (kind, name_of(&object).to_owned()))
+        .collect();
+    if workloads.is_empty() {
+        let namespace = kubernetes.namespace();
+        return Err(format!("namespace `{namespace}` has no stack in it").into());
+    }
+    let watch = Watch::begin(kubernetes, &values_of(kubernetes).await?).await?;
+    watch.until_ready(run, &workloads).await?;
+    Ok(workloads.len())
 }
 
 /// Waits while the namespace is being deleted, as it is for a while after an earlier stack was.
-pub async fn until_namespace_gone(
-    kubernetes: &Kubernetes,
-    namespace: &str,
-    limit: Duration,
-    progress: &mut dyn Progress,
-) -> Result<(), Error> {
-    let deadline = Instant::now() + limit;
-    loop {
-        let there = kubernetes.get(Kind::Namespace, "", namespace).await?;
-        if !there.as_ref().is_some_and(is_going) {
-            return Ok(());
-        }
-        let what = format!("namespace `{namespace}` is being deleted");
-        progress.waits(&what, 0, 1);
-        if Instant::now() + PAUSE > deadline {
-            let found = vec![format!(
-                "{what}; see what it waits for in its conditions (`kubectl get namespace {namespace} -o yaml`)"
-            )];
-            return Err(Error::Late { limit, found });
-        }
-        sleep(PAUSE).await;
-    }
+pub async fn until_namespace_gone(run: &mut Run<'_>) -> Result<(), Error> {
+    let kubernetes = run.kubernetes;
+    let name = kubernetes.namespace();
+    let what = format!("namespace `{name}` is being deleted");
+    until(run, async || {
+        let there = kubernetes.get(Kind::Namespace, name).await?;
+        let is_there = there.as_ref().is_some_and(is_going);
+        let line = format!(
+            "{what}; see what it waits for in its conditions (`kubectl get namespace {name} -o yaml`)"
+        );
+        Ok(Look {
+            wanted: 1,
+            waiting: is_there.then_some(line).into_iter().collect(),
+            short: Some(what.clone()),
+            ..Look::default()
+        })
+    })
+    .await
 }
 
 /// Waits until there is no object of ours of this kind.
-pub async fn until_gone(
-    kubernetes: &Kubernetes,
-    kind: Kind,
-    namespace: &str,
-    limit: Duration,
-    progress: &mut dyn Progress,
-) -> Result<(), Error> {
-    let deadline = Instant::now() + limit;
+pub async fn until_gone(run: &mut Run<'_>, kind: Kind) -> Result<(), Error> {
+    let kubernetes = run.kubernetes;
     let mut most = 0;
-    loop {
-        let left = kubernetes.list(kind, namespace, &objects::ours()).await?;
-        if left.is_empty() {
-            return Ok(());
-        }
+    until(run, async || {
+        let left = kubernetes.list(kind, &objects::ours()).await?;
         let count = left.len() as u64;
         most = most.max(count);
-        let what = format!("{} {} to go", left.len(), kind.names().3);
-        progress.waits(&what, most - count, most);
-        if Instant::now() + PAUSE > deadline {
-            let named =
-                |object: &Value| format!("{} `{}` is still there", kind.word(), name_of(object));
-            let found = left.iter().map(named).collect();
-            return Err(Error::Late { limit, found });
-        }
-        sleep(PAUSE).await;
-    }
+        let named = |object: &Value| format!("{kind} `{}` is still there", name_of(object));
+        Ok(Look {
+            ready: most - count,
+            wanted: most,
+            waiting: left.iter().map(named).collect(),
+            short: Some(format!("{count} {} to go", kind.resource().plural)),
+        })
+    })
+    .await
 }

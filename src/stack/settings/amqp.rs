@@ -26,86 +26,73 @@ pub struct AmqpUrl {
 
 impl AmqpUrl {
     /// Reads the text; the error is what is wrong and what to write instead.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.contains(['?', '#']) {
-            return Err(
-                "has a query or a fragment, which nothing reads; leave it out, or write `?` in a \
-                 password as `%3F` and `#` as `%23`"
-                    .to_owned(),
-            );
+            return Err(NO_QUERY);
         }
         let url = Url::parse(text).map_err(unreadable)?;
         if url.cannot_be_a_base() {
-            return Err(NO_URL.to_owned());
+            return Err(NO_URL);
         }
         let tls = match url.scheme() {
             "amqp" => false,
             "amqps" => true,
-            _ => return Err("has another scheme; write `amqp://` or `amqps://`".to_owned()),
+            _ => return Err("has another scheme; write `amqp://` or `amqps://`"),
         };
         // others read some of them as something else, or not at all
         if !text.bytes().all(may_stand) || text.matches('@').count() > 1 {
-            return Err(format!("has {ENCODED}"));
+            return Err(NOT_ENCODED);
         }
         let credentials = match (url.username(), url.password()) {
             ("", None) if !text.contains('@') => None,
             (user, Some(password)) if !user.is_empty() && !password.is_empty() => {
                 Some((decode(user)?, Secret::new(decode(password)?)))
             }
-            _ => {
-                let problem = "has a user or a password without the other; write both, as `user:password@`, or \
-                               neither and no `@`";
-                return Err(problem.to_owned());
-            }
+            _ => return Err(HALF_A_LOGIN),
         };
         let host = match url.host() {
             Some(Host::Ipv6(ip)) => ip.to_string(),
             Some(host) => host.to_string(),
             None => String::new(),
         };
-        if host::check(&host).is_err() {
-            return Err(NO_HOST.to_owned());
-        }
+        host::check(&host).map_err(|_| NO_HOST)?;
         if url.port() == Some(0) {
-            return Err(NO_PORT.to_owned());
+            return Err(NO_PORT);
         }
         let path = url.path().strip_prefix('/').unwrap_or_default();
-        if path.contains('/') {
-            return Err("has a vhost with a `/` in it; write it as `%2F`".to_owned());
-        }
+        let vhost = match path {
+            "" => "/".to_owned(),
+            path if path.contains('/') => {
+                return Err("has a vhost with a `/` in it; write it as `%2F`");
+            }
+            path => decode(path)?,
+        };
         Ok(Self {
             tls,
             credentials,
             host,
             port: url.port().unwrap_or(if tls { 5671 } else { 5672 }),
-            vhost: if path.is_empty() {
-                "/".to_owned()
-            } else {
-                decode(path)?
-            },
+            vhost,
         })
     }
 
     /// The text again, with all that needs it percent-encoded.
     pub fn to_url(&self) -> Secret<String> {
         let scheme = if self.tls { "amqps" } else { "amqp" };
-        let userinfo = self
-            .credentials
-            .as_ref()
+        let login = self.credentials.as_ref();
+        let login = login
             .map(|(user, password)| format!("{}:{}@", encode(user), encode(password.expose())));
-        let userinfo = userinfo.unwrap_or_default();
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
+        let login = login.unwrap_or_default();
+        let host = match self.host.as_str() {
+            host if host.contains(':') => format!("[{host}]"),
+            host => host.to_owned(),
         };
         // an empty path is the vhost `/` to every client, `%2F` only to most
-        let path = if self.vhost == "/" {
-            String::new()
-        } else {
-            encode(&self.vhost)
+        let path = match self.vhost.as_str() {
+            "/" => String::new(),
+            vhost => encode(vhost),
         };
-        Secret::new(format!("{scheme}://{userinfo}{host}:{}/{path}", self.port))
+        Secret::new(format!("{scheme}://{login}{host}:{}/{path}", self.port))
     }
 }
 
@@ -113,16 +100,18 @@ const NO_URL: &str = "is not an AMQP URL; write `amqp://user:password@host:5672/
 const NO_HOST: &str = "has something else than one host; write a DNS name or an address";
 const NO_PORT: &str = "has a port that is not a number from 1 to 65535; write one, and an address that has colons itself in \
     brackets";
-const ENCODED: &str =
-    "characters in its user, password or vhost that must be percent-encoded, like `%40` for `@`";
+const NO_QUERY: &str = "has a query or a fragment, which nothing reads; leave it out, or write `?` in a password as `%3F` \
+    and `#` as `%23`";
+const HALF_A_LOGIN: &str = "has a user or a password without the other; write both, as `user:password@`, or neither and \
+    no `@`";
+const NOT_ENCODED: &str = "has characters in its user, password or vhost that must be percent-encoded, like `%40` for `@`";
 
-fn unreadable(error: ParseError) -> String {
+fn unreadable(error: ParseError) -> &'static str {
     match error {
         ParseError::InvalidPort => NO_PORT,
         ParseError::RelativeUrlWithoutBase => NO_URL,
         _ => NO_HOST,
     }
-    .to_owned()
 }
 
 /// Of what a URL is made; everything else is percent-encoded (RFC 3986).
@@ -130,15 +119,14 @@ fn may_stand(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/[]@!$&'()*+,;=%".contains(&byte)
 }
 
-fn decode(text: &str) -> Result<String, String> {
+fn decode(text: &str) -> Result<String, &'static str> {
     let is_hex = |rest: &str| {
         let digits = rest.as_bytes().get(..2);
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
-    let decoded = percent_decode_str(text).decode_utf8();
-    match decoded {
+    match percent_decode_str(text).decode_utf8() {
         Ok(decoded) if text.split('%').skip(1).all(is_hex) => Ok(decoded.into_owned()),
-        _ => Err(format!("has {ENCODED}")),
+        _ => Err(NOT_ENCODED),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Host names and addresses, and which of them mean "the stack's own".
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
+
+use rustls_pki_types::DnsName;
 
 use super::amqp::AmqpUrl;
 
@@ -89,68 +91,45 @@ fn address(host: &str) -> Option<IpAddr> {
     bare.unwrap_or(host).parse().ok()
 }
 
-/// One host: a DNS name (RFC 1123) or an address.
-pub(crate) fn check(text: &str) -> Result<(), String> {
+/// One host: a DNS name (RFC 1123, and underscores, which many a name has that resolves; one that ends in a number is a
+/// mistyped address) or an address.
+pub(crate) fn check(text: &str) -> Result<(), &'static str> {
     if text.contains("://") {
-        return Err("is a host name, not a URL; write the host alone".to_owned());
+        return Err("is a host name, not a URL; write the host alone");
     }
-    if is_own_host(text) || address(text).is_some() || is_name(text) {
+    if is_own_host(text) || address(text).is_some() || DnsName::try_from(text).is_ok() {
         return Ok(());
     }
     if split_port(text).is_ok() {
-        return Err("is a host name without a port; write the port in its own variable".to_owned());
+        return Err("is a host name without a port; write the port in its own variable");
     }
-    Err("is not a host; write a DNS name or an address".to_owned())
+    Err("is not a host; write a DNS name or an address")
 }
 
 /// A host and a port, as gRPC takes its targets.
-pub(crate) fn check_with_port(text: &str) -> Result<(), String> {
+pub(crate) fn check_with_port(text: &str) -> Result<(), &'static str> {
     let (host, port) = split_port(text)?;
     check(host)?;
     check_port(port)
 }
 
 /// A TCP port. 0 would mean "any", which nothing here can listen on or dial.
-pub(crate) fn check_port(text: &str) -> Result<(), String> {
-    port(text)
-        .map(|_| ())
-        .ok_or_else(|| "is not a port; write a number from 1 to 65535".to_owned())
+pub(crate) fn check_port(text: &str) -> Result<(), &'static str> {
+    let port = port(text).ok_or("is not a port; write a number from 1 to 65535");
+    port.map(|_| ())
 }
 
 /// Digits alone: Rust's own parser would take a sign as well.
 pub(crate) fn port(text: &str) -> Option<u16> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
-        .filter(|port| *port != 0)
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| is_plain && *port != 0)
 }
 
 /// `host:port` → both, unchecked. An address of version 6 must be in brackets.
-pub(crate) fn split_port(text: &str) -> Result<(&str, &str), String> {
+pub(crate) fn split_port(text: &str) -> Result<(&str, &str), &'static str> {
     text.rsplit_once(':')
         .filter(|(host, _)| !host.contains(':') || host.ends_with(']'))
-        .ok_or_else(|| "is not a host and a port; write `host:port`".to_owned())
-}
-
-/// A DNS name. One that ends in a number is a mistyped address: no top-level domain is a number.
-fn is_name(text: &str) -> bool {
-    let name = text.strip_suffix('.').unwrap_or(text);
-    let numeric = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
-    name.len() <= 253
-        && name.split('.').all(is_label)
-        && !name.split('.').next_back().is_some_and(numeric)
-        && name.parse::<Ipv4Addr>().is_err()
-}
-
-/// Underscores are not of the RFC, but of many a name that resolves.
-fn is_label(label: &str) -> bool {
-    (1..=63).contains(&label.len())
-        && !label.starts_with('-')
-        && !label.ends_with('-')
-        && label
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        .ok_or("is not a host and a port; write `host:port`")
 }
 
 #[cfg(test)]

@@ -71,9 +71,9 @@ impl Kind {
                 is_duration(text),
                 "is not a time; write one like `15s` or `2m30s`",
             ),
-            Self::Host => host::check(text),
-            Self::Port => host::check_port(text),
-            Self::Address => host::check_with_port(text),
+            Self::Host => Ok(host::check(text)?),
+            Self::Port => Ok(host::check_port(text)?),
+            Self::Address => Ok(host::check_with_port(text)?),
             Self::Path => must(
                 text.starts_with('/'),
                 "is not a path from the root; write one that begins with `/`",
@@ -90,7 +90,10 @@ impl Kind {
                 text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()),
                 "is not 32 bytes in hexadecimal; write 64 hexadecimal digits, or leave it out",
             ),
-            Self::Amqp => AmqpUrl::parse(text).map(|_| ()),
+            Self::Amqp => {
+                AmqpUrl::parse(text)?;
+                Ok(())
+            }
             Self::Multiaddress => multiaddress::check(text),
             Self::Multiaddresses => multiaddress::check_list(text),
         }

@@ -70,16 +70,32 @@ pub struct Finding {
     pub problem: String,
 }
 
+impl Finding {
+    pub(crate) fn new(
+        severity: Severity,
+        program: Program,
+        name: &str,
+        problem: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity,
+            program,
+            name: name.to_owned(),
+            problem: problem.into(),
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            program,
-            name,
-            problem,
-            ..
-        } = self;
-        write!(f, "{}: `{name}`: {problem}", program.config_map())
+        let (map, name, problem) = (self.program.config_map(), &self.name, &self.problem);
+        write!(f, "{map}: `{name}`: {problem}")
     }
+}
+
+/// Is there an error among the findings?
+pub(crate) fn is_refused(findings: &[Finding]) -> bool {
+    findings.iter().any(|it| it.severity == Severity::Error)
 }
 
 /// What came of the user's settings.
@@ -95,9 +111,7 @@ pub struct Checked {
 impl Checked {
     /// Is there an error among the findings?
     pub fn is_refused(&self) -> bool {
-        self.findings
-            .iter()
-            .any(|finding| finding.severity == Severity::Error)
+        is_refused(&self.findings)
     }
 
     /// The value under a canonical name.
@@ -148,6 +162,17 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
+/// The known word that takes the fewest edits, if it takes no more than `most`.
+pub(crate) fn nearest<'a>(
+    known: impl Iterator<Item = &'a str>,
+    word: &str,
+    most: usize,
+) -> Option<&'a str> {
+    let edits = known.map(|known| (strsim::levenshtein(known, word), known));
+    let (_, nearest) = edits.filter(|(edits, _)| *edits <= most).min()?;
+    Some(nearest)
+}
+
 /// A program's settings while they are checked.
 pub(crate) struct Draft {
     program: Program,
@@ -163,12 +188,8 @@ impl Draft {
     }
 
     pub(crate) fn say(&mut self, severity: Severity, name: &str, problem: impl Into<String>) {
-        self.checked.findings.push(Finding {
-            severity,
-            program: self.program,
-            name: name.to_owned(),
-            problem: problem.into(),
-        });
+        let finding = Finding::new(severity, self.program, name, problem);
+        self.checked.findings.push(finding);
     }
 
     /// Takes a value that is not empty, if it is what the variable holds.
@@ -184,9 +205,8 @@ impl Draft {
     /// order in which it tries the spellings, and that is nobody's intention.
     pub(crate) fn put(&mut self, canonical: &str, name: &str, value: &Secret<String>) {
         let values = &mut self.checked.values;
-        let kept = values
-            .entry(canonical.to_owned())
-            .or_insert_with(|| value.clone());
+        let kept = values.entry(canonical.to_owned());
+        let kept = kept.or_insert_with(|| value.clone());
         if kept != value {
             let problem = "is given in two spellings with two values; leave one of them out";
             self.say(Severity::Error, name, problem);
@@ -197,12 +217,40 @@ impl Draft {
         self.checked.value(name)
     }
 
-    /// The document's password is on the internet, next to the names of the services.
-    pub(crate) fn warn_of_public_password(&mut self, name: &str) {
-        if self.value(name) == Some("password123") {
-            let problem =
-                "is the public example of the documentation; write a password of your own";
-            self.say(Severity::Warning, name, problem);
+    /// Says what is to be said of single values.
+    pub(crate) fn judge(&mut self, rules: &[Rule]) {
+        for (name, applies, severity, problem) in rules {
+            if self.value(name).is_some_and(applies) {
+                self.say(*severity, name, *problem);
+            }
         }
     }
+
+    /// Says which settings lack others, without which they have no meaning.
+    pub(crate) fn together(&mut self, groups: &[&[&str]]) {
+        for group in groups {
+            let (set, missing): (Vec<&str>, Vec<&str>) =
+                group.iter().partition(|name| self.value(name).is_some());
+            if let (Some(first), false) = (set.first(), missing.is_empty()) {
+                let problem = format!(
+                    "needs `{}` as well; write all of them, or leave all of them out",
+                    missing.join("` and `")
+                );
+                self.say(Severity::Error, first, problem);
+            }
+        }
+    }
+}
+
+/// A setting, the values that are meant, how bad these are, and what is wrong with them.
+pub(crate) type Rule = (&'static str, fn(&str) -> bool, Severity, &'static str);
+
+/// The document's password is on the internet, next to the names of the services.
+pub(crate) const fn no_public_password(name: &'static str) -> Rule {
+    (
+        name,
+        |value| value == "password123",
+        Severity::Warning,
+        "is the public example of the documentation; write a password of your own",
+    )
 }

@@ -7,9 +7,11 @@ pub(crate) mod settings;
 
 use std::collections::BTreeMap;
 
-use crate::names::{CLUSTER_SECRETS, FIRST_PEER};
+use serde_json::json;
+
+use crate::names::{CLUSTER_SECRETS, FIRST_PEER, IPFS_NODE};
 use crate::objects::pod::Pods;
-use crate::objects::{Component, Context, Face, Object, Phase, service};
+use crate::objects::{Component, Context, Face, Object, service};
 
 const COMPONENT: Component = Component::Ipfs;
 /// The Service with the Pods' own names, and the name of the Pods without their numbers.
@@ -44,38 +46,25 @@ pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
 
 fn stateful_set(context: Context<'_>) -> Object {
     let (stack, environment) = (context.stack, context.environment);
-    let mut pods = Pods {
-        component: COMPONENT,
-        phase: Phase::Stores,
-        fingerprint: String::new(),
-        user: USER,
-        grace: 60,
-        containers: Vec::new(),
-        init_containers: Vec::new(),
-        volumes: Vec::new(),
-    };
-    let mut claims = Vec::new();
+    let mut pods = Pods::new(context, COMPONENT, USER, 60);
     let mut config = BTreeMap::new();
     let mut secrets: &[&str] = &[];
-    let mut replicas = stack.ipfs.replicas;
+    // where the node is elsewhere, more peers would pin the same things on the same one
+    let mut replicas = 1;
     if environment.own.ipfs {
-        let (container, volume) = node::container(context);
-        pods.containers.push(container);
-        pods.volumes.push(volume);
-        claims.push((node::CLAIM, stack.ipfs.storage.as_str()));
+        pods.containers.push(node::container(context));
+        pods.volume("hook", "configMap", &json!({ "name": IPFS_NODE }));
+        pods.claim(node::CLAIM, &stack.ipfs.storage);
         config.extend(node::files(context));
-    } else {
-        // more peers would pin the same things on the same node
-        replicas = 1;
+        replicas = stack.ipfs.replicas;
     }
     if environment.own.cluster {
-        let (container, volume) = peer::container(context);
-        pods.containers.push(container);
-        pods.volumes.push(volume);
-        claims.push((peer::CLAIM, &stack.ipfs_cluster.storage));
+        pods.containers.push(peer::container(context));
+        pods.volume("first-peer", "secret", &json!({ "secretName": FIRST_PEER }));
+        pods.claim(peer::CLAIM, &stack.ipfs_cluster.storage);
         config.extend(environment.cluster.clone());
         secrets = &[CLUSTER_SECRETS, FIRST_PEER];
     }
     pods.fingerprint = context.fingerprints(&config, secrets);
-    pods.stateful_set(context, PODS, replicas, &claims)
+    pods.stateful_set(PODS, replicas)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{COMPONENT, host};
 use crate::names::IPFS_NODE;
-use crate::objects::pod::{self, pod_name, ports, probes};
+use crate::objects::pod::Container;
 use crate::objects::{Context, Face, Object, config_map, policy, service};
 
 pub(super) const PORTS: [(&str, u16, &str); 3] = [
@@ -59,7 +59,7 @@ pub const SETTINGS: [(&str, &str, &str); 5] = [
 pub fn reference() -> String {
     let rows = SETTINGS.map(|(key, value, reason)| format!("| `{key}` | `{value}` | {reason} |\n"));
     let head = "| key | value | reason |\n| --- | --- | --- |\n";
-    std::iter::once(head.to_owned()).chain(rows).collect()
+    head.to_owned() + &rows.concat()
 }
 
 /// Its objects but the Pods.
@@ -74,31 +74,23 @@ pub(super) fn objects(context: Context<'_>) -> Vec<Object> {
     if let Some(kind) = context.stack.ipfs.swarm_service_type {
         let face = Face::Typed(kind);
         objects.push(service(context, "ipfs-swarm", COMPONENT, face, &[swarm]));
-        let everybody = json!([{ "ports": [{ "port": swarm.1, "protocol": swarm.2 }] }]);
+        let everybody = json!({ "ports": [{ "port": swarm.1, "protocol": swarm.2 }] });
         objects.push(policy(context, COMPONENT, &everybody));
     }
     objects
 }
 
-/// The container, and the volume with its script.
-pub(super) fn container(context: Context<'_>) -> (Value, Value) {
+/// The container.
+pub(super) fn container(context: Context<'_>) -> Container {
     let part = &context.stack.ipfs;
-    let mut node = pod::container("ipfs", &part.image, &part.resources);
-    node["env"] = json!([pod_name()]);
-    node["ports"] = ports(&PORTS);
-    node["volumeMounts"] = json!([
-        { "name": CLAIM, "mountPath": "/data/ipfs" },
-        // alone: files of a whole volume are links, which the image does not follow
-        { "name": "hook", "mountPath": HOOK.1, "subPath": HOOK.0, "readOnly": true },
-    ]);
     // the API takes POST only, which a probe over HTTP cannot send
     let api = format!("--api=/ip4/127.0.0.1/tcp/{}", ADDRESS.1);
-    probes(
-        &mut node,
-        &json!({ "exec": { "command": ["ipfs", api, "id"] } }),
-    );
-    let hook = json!({ "name": "hook", "configMap": { "name": IPFS_NODE } });
-    (node, hook)
+    Container::new("ipfs", &part.image, &part.resources)
+        .pod_name()
+        .ports(&PORTS)
+        .mount(CLAIM, "/data/ipfs")
+        .mount_file("hook", HOOK.0, HOOK.1)
+        .probes(&json!({ "exec": { "command": ["ipfs", api, "id"] } }))
 }
 
 /// The script that the image runs before the daemon.

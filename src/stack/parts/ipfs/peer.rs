@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use multiaddr::{Multiaddr, Protocol};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{COMPONENT, PODS, host};
 use crate::names::{CLUSTER_CONFIG, CLUSTER_SECRETS, FIRST_PEER};
-use crate::objects::pod::{self, environment_from, pod_name, ports, probes};
-use crate::objects::{Context, Face, Object, Own, config_map, service};
-use crate::parts::{Settings, given_or_made, others, plain, secret, set};
-use crate::secrets::{self, Change, Source, Values, known};
+use crate::objects::pod::Container;
+use crate::objects::{Context, Face, Object, config_map, service};
+use crate::parts::{Settings, derived, given_or_made, others, plain, secret, set};
+use crate::secrets::{self, Change, Source, known};
 use crate::settings::{Finding, Program, Severity, multiaddress};
 
 pub(super) const PORTS: [(&str, u16, &str); 2] =
@@ -37,8 +37,7 @@ const CHANGED_PEER: &str =
 
 /// What a peer finds in its environment, without secrets and without what differs from Pod to Pod.
 pub(crate) fn environment(
-    settings: &Settings,
-    own: Own,
+    settings: &Settings<'_>,
     findings: &mut Vec<Finding>,
 ) -> BTreeMap<String, String> {
     let mut plain = plain(Program::IpfsCluster, &settings.cluster);
@@ -56,26 +55,20 @@ pub(crate) fn environment(
         // it tells its node of the others once, and may itself hear of them only in the second round of calls
         ("CLUSTER_IPFSHTTP_CONNECTSWARMSDELAY", "1m15s"),
     ] {
-        plain
-            .entry(name.to_owned())
-            .or_insert_with(|| value.to_owned());
+        plain.entry(name.into()).or_insert_with(|| value.into());
     }
-    if !own.cluster {
+    if !settings.own.cluster {
         return plain;
     }
-    let node = node(settings, own);
+    let node = node(settings);
     for name in NODE {
         match plain.get(name) {
             Some(given) if !multiaddress::is_loopback(given) => {
-                if own.ipfs {
-                    findings.push(Finding {
-                        severity: Severity::Error,
-                        program: Program::IpfsCluster,
-                        name: name.to_owned(),
-                        problem: "is another node than the stack's own; leave it out, or name that node in \
-                                  `IPFS_API_CONNECTION_HOST` as well"
-                            .to_owned(),
-                    });
+                if settings.own.ipfs {
+                    let problem = "is another node than the stack's own; leave it out, or name that node in \
+                                   `IPFS_API_CONNECTION_HOST` as well";
+                    let (severity, program) = (Severity::Error, Program::IpfsCluster);
+                    findings.push(Finding::new(severity, program, name, problem));
                 }
             }
             _ => set(&mut plain, name, &node),
@@ -85,58 +78,48 @@ pub(crate) fn environment(
 }
 
 /// The IPFS node's API: in the same Pod, or where Temporal looks for it, too.
-fn node(settings: &Settings, own: Own) -> String {
+fn node(settings: &Settings<'_>) -> String {
     let host = settings.temporal("IPFS_API_CONNECTION_HOST");
-    let (host, port) = match host.filter(|_| !own.ipfs) {
+    let (host, port) = match host.filter(|_| !settings.own.ipfs) {
         Some(host) => (host, settings.temporal("IPFS_API_CONNECTION_PORT")),
         None => ("127.0.0.1", None),
     };
     let bare = host.trim_matches(['[', ']']);
-    let host = bare.parse().map_or_else(
-        |_| Multiaddr::from(Protocol::Dns(bare.into())),
-        |ip: IpAddr| Multiaddr::from(ip),
-    );
+    let host = match bare.parse::<IpAddr>() {
+        Ok(ip) => Multiaddr::from(ip),
+        Err(_) => Multiaddr::from(Protocol::Dns(bare.into())),
+    };
     let port = port.and_then(|port| port.parse().ok());
     let port = port.unwrap_or(super::node::ADDRESS.1);
     host.with(Protocol::Tcp(port)).to_string()
 }
 
 /// The Secrets of this part: what all peers share, and who the first one is.
-pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {
+pub(crate) fn secrets(settings: &Settings<'_>) -> Vec<secrets::Wanted> {
     vec![
         secret(CLUSTER_SECRETS, COMPONENT, shared(settings)),
         secret(FIRST_PEER, COMPONENT, first_peer(settings)),
     ]
 }
 
-fn shared(settings: &Settings) -> Vec<(String, Source)> {
-    let secret = settings.cluster.value("CLUSTER_SECRET");
-    let mut keys = vec![(
-        "CLUSTER_SECRET".to_owned(),
-        given_or_made(secret, Change::Refuse(CHANGED_SECRET)),
-    )];
+fn shared<'a>(settings: &'a Settings<'_>) -> Vec<(&'a str, Source)> {
+    let given = settings.cluster.value("CLUSTER_SECRET");
+    let source = given_or_made(given, Change::Refuse(CHANGED_SECRET));
+    let mut keys = vec![("CLUSTER_SECRET", source)];
     let made = ["CLUSTER_SECRET", "CLUSTER_PRIVATEKEY", "CLUSTER_ID"];
     keys.extend(others(Program::IpfsCluster, &settings.cluster, &made));
     keys
 }
 
-fn first_peer(settings: &Settings) -> Vec<(String, Source)> {
-    let given = |name| settings.cluster.value(name);
-    let refuse = Change::Refuse(CHANGED_PEER);
-    let key = given("CLUSTER_PRIVATEKEY")
-        .map_or_else(secrets::peer_key, |key| Source::Given(key.into(), refuse));
-    let id = given("CLUSTER_ID").map_or_else(
-        || {
-            Source::Derived(Box::new(|values: &Values| {
-                secrets::peer_id(known(values, FIRST_PEER, "CLUSTER_PRIVATEKEY")).into()
-            }))
-        },
-        |id| Source::Given(id.into(), refuse),
-    );
-    vec![
-        ("CLUSTER_PRIVATEKEY".to_owned(), key),
-        ("CLUSTER_ID".to_owned(), id),
-    ]
+fn first_peer(settings: &Settings<'_>) -> Vec<(&'static str, Source)> {
+    let given = |name| {
+        let given = settings.cluster.value(name)?;
+        Some(Source::Given(given.into(), Change::Refuse(CHANGED_PEER)))
+    };
+    let id = || derived(|it| secrets::peer_id(known(it, FIRST_PEER, "CLUSTER_PRIVATEKEY")));
+    let key = given("CLUSTER_PRIVATEKEY").unwrap_or_else(secrets::peer_key);
+    let id = given("CLUSTER_ID").unwrap_or_else(id);
+    vec![("CLUSTER_PRIVATEKEY", key), ("CLUSTER_ID", id)]
 }
 
 /// Its objects but the Pods.
@@ -151,36 +134,30 @@ pub(super) fn objects(context: Context<'_>) -> Vec<Object> {
     ]
 }
 
-/// The container, and the volume with the first peer's key.
-pub(super) fn container(context: Context<'_>) -> (Value, Value) {
+/// The container.
+pub(super) fn container(context: Context<'_>) -> Container {
     let part = &context.stack.ipfs_cluster;
     let settings = &context.environment.cluster;
-    let mut peer = pod::container("ipfs-cluster", &part.image, &part.resources);
-    peer["command"] = json!(["sh", "-c", SCRIPT]);
-    peer["envFrom"] = environment_from(CLUSTER_CONFIG, CLUSTER_SECRETS);
     let first = host(context, &format!("{PODS}-0"));
     let mut peers = format!("/dns4/{first}/tcp/9096/p2p/$(FIRST_PEER)");
     if let Some(others) = settings.get(PEERS) {
         peers = format!("{peers},{others}");
     }
-    peer["env"] = json!([
-        pod_name(),
-        { "name": "CLUSTER_PEERNAME", "value": "$(POD_NAME)" },
-        { "name": "FIRST_PEER", "valueFrom": { "secretKeyRef": { "name": FIRST_PEER, "key": "CLUSTER_ID" } } },
-        { "name": PEERS, "value": peers },
-    ]);
-    peer["ports"] = ports(&PORTS);
+    let first_peer = json!({ "name": FIRST_PEER, "key": "CLUSTER_ID" });
     let folder = settings.get("IPFS_CLUSTER_PATH");
-    let folder = folder.map_or("/data/ipfs-cluster", String::as_str);
-    peer["volumeMounts"] = json!([
-        { "name": CLAIM, "mountPath": folder },
-        { "name": "first-peer", "mountPath": "/first-peer", "readOnly": true },
-    ]);
-    // versions below 1.0 have no `/health`
-    let ready = json!({ "httpGet": { "path": "/id", "port": "api-http" } });
-    probes(&mut peer, &ready);
-    let first_peer = json!({ "name": "first-peer", "secret": { "secretName": FIRST_PEER } });
-    (peer, first_peer)
+    Container::new("ipfs-cluster", &part.image, &part.resources)
+        .command(&["sh", "-c", SCRIPT])
+        .config_map(CLUSTER_CONFIG)
+        .secret(CLUSTER_SECRETS)
+        .pod_name()
+        .variable("CLUSTER_PEERNAME", "$(POD_NAME)")
+        .variable_from("FIRST_PEER", "secretKeyRef", &first_peer)
+        .variable(PEERS, &peers)
+        .ports(&PORTS)
+        .mount(CLAIM, folder.map_or("/data/ipfs-cluster", String::as_str))
+        .mount_to_read("first-peer", "/first-peer")
+        // versions below 1.0 have no `/health`
+        .probes(&json!({ "httpGet": { "path": "/id", "port": "api-http" } }))
 }
 
 /// Only the first Pod's peer gets the known key, which no two peers may share.

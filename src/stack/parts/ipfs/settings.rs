@@ -9,7 +9,9 @@ use crate::settings::Kind::{
     Bool, Choice, Credentials, Duration, Hex32, Integer, List, Multiaddress, Multiaddresses,
     Number, Path, Text,
 };
-use crate::settings::{Checked, Draft, Given, Program, Severity, Variable, multiaddress, rows};
+use crate::settings::{
+    Checked, Draft, Given, Program, Rule, Severity, Variable, multiaddress, rows,
+};
 
 /// The variables with a meaning for this installer; the program has many more.
 pub(crate) static VARIABLES: &[Variable] = rows! {
@@ -103,11 +105,8 @@ pub(crate) fn check(given: &Given) -> Checked {
             Name::Unread(problem) => draft.say(Severity::Warning, name, problem),
             meant if value.expose().is_empty() => draft.say(Severity::Note, name, empty(&meant)),
             Name::Temporals => {
-                draft.say(
-                    Severity::Note,
-                    name,
-                    "is Temporal's and has no meaning here",
-                );
+                let problem = "is Temporal's and has no meaning here";
+                draft.say(Severity::Note, name, problem);
                 draft.put(name, name, value);
             }
             Name::Known(variable) => {
@@ -125,8 +124,8 @@ pub(crate) fn check(given: &Given) -> Checked {
     }
     keep_documents_names(&mut draft, given);
     factors(&mut draft);
-    identity(&mut draft);
-    addresses(&mut draft);
+    draft.together(&[&["CLUSTER_ID", "CLUSTER_PRIVATEKEY"]]);
+    draft.judge(&RULES);
     draft.checked
 }
 
@@ -148,16 +147,9 @@ fn read(name: &str) -> Name {
         return Name::Temporals;
     }
     let squashed = |name: &str| name.to_ascii_uppercase().replace('_', "");
-    let meant = VARIABLES.iter().find(|variable| {
-        variable
-            .spellings()
-            .any(|spelling| squashed(spelling) == squashed(name))
-    });
-    if let Some(meant) = meant {
-        return Name::Unread(format!(
-            "is not read by the program; write `{}`",
-            meant.name
-        ));
+    let is_meant = |it: &&Variable| it.spellings().any(|it| squashed(it) == squashed(name));
+    if let Some(Variable { name, .. }) = VARIABLES.iter().find(is_meant) {
+        return Name::Unread(format!("is not read by the program; write `{name}`"));
     }
     let is_upper = name
         .bytes()
@@ -171,8 +163,8 @@ fn read(name: &str) -> Name {
 /// The document's name → the one that works.
 fn working_name(name: &str) -> Option<String> {
     SECTIONS.iter().find_map(|(section, working)| {
-        name.strip_prefix(section)
-            .map(|key| format!("{working}{key}"))
+        let key = name.strip_prefix(section)?;
+        Some(format!("{working}{key}"))
     })
 }
 
@@ -234,12 +226,8 @@ fn empty(meant: &Name) -> String {
 fn factors(draft: &mut Draft) {
     const MIN: &str = "CLUSTER_REPLICATIONFACTORMIN";
     const MAX: &str = "CLUSTER_REPLICATIONFACTORMAX";
-    let factor = |name: &str| {
-        draft
-            .value(name)
-            .map_or(Some(-1), |text| text.parse::<i32>().ok())
-    };
-    let (Some(min), Some(max)) = (factor(MIN), factor(MAX)) else {
+    let factor = |name| draft.value(name).map_or(Ok(-1), str::parse::<i32>);
+    let (Ok(min), Ok(max)) = (factor(MIN), factor(MAX)) else {
         return;
     };
     let name = if draft.value(MAX).is_some() { MAX } else { MIN };
@@ -252,44 +240,33 @@ fn factors(draft: &mut Draft) {
     }
 }
 
-fn identity(draft: &mut Draft) {
-    for (name, other) in [
-        ("CLUSTER_ID", "CLUSTER_PRIVATEKEY"),
-        ("CLUSTER_PRIVATEKEY", "CLUSTER_ID"),
-    ] {
-        if draft.value(name).is_some() && draft.value(other).is_none() {
-            let problem = format!("needs `{other}` as well; write both, or leave both out");
-            draft.say(Severity::Error, name, problem);
-        }
-    }
-    if draft.value("CLUSTER_PEERNAME").is_some() {
-        let problem = "would be the same for all peers; the installer writes each Pod's own name";
-        draft.say(Severity::Note, "CLUSTER_PEERNAME", problem);
-    }
-}
-
-fn addresses(draft: &mut Draft) {
-    let swarm = "CLUSTER_LISTENMULTIADDRESS";
-    if draft.value(swarm).is_some_and(multiaddress::is_loopback) {
-        let problem = "lets no other peer in; write `/ip4/0.0.0.0/tcp/9096`";
-        draft.say(Severity::Warning, swarm, problem);
-    }
-    let rest = "CLUSTER_RESTAPI_HTTPLISTENMULTIADDRESS";
-    if draft.value(rest).is_some_and(multiaddress::is_loopback) {
-        let problem =
-            "lets no Service reach the API; the installer writes `/ip4/0.0.0.0/tcp/9094` instead";
-        draft.say(Severity::Note, rest, problem);
-    }
-    let peers = "CLUSTER_PEERADDRESSES";
-    if draft
-        .value(peers)
-        .is_some_and(|list| !multiaddress::names_peers(list))
-    {
-        let problem =
-            "has an address without its peer; write `/p2p/` and the peer's id at the end of each";
-        draft.say(Severity::Error, peers, problem);
-    }
-}
+/// What is to be said of single values.
+const RULES: [Rule; 4] = [
+    (
+        "CLUSTER_PEERNAME",
+        |_| true,
+        Severity::Note,
+        "would be the same for all peers; the installer writes each Pod's own name",
+    ),
+    (
+        "CLUSTER_LISTENMULTIADDRESS",
+        multiaddress::is_loopback,
+        Severity::Warning,
+        "lets no other peer in; write `/ip4/0.0.0.0/tcp/9096`",
+    ),
+    (
+        "CLUSTER_RESTAPI_HTTPLISTENMULTIADDRESS",
+        multiaddress::is_loopback,
+        Severity::Note,
+        "lets no Service reach the API; the installer writes `/ip4/0.0.0.0/tcp/9094` instead",
+    ),
+    (
+        "CLUSTER_PEERADDRESSES",
+        |list| !multiaddress::names_peers(list),
+        Severity::Error,
+        "has an address without its peer; write `/p2p/` and the peer's id at the end of each",
+    ),
+];
 
 #[cfg(test)]
 mod tests {
@@ -496,9 +473,9 @@ mod tests {
             namespace: "n",
             addresses: &crate::settings::Addresses::new(),
         };
-        let settings = crate::parts::Settings::check(&crate::input::Stack::default(), home);
-        let written =
-            crate::parts::ipfs::peer::environment(&settings, settings.own(), &mut Vec::new());
+        let stack = crate::input::Stack::default();
+        let settings = crate::parts::Settings::check(&stack, home);
+        let written = crate::parts::ipfs::peer::environment(&settings, &mut Vec::new());
         assert_eq!(written.len(), 7);
         for (name, value) in written {
             let variable = known(&name).unwrap();

@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Settings, fact, given_or_made, plain, secret, set};
-use crate::input::Stack;
+use super::{Settings, given_or_made, plain, secret, set};
 use crate::names::{POSTGRES_CONFIG, POSTGRES_SECRETS};
-use crate::objects::pod::{Pods, container, environment_from, ports, probes};
-use crate::objects::{Component, Context, Face, Object, Phase, config_map, service};
+use crate::objects::pod::{Container, Pods};
+use crate::objects::{Component, Context, Face, Object, config_map, service};
 use crate::secrets::{self, Change, Source};
 use crate::settings::Program;
 
@@ -43,7 +42,7 @@ const CHANGED_PASSWORD: &str = "the database keeps the password that it was made
     (`ALTER ROLE … PASSWORD …`), then in the Secret, then apply again";
 
 /// What the image finds in its environment, without secrets.
-pub(crate) fn environment(settings: &Settings) -> BTreeMap<String, String> {
+pub(crate) fn environment(settings: &Settings<'_>) -> BTreeMap<String, String> {
     let mut plain = plain(Program::Postgres, &settings.postgres);
     set(&mut plain, "POSTGRES_DB", "temporal");
     set(&mut plain, "POSTGRES_USER", settings.user());
@@ -53,9 +52,9 @@ pub(crate) fn environment(settings: &Settings) -> BTreeMap<String, String> {
 }
 
 /// What the data are made with: what the image reads only while its folder is empty, and the form of the files.
-pub(crate) fn facts(settings: &Settings, stack: &Stack) -> Vec<(String, Source)> {
+pub(crate) fn facts(settings: &Settings<'_>) -> Vec<(&'static str, Source)> {
     let given = |name| settings.postgres.value(name);
-    let version = stack.postgres.major().unwrap_or_default();
+    let version = settings.stack.postgres.major().unwrap_or_default();
     let login = if version < SCRAM {
         "md5"
     } else {
@@ -63,23 +62,24 @@ pub(crate) fn facts(settings: &Settings, stack: &Stack) -> Vec<(String, Source)>
     };
     let arguments = given("POSTGRES_INITDB_ARGS").unwrap_or_default().trim();
     let how = given("POSTGRES_HOST_AUTH_METHOD").unwrap_or(login);
-    let only_new = Change::Fixed(ONLY_NEW);
+    let fact = |value: &str, remedy| Source::Given(value.into(), Change::Fixed(remedy));
     vec![
-        fact("POSTGRES_USER", settings.user(), only_new),
-        fact("POSTGRES_INITDB_ARGS", arguments, only_new),
-        fact("POSTGRES_HOST_AUTH_METHOD", how, only_new),
-        fact("postgres.version", &version, Change::Fixed(CHANGED_VERSION)),
+        ("POSTGRES_USER", fact(settings.user(), ONLY_NEW)),
+        ("POSTGRES_INITDB_ARGS", fact(arguments, ONLY_NEW)),
+        ("POSTGRES_HOST_AUTH_METHOD", fact(how, ONLY_NEW)),
+        (
+            "postgres.version",
+            fact(&version.to_string(), CHANGED_VERSION),
+        ),
     ]
 }
 
 /// The Secret of this part.
-pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {
-    let password = settings
-        .postgres
-        .value("POSTGRES_PASSWORD")
-        .or_else(|| settings.temporal("DATABASE_PASSWORD"));
+pub(crate) fn secrets(settings: &Settings<'_>) -> Vec<secrets::Wanted> {
+    let given = settings.postgres.value("POSTGRES_PASSWORD");
+    let password = given.or_else(|| settings.temporal("DATABASE_PASSWORD"));
     let source = given_or_made(password, Change::Refuse(CHANGED_PASSWORD));
-    let keys = vec![("POSTGRES_PASSWORD".to_owned(), source)];
+    let keys = vec![("POSTGRES_PASSWORD", source)];
     vec![secret(POSTGRES_SECRETS, COMPONENT, keys)]
 }
 
@@ -95,35 +95,29 @@ pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
 
 fn stateful_set(context: Context<'_>) -> Object {
     let part = &context.stack.postgres;
-    let mut server = container("postgres", &part.image, &part.resources);
-    server["envFrom"] = environment_from(POSTGRES_CONFIG, POSTGRES_SECRETS);
-    server["ports"] = ports(&PORTS);
-    // exactly there: between a mount above it and the data, the image would put a volume of its own, which goes with
-    // the Pod
-    server["volumeMounts"] = json!([{
-        "name": "data",
-        "mountPath": context.environment.postgres.get("PGDATA"),
-        "subPath": FOLDER,
-    }]);
+    let settings = &context.environment.postgres;
     // while it makes a new database, a temporary server answers on its Unix socket only
     let ready = json!({ "exec": { "command": [
         "sh", "-c", "exec pg_isready -h 127.0.0.1 -U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\"",
     ] } });
-    probes(&mut server, &ready);
-    let mut folder = container("folder", &part.image, &part.resources);
-    folder["command"] = json!(["sh", "-c", folder_script()]);
-    folder["volumeMounts"] = json!([{ "name": "data", "mountPath": CLAIM }]);
-    let pods = Pods {
-        component: COMPONENT,
-        phase: Phase::Stores,
-        fingerprint: context.fingerprints(&context.environment.postgres, &[POSTGRES_SECRETS]),
-        user: USER,
-        grace: 120,
-        containers: vec![server],
-        init_containers: vec![folder],
-        volumes: Vec::new(),
-    };
-    pods.stateful_set(context, ADDRESS.0, 1, &[("data", &part.storage)])
+    // exactly there: between a mount above it and the data, the image would put a volume of its own, which goes with
+    // the Pod
+    let data = json!({ "name": "data", "mountPath": settings.get("PGDATA"), "subPath": FOLDER });
+    let server = Container::new("postgres", &part.image, &part.resources)
+        .config_map(POSTGRES_CONFIG)
+        .secret(POSTGRES_SECRETS)
+        .ports(&PORTS)
+        .with("volumeMounts", json!([data]))
+        .probes(&ready);
+    let folder = Container::new("folder", &part.image, &part.resources)
+        .command(&["sh", "-c", &folder_script()])
+        .mount("data", CLAIM);
+    let mut pods = Pods::new(context, COMPONENT, USER, 120);
+    pods.fingerprint = context.fingerprints(settings, &[POSTGRES_SECRETS]);
+    pods.containers.push(server);
+    pods.init_containers.push(folder);
+    pods.claim("data", &part.storage);
+    pods.stateful_set(ADDRESS.0, 1)
 }
 
 /// Makes the folder: Kubernetes would make it as root, and then nobody else may change its mode. A database elsewhere on

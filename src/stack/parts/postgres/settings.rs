@@ -2,7 +2,9 @@
 
 use crate::parts::{known, unread};
 use crate::settings::Kind::{Choice, Path, Text};
-use crate::settings::{Checked, Draft, Finding, Given, Program, Severity, Variable, is_own, rows};
+use crate::settings::{
+    Checked, Draft, Finding, Given, Program, Severity, Variable, is_own, no_public_password, rows,
+};
 
 /// The variables of the image that the installer lets through.
 pub(crate) static VARIABLES: &[Variable] = rows! {
@@ -27,33 +29,31 @@ pub(crate) static VARIABLES: &[Variable] = rows! {
 pub(crate) fn check(given: &Given) -> Checked {
     let mut draft = Draft::new(Program::Postgres);
     for (name, value) in given {
-        match known(Program::Postgres, name) {
-            Some(variable) if value.expose().is_empty() => {
-                if variable.name == "POSTGRES_PASSWORD" {
-                    let problem = "is empty, and PostgreSQL does not start without a password; write one, or \
-                                   leave it out and one is made";
-                    draft.say(Severity::Error, name, problem);
-                }
+        let text = value.expose().as_str();
+        let Some(variable) = known(Program::Postgres, name) else {
+            not_known(&mut draft, name);
+            continue;
+        };
+        let problem = match variable.name {
+            "POSTGRES_PASSWORD" if text.is_empty() => {
+                "is empty, and PostgreSQL does not start without a password; write one, or leave it out and one is made"
             }
-            Some(_) if name == "POSTGRES_HOST_AUTH_METHOD" && value.expose() == "trust" => {
-                let problem =
-                    "lets in everyone who reaches the port, without a password; leave it out";
-                draft.say(Severity::Error, name, problem);
+            _ if text.is_empty() => continue,
+            "POSTGRES_HOST_AUTH_METHOD" if text == "trust" => {
+                "lets in everyone who reaches the port, without a password; leave it out"
             }
-            Some(_)
-                if name == "PGDATA"
-                    && value.expose().starts_with('/')
-                    && is_taken(value.expose()) =>
-            {
-                let problem = "is a folder in which the image or the system has things of its own; write one that is for \
-                               the data alone, such as `/var/lib/postgresql/data`, or leave it out";
-                draft.say(Severity::Error, name, problem);
+            "PGDATA" if text.starts_with('/') && is_taken(text) => {
+                "is a folder in which the image or the system has things of its own; write one that is for the data \
+                 alone, such as `/var/lib/postgresql/data`, or leave it out"
             }
-            Some(variable) => draft.take(variable, name, value),
-            None => not_known(&mut draft, name),
-        }
+            _ => {
+                draft.take(variable, name, value);
+                continue;
+            }
+        };
+        draft.say(Severity::Error, name, problem);
     }
-    draft.warn_of_public_password("POSTGRES_PASSWORD");
+    draft.judge(&[no_public_password("POSTGRES_PASSWORD")]);
     draft.checked
 }
 
@@ -83,19 +83,19 @@ fn is_taken(path: &str) -> bool {
 }
 
 fn not_known(draft: &mut Draft, name: &str) {
-    let value = name
-        .strip_suffix("_FILE")
-        .filter(|value| known(Program::Postgres, value).is_some());
-    match value {
-        Some(value) => {
-            let problem = format!(
-                "names a file in the container, where the installer puts none; write the value in `{value}`, \
-                 and it is kept in a Secret if it is one"
-            );
-            draft.say(Severity::Error, name, problem);
-        }
-        None => draft.say(Severity::Warning, name, unread(Program::Postgres, name)),
-    }
+    let value = name.strip_suffix("_FILE");
+    let value = value.filter(|value| known(Program::Postgres, value).is_some());
+    let (severity, problem) = match value {
+        Some(value) => (
+            Severity::Error,
+            format!(
+                "names a file in the container, where the installer puts none; write the value in `{value}`, and it is \
+                 kept in a Secret if it is one"
+            ),
+        ),
+        None => (Severity::Warning, unread(Program::Postgres, name)),
+    };
+    draft.say(severity, name, problem);
 }
 
 /// Does Temporal log in as the role that PostgreSQL's image makes? One that is given on one side only
@@ -105,50 +105,35 @@ pub(crate) fn agree(temporal: &Checked, postgres: &Checked) -> Vec<Finding> {
         .value("DATABASE_URL")
         .is_some_and(|host| !is_own(host))
     {
-        let unread = |name: &String| {
-            Finding {
-            severity: Severity::Warning,
-            program: Program::Postgres,
-            name: name.clone(),
-            problem: "is read by nobody: `DATABASE_URL` names another database than the stack's own; leave it out, and \
-                      write what is meant for that one in `temporal-config`"
-                .to_owned(),
-        }
-        };
+        let problem = "is read by nobody: `DATABASE_URL` names another database than the stack's own; leave it out, and \
+                       write what is meant for that one in `temporal-config`";
+        let (severity, program) = (Severity::Warning, Program::Postgres);
+        let unread = |name: &String| Finding::new(severity, program, name, problem);
         return postgres.values.keys().map(unread).collect();
     }
-    [
-        ("DATABASE_PASSWORD", "POSTGRES_PASSWORD"),
-        ("DATABASE_USERNAME", "POSTGRES_USER"),
-    ]
-    .into_iter()
-    .filter_map(|(theirs, ours)| {
-        let (severity, name, problem) = match (temporal.value(theirs), postgres.value(ours)) {
+    let compare = |(theirs, ours)| {
+        let (severity, problem) = match (temporal.value(theirs), postgres.value(ours)) {
             (Some(a), Some(b)) if a != b => (
                 Severity::Error,
-                theirs,
                 format!("is not what `{ours}` in `postgres-config` says; write the same in both"),
             ),
             (Some(_), None) => (
                 Severity::Note,
-                theirs,
                 format!("is not matched by `{ours}` in `postgres-config`; it counts for both"),
             ),
             (None, Some(_)) => (
                 Severity::Note,
-                theirs,
                 format!("is not set; `{ours}` in `postgres-config` counts for both"),
             ),
             (Some(_), Some(_)) | (None, None) => return None,
         };
-        Some(Finding {
-            severity,
-            program: Program::Temporal,
-            name: name.to_owned(),
-            problem,
-        })
-    })
-    .collect()
+        Some(Finding::new(severity, Program::Temporal, theirs, problem))
+    };
+    let pairs = [
+        ("DATABASE_PASSWORD", "POSTGRES_PASSWORD"),
+        ("DATABASE_USERNAME", "POSTGRES_USER"),
+    ];
+    pairs.into_iter().filter_map(compare).collect()
 }
 
 #[cfg(test)]

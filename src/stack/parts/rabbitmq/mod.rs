@@ -1,15 +1,13 @@
 //! RabbitMQ: one node, or an odd number of them whose queues are replicated.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
 
 use serde_json::json;
 
 use super::{Settings, given_or_made, secret};
-use crate::input::Stack;
 use crate::names::{COOKIE_KEY, RABBITMQ_CONFIG, RABBITMQ_SECRETS, RABBITMQ_SERVER};
-use crate::objects::pod::{Pods, container, pod_name, ports, probes};
-use crate::objects::{Component, Context, Face, Object, Phase, config_map, service};
+use crate::objects::pod::{Container, Pods};
+use crate::objects::{Component, Context, Face, Object, config_map, service};
 use crate::secrets::{self, Change, Source, Values, known};
 use crate::settings::amqp::AmqpUrl;
 
@@ -38,64 +36,53 @@ pub fn node(namespace: &str, number: u32) -> String {
 }
 
 /// The server's configuration file, for so many nodes with so many bytes of memory each.
-pub fn configuration(namespace: &str, replicas: u32, memory: Option<u64>) -> String {
-    let mut text = String::from(
-        "cluster_formation.peer_discovery_backend = classic_config\nloopback_users.guest = true\n\
-         log.console = true\nlog.file = false\n",
-    );
-    let mut line = |name: &str, value: &dyn fmt::Display| {
-        // writing to a string cannot fail
-        _ = writeln!(text, "{name} = {value}");
-    };
-    for number in 0..replicas {
-        let name = format!("cluster_formation.classic_config.nodes.{}", number + 1);
-        line(&name, &node(namespace, number));
-    }
-    if let Some(memory) = memory {
-        // otherwise it takes the machine's for its own
-        line("total_memory_available_override_value", &memory);
-    }
-    for (name, value) in QUEUES {
-        line(name, &value);
-    }
-    line(
-        "quorum_queue.continuous_membership_reconciliation.target_group_size",
-        &replicas,
-    );
-    if replicas >= REPLICATED {
-        line("cluster_partition_handling", &"pause_minority");
-    }
-    text
-}
-
+///
 /// Temporal names no type for its queues, and a queue keeps the one that it was declared with: so they are of the
 /// replicated type from the first day, with one node too, and get a replica on each node that comes later. That type
 /// would throw away a message which workers have left unfinished twenty times; Temporal expects that it is kept.
-const QUEUES: [(&str, &str); 5] = [
-    ("default_queue_type", "quorum"),
-    (
-        "quorum_queue.continuous_membership_reconciliation.enabled",
-        "true",
-    ),
-    ("default_policies.operator.keep.vhost_pattern", ".*"),
-    ("default_policies.operator.keep.queue_pattern", ".*"),
-    (
-        "default_policies.operator.keep.delivery_limit",
-        "1000000000",
-    ),
-];
+pub fn configuration(namespace: &str, replicas: u32, memory: Option<u64>) -> String {
+    let nodes = (0..replicas).map(|number| {
+        let node = node(namespace, number);
+        format!(
+            "cluster_formation.classic_config.nodes.{} = {node}\n",
+            number + 1
+        )
+    });
+    // otherwise it takes the machine's for its own
+    let memory = memory.map(|it| format!("total_memory_available_override_value = {it}\n"));
+    let partition = match replicas {
+        REPLICATED.. => "cluster_partition_handling = pause_minority\n",
+        _ => "",
+    };
+    format!(
+        "cluster_formation.peer_discovery_backend = classic_config\n\
+         loopback_users.guest = true\n\
+         log.console = true\n\
+         log.file = false\n\
+         {nodes}{memory}\
+         default_queue_type = quorum\n\
+         quorum_queue.continuous_membership_reconciliation.enabled = true\n\
+         default_policies.operator.keep.vhost_pattern = .*\n\
+         default_policies.operator.keep.queue_pattern = .*\n\
+         default_policies.operator.keep.delivery_limit = 1000000000\n\
+         quorum_queue.continuous_membership_reconciliation.target_group_size = {replicas}\n\
+         {partition}",
+        nodes = nodes.collect::<String>(),
+        memory = memory.unwrap_or_default(),
+    )
+}
 
+/// The file with that configuration.
+const FILE: &str = "20-stack.conf";
 /// The plugins that run: the management pages, and metrics.
 pub const PLUGINS: &str = "[rabbitmq_management,rabbitmq_prometheus].\n";
 
 fn files(context: Context<'_>) -> BTreeMap<String, String> {
     let part = &context.stack.rabbitmq;
     let memory = part.resources.limit_in_bytes();
+    let configuration = configuration(context.namespace, part.replicas, memory);
     BTreeMap::from([
-        (
-            "20-stack.conf".to_owned(),
-            configuration(context.namespace, part.replicas, memory),
-        ),
+        (FILE.to_owned(), configuration),
         ("enabled_plugins".to_owned(), PLUGINS.to_owned()),
     ])
 }
@@ -108,41 +95,33 @@ const FEWER: &str = "a node that goes takes its vote in every queue along, and t
     claims `data-rabbitmq-…` and this key of the Secret `temporal-stack`, and apply";
 
 /// How many nodes hold the queues.
-pub(crate) fn fact(stack: &Stack) -> (String, Source) {
-    let replicas = stack.rabbitmq.replicas;
-    super::fact("rabbitmq.replicas", &replicas, Change::Grows(FEWER))
+pub(crate) fn fact(settings: &Settings<'_>) -> (&'static str, Source) {
+    let replicas = settings.stack.rabbitmq.replicas.to_string().into();
+    (
+        "rabbitmq.replicas",
+        Source::Given(replicas, Change::Grows(FEWER)),
+    )
 }
 
 /// The Secrets of this part: the document's with the cookie, and ours with the login.
-pub(crate) fn secrets(settings: &Settings) -> Vec<secrets::Wanted> {
-    let cookie = vec![(COOKIE_KEY.to_owned(), secrets::random_hex())];
+pub(crate) fn secrets(settings: &Settings<'_>) -> Vec<secrets::Wanted> {
+    let broker = settings.broker();
+    let vhost = broker.as_ref().map_or("/", |url| &url.vhost);
+    let login = broker.as_ref().and_then(|url| url.credentials.as_ref());
+    let (user, password) = login.map_or(("temporal", None), |(user, password)| {
+        (user, Some(password.expose().as_str()))
+    });
+    let refuse = Change::Refuse(CHANGED_LOGIN);
+    let given = |value: &str| Source::Given(value.into(), refuse);
+    let cookie = vec![(COOKIE_KEY, secrets::random_hex())];
+    let login = vec![
+        ("RABBITMQ_DEFAULT_VHOST", given(vhost)),
+        ("RABBITMQ_DEFAULT_USER", given(user)),
+        ("RABBITMQ_DEFAULT_PASS", given_or_made(password, refuse)),
+    ];
     vec![
         secret(RABBITMQ_CONFIG, COMPONENT, cookie),
-        secret(RABBITMQ_SECRETS, COMPONENT, login(settings)),
-    ]
-}
-
-fn login(settings: &Settings) -> Vec<(String, Source)> {
-    let login = settings.broker().and_then(|url| url.credentials);
-    let user = login.as_ref().map_or("temporal", |(user, _)| user.as_str());
-    let password = login
-        .as_ref()
-        .map(|(_, password)| password.expose().as_str());
-    let refuse = Change::Refuse(CHANGED_LOGIN);
-    let vhost = settings.broker().map_or("/".to_owned(), |url| url.vhost);
-    vec![
-        (
-            "RABBITMQ_DEFAULT_VHOST".to_owned(),
-            Source::Given(vhost.into(), refuse),
-        ),
-        (
-            "RABBITMQ_DEFAULT_USER".to_owned(),
-            Source::Given(user.into(), refuse),
-        ),
-        (
-            "RABBITMQ_DEFAULT_PASS".to_owned(),
-            given_or_made(password, refuse),
-        ),
+        secret(RABBITMQ_SECRETS, COMPONENT, login),
     ]
 }
 
@@ -164,86 +143,55 @@ pub(crate) fn own_url(values: &Values) -> String {
 
 /// Its objects.
 pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
-    let management = &[("management", 15672, "TCP")];
+    let (pages, port) = ("rabbitmq-management", [("management", 15672, "TCP")]);
     vec![
         config_map(context, RABBITMQ_SERVER, COMPONENT, &files(context)),
         service(context, ADDRESS.0, COMPONENT, Face::Headless, &PORTS),
-        service(
-            context,
-            "rabbitmq-management",
-            COMPONENT,
-            Face::Inside,
-            management,
-        ),
+        service(context, pages, COMPONENT, Face::Inside, &port),
         stateful_set(context),
     ]
 }
 
 fn stateful_set(context: Context<'_>) -> Object {
     let part = &context.stack.rabbitmq;
-    let files = files(context);
-    let mut server = container("rabbitmq", &part.image, &part.resources);
-    server["envFrom"] = json!([{ "secretRef": { "name": RABBITMQ_SECRETS } }]);
-    server["env"] = json!([
-        pod_name(),
-        { "name": "RABBITMQ_USE_LONGNAME", "value": "true" },
-        {
-            "name": "RABBITMQ_NODENAME",
-            "value": format!("rabbit@$(POD_NAME).rabbitmq.{}.svc", context.namespace),
-        },
-    ]);
-    server["ports"] = ports(&PORTS);
-    server["volumeMounts"] = json!([
-        { "name": "data", "mountPath": "/var/lib/rabbitmq" },
-        {
-            "name": "config",
-            "mountPath": "/etc/rabbitmq/conf.d/20-stack.conf",
-            "subPath": "20-stack.conf",
-            "readOnly": true,
-        },
-        {
-            "name": "config",
-            "mountPath": "/etc/rabbitmq/enabled_plugins",
-            "subPath": "enabled_plugins",
-            "readOnly": true,
-        },
-    ]);
-    // the diagnostics start an Erlang of their own each time: too dear to ask every few seconds
-    probes(&mut server, &json!({ "tcpSocket": { "port": "amqp" } }));
-    server["livenessProbe"] = json!({
-        "exec": { "command": ["rabbitmq-diagnostics", "-q", "ping"] },
-        "periodSeconds": 60,
-        "timeoutSeconds": 20,
-        "failureThreshold": 3,
-    });
-    let mut cookie = container("cookie", &part.image, &part.resources);
-    cookie["command"] = json!(["sh", "-c", cookie_script()]);
-    cookie["volumeMounts"] = json!([
-        { "name": "data", "mountPath": "/var/lib/rabbitmq" },
-        { "name": "cookie", "mountPath": "/cookie", "readOnly": true },
-    ]);
-    let pods = Pods {
-        component: COMPONENT,
-        phase: Phase::Stores,
-        fingerprint: context.fingerprints(&files, &[RABBITMQ_SECRETS, RABBITMQ_CONFIG]),
-        user: USER,
-        grace: 120,
-        containers: vec![server],
-        init_containers: vec![cookie],
-        volumes: vec![
-            json!({ "name": "config", "configMap": { "name": RABBITMQ_SERVER } }),
-            json!({ "name": "cookie", "secret": {
-                "secretName": RABBITMQ_CONFIG,
-                "items": [{ "key": COOKIE_KEY, "path": COOKIE_KEY }],
-            } }),
-        ],
-    };
-    pods.stateful_set(
-        context,
-        ADDRESS.0,
-        part.replicas,
-        &[("data", &part.storage)],
-    )
+    let name = format!("rabbit@$(POD_NAME).rabbitmq.{}.svc", context.namespace);
+    let server = Container::new("rabbitmq", &part.image, &part.resources)
+        .secret(RABBITMQ_SECRETS)
+        .pod_name()
+        .variable("RABBITMQ_USE_LONGNAME", "true")
+        .variable("RABBITMQ_NODENAME", &name)
+        .ports(&PORTS)
+        .mount("data", "/var/lib/rabbitmq")
+        .mount_file("config", FILE, "/etc/rabbitmq/conf.d/20-stack.conf")
+        .mount_file("config", "enabled_plugins", "/etc/rabbitmq/enabled_plugins")
+        // the diagnostics start an Erlang of their own each time: too dear to ask every few seconds
+        .probes(&json!({ "tcpSocket": { "port": "amqp" } }))
+        .with(
+            "livenessProbe",
+            json!({
+                "exec": { "command": ["rabbitmq-diagnostics", "-q", "ping"] },
+                "periodSeconds": 60,
+                "timeoutSeconds": 20,
+                "failureThreshold": 3,
+            }),
+        );
+    let cookie = Container::new("cookie", &part.image, &part.resources)
+        .command(&["sh", "-c", &cookie_script()])
+        .mount("data", "/var/lib/rabbitmq")
+        .mount_to_read("cookie", "/cookie");
+    let cookie_only = json!([{ "key": COOKIE_KEY, "path": COOKIE_KEY }]);
+    let mut pods = Pods::new(context, COMPONENT, USER, 120);
+    pods.fingerprint = context.fingerprints(&files(context), &[RABBITMQ_SECRETS, RABBITMQ_CONFIG]);
+    pods.containers.push(server);
+    pods.init_containers.push(cookie);
+    pods.volume("config", "configMap", &json!({ "name": RABBITMQ_SERVER }));
+    pods.volume(
+        "cookie",
+        "secret",
+        &json!({ "secretName": RABBITMQ_CONFIG, "items": cookie_only }),
+    );
+    pods.claim("data", &part.storage);
+    pods.stateful_set(ADDRESS.0, part.replicas)
 }
 
 /// A mounted Secret has another owner or mode than Erlang asks for.

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kubernetes::Kind;
+use crate::kubernetes::{Kind, list};
 use crate::objects::{Component, labels, object};
 
 /// Who is to have an account.
@@ -24,11 +24,10 @@ const SCRIPT: &str =
 /// The Job; `None` if this is no migration of ours. Its Secret has the same name.
 pub fn job(migration: &Value, namespace: &str, name: &str, account: Account<'_>) -> Option<Value> {
     let spec = migration.pointer("/spec/template/spec")?;
-    let containers = spec.get("containers")?.as_array()?;
+    let containers = list(spec, "/containers");
     let mut program = containers
-        .iter()
+        .filter_map(Value::as_object)
         .find(|it| it.get("name").and_then(Value::as_str) == Some("migrate"))?
-        .as_object()?
         .clone();
     let (_, program_words) = program.get("command")?.as_array()?.split_last()?;
     // Kubernetes would put variables in
@@ -47,34 +46,29 @@ pub fn job(migration: &Value, namespace: &str, name: &str, account: Account<'_>)
     // of other Pods
     spec.remove("topologySpreadConstraints");
     spec.insert("containers".to_owned(), json!([program]));
-    let mut job = object(Kind::Job, name, Component::Account, namespace);
-    job.as_object_mut()?.insert(
-        "spec".to_owned(),
-        json!({
-            // a second try would find the name taken
-            "backoffLimit": 0,
-            "activeDeadlineSeconds": 1800,
-            // should nobody be left to take it away
-            "ttlSecondsAfterFinished": 300,
-            "template": {
-                "metadata": {
-                    "labels": labels(Component::Account),
-                    "annotations": migration.pointer("/spec/template/metadata/annotations"),
-                },
-                "spec": spec,
-            },
-        }),
-    );
-    Some(job)
+    let template = json!({
+        "metadata": {
+            "labels": labels(Component::Account),
+            "annotations": migration.pointer("/spec/template/metadata/annotations"),
+        },
+        "spec": spec,
+    });
+    let fields = json!({ "spec": {
+        // a second try would find the name taken
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": 1800,
+        // should nobody be left to take it away
+        "ttlSecondsAfterFinished": 300,
+        "template": template,
+    } });
+    let (kind, component) = (Kind::Job, Component::Account);
+    Some(object(kind, name, component, namespace, fields))
 }
 
 /// The Secret with the password.
 pub fn password(namespace: &str, name: &str, password: &str) -> Value {
-    let mut secret = object(Kind::Secret, name, Component::Account, namespace);
-    if let Some(secret) = secret.as_object_mut() {
-        secret.insert("stringData".to_owned(), json!({ KEY: password }));
-    }
-    secret
+    let fields = json!({ "stringData": { KEY: password } });
+    object(Kind::Secret, name, Component::Account, namespace, fields)
 }
 
 #[cfg(test)]

@@ -6,13 +6,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::{pods, program};
 use crate::names::{TEMPORAL_CONFIG, TEMPORAL_SECRETS};
-use crate::objects::pod::container;
-use crate::objects::{Component, Context, Object, Phase};
+use crate::objects::pod::Container;
+use crate::objects::{Component, Context, Object};
 use crate::secrets;
 
 /// What `migrate` makes, by the names that its library gives the program's records
 /// (`RTradeLtd/database:database.go`, the same ten from v2.5 to v2.7.6).
-pub const TABLES: [&str; 10] = [
+const TABLES: [&str; 10] = [
     "uploads",
     "encrypted_uploads",
     "users",
@@ -37,10 +37,10 @@ pub(super) fn job(context: Context<'_>) -> Object {
         &["-db.no_ssl", "migrate"]
     };
     let migrate = program(context, "migrate", words);
-    let mut pods = pods(context, Component::Migrate, Phase::Migration, migrate);
+    let mut pods = pods(context, Component::Migrate, migrate);
     // beside it and not after it: what runs before the others has no mesh
     pods.containers.push(proof(context, database_tls));
-    let mut job = pods.job(context, "");
+    let mut job = pods.job("");
     let hash = Sha256::digest(job.body.to_string());
     let hash = secrets::to_hex(hash.get(..5).unwrap_or_default());
     job.body["metadata"]["name"] = format!("temporal-migrate-{hash}").into();
@@ -48,38 +48,33 @@ pub(super) fn job(context: Context<'_>) -> Object {
 }
 
 /// PostgreSQL's own client, which goes to the database by the program's settings, wherever that is.
-fn proof(context: Context<'_>, tls: bool) -> serde_json::Value {
+fn proof(context: Context<'_>, tls: bool) -> Container {
     let stack = context.stack;
-    let mut proof = container("tables", &stack.postgres.image, &stack.temporal.resources);
-    let (config, secret) = (
-        ("configMapKeyRef", TEMPORAL_CONFIG),
-        ("secretKeyRef", TEMPORAL_SECRETS),
-    );
-    let mut environment: Vec<_> = [
+    let config = ("configMapKeyRef", TEMPORAL_CONFIG);
+    let secret = ("secretKeyRef", TEMPORAL_SECRETS);
+    let variables = [
         ("PGHOST", config, "DATABASE_URL"),
         ("PGPORT", config, "DATABASE_PORT"),
         ("PGUSER", config, "DATABASE_USERNAME"),
         ("PGDATABASE", config, "DATABASE_NAME"),
         ("PGPASSWORD", secret, "DATABASE_PASSWORD"),
-    ]
-    .into_iter()
-    .map(|(name, (kind, source), key)| {
-        json!({ "name": name, "valueFrom": { kind: { "name": source, "key": key } } })
-    })
-    .collect();
-    let mode = if tls { "require" } else { "disable" };
-    environment.push(json!({ "name": "PGSSLMODE", "value": mode }));
-    environment.push(json!({ "name": "PGCONNECT_TIMEOUT", "value": "10" }));
-    proof["env"] = environment.into();
-    proof["command"] = json!([
-        "psql",
-        "--no-psqlrc",
-        "--quiet",
-        "--set=ON_ERROR_STOP=1",
-        "--set=VERBOSITY=terse",
-        format!("--command={}", question()),
-    ]);
-    proof
+    ];
+    let client = Container::new("tables", &stack.postgres.image, &stack.temporal.resources);
+    variables
+        .into_iter()
+        .fold(client, |client, (name, (kind, source), key)| {
+            client.variable_from(name, kind, &json!({ "name": source, "key": key }))
+        })
+        .variable("PGSSLMODE", if tls { "require" } else { "disable" })
+        .variable("PGCONNECT_TIMEOUT", "10")
+        .command(&[
+            "psql",
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            "--set=VERBOSITY=terse",
+            &format!("--command={}", question()),
+        ])
 }
 
 /// Waits for the tables, but not for what the role may not make. What is said ends with what to do, since of a long

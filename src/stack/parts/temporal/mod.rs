@@ -8,31 +8,29 @@ mod variables;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::ipfs::{node, peer};
-use super::{
-    Notes, Settings, derived, given_or_made, others, plain, postgres, rabbitmq, secret, set,
-};
-use crate::input::{Stack, Worker};
+use super::{Settings, derived, given_or_made, others, plain, postgres, rabbitmq, secret, set};
+use crate::input::Worker;
 use crate::names::{API_TLS, POSTGRES_SECRETS, TEMPORAL_CONFIG, TEMPORAL_SECRETS};
-use crate::objects::pod::{Pods, container, environment_from, ports, probe, probes};
+use crate::objects::pod::{Container, Pods, probe};
 use crate::objects::{
-    CertificatePaths, Component, Context, Face, Object, Own, Phase, config_map, policy, service,
+    CertificatePaths, Component, Context, Face, Object, config_map, policy, service,
 };
 use crate::secrets::{self, Change, Source, known};
-use crate::settings::{Checked, Program, Severity, is_own};
-
-pub use self::migration::TABLES;
+use crate::settings::{Checked, Finding, Program, Severity, is_own};
 
 /// Where the API is: Service and port.
 pub const API: (&str, u16) = ("temporal-api-service", 6767);
 /// Where the key store is.
 pub const KRAB: (&str, u16) = ("temporal-krab", 10000);
+const API_PORT: [(&str, u16, &str); 1] = [("api", API.1, "TCP")];
+const KRAB_PORT: [(&str, u16, &str); 1] = [("krab", KRAB.1, "TCP")];
 /// Where the publisher of IPNS records speaks with other nodes.
 const PUBLISHER: [(&str, u16, &str); 1] = [("libp2p", 3999, "TCP")];
 /// Where the API finds its certificate, where a Secret is named and the settings name no files.
-pub const CERTIFICATE_FILES: (&str, &str) = ("/temporal/api.cert", "/temporal/api.key");
+const CERTIFICATE_FILES: (&str, &str) = ("/temporal/api.cert", "/temporal/api.key");
 /// Where the programs write their logs, unless the settings say otherwise.
 const LOG_DIR: &str = "/var/log/temporal/";
 /// What the API is asked for, to know that it answers.
@@ -66,7 +64,8 @@ const CHANGED_KEYSTORE: &str = "the keys in the store are encrypted with the old
     settings";
 
 /// Where the settings put the certificate; a Secret that is there for it is reason enough to have one.
-pub(crate) fn certificate(settings: &Settings, is_brought: bool) -> Option<CertificatePaths> {
+pub(crate) fn certificate(settings: &Settings<'_>) -> Option<CertificatePaths> {
+    let is_brought = settings.stack.temporal.tls_secret.is_some();
     let path = |name, usual: &str| {
         let usual = is_brought.then_some(usual);
         settings.temporal(name).or(usual).map(str::to_owned)
@@ -80,11 +79,11 @@ pub(crate) fn certificate(settings: &Settings, is_brought: bool) -> Option<Certi
 
 /// What the programs find in their environment, without secrets.
 pub(crate) fn environment(
-    settings: &Settings,
-    own: Own,
+    settings: &Settings<'_>,
     certificate: Option<&CertificatePaths>,
-    notes: &mut Notes,
+    findings: &mut Vec<Finding>,
 ) -> BTreeMap<String, String> {
+    let own = settings.own;
     let mut plain = plain(Program::Temporal, &settings.temporal);
     plain.remove("RABBITMQ_URL");
     // it would name a file, and then no variable is read; the command line says so anyway
@@ -95,7 +94,7 @@ pub(crate) fn environment(
         set(&mut plain, "DATABASE_USERNAME", settings.user());
     } else if settings.temporal("DATABASE_PASSWORD").is_none() {
         let problem = "is not set, but the database is not the stack's own; set it";
-        notes.add(Severity::Error, "DATABASE_PASSWORD", problem.to_owned());
+        say(findings, Severity::Error, "DATABASE_PASSWORD", problem);
     }
     for (ours, prefix, address) in [
         (own.ipfs, "IPFS_API_CONNECTION", node::ADDRESS),
@@ -107,11 +106,8 @@ pub(crate) fn environment(
         }
     }
     if own.krab {
-        set(
-            &mut plain,
-            "SERVICES_KRAB_URL",
-            &format!("{}:{}", KRAB.0, KRAB.1),
-        );
+        let url = format!("{}:{}", KRAB.0, KRAB.1);
+        set(&mut plain, "SERVICES_KRAB_URL", &url);
     }
     if !has_second_krab(&settings.temporal) {
         for what in ["URL", "TLS_CERT_PATH"] {
@@ -126,7 +122,7 @@ pub(crate) fn environment(
     if own.krab && settings.temporal("IPFS_KEYSTORE_PATH").is_some() {
         let problem =
             "is not used: the key store is on a claim of its own, where it outlives its Pod";
-        notes.add(Severity::Note, "IPFS_KEYSTORE_PATH", problem.to_owned());
+        say(findings, Severity::Note, "IPFS_KEYSTORE_PATH", problem);
     }
     if let Some(paths) = certificate {
         set(&mut plain, CERTIFICATE_PATH, &paths.certificate);
@@ -137,9 +133,7 @@ pub(crate) fn environment(
         plain.remove(listen);
     }
     for (name, default) in DEFAULTS {
-        plain
-            .entry(name.to_owned())
-            .or_insert_with(|| default.to_owned());
+        plain.entry(name.into()).or_insert_with(|| default.into());
     }
     if let Some(log) = plain.get_mut("LOG_DIR").filter(|log| !log.ends_with('/')) {
         log.push('/');
@@ -154,56 +148,43 @@ fn has_second_krab(settings: &Checked) -> bool {
         .is_some_and(|url| !is_own(url))
 }
 
+fn say(findings: &mut Vec<Finding>, severity: Severity, name: &str, problem: impl Into<String>) {
+    findings.push(Finding::new(severity, Program::Temporal, name, problem));
+}
+
 /// The workers that were asked for, or all whose settings are there.
-pub(crate) fn workers(settings: &Settings, stack: &Stack, notes: &mut Notes) -> Vec<Worker> {
-    let lacks = |worker: &Worker| {
-        worker
-            .needs()
-            .filter(|name| settings.temporal(name).is_none())
-    };
-    if let Some(asked) = &stack.temporal.workers {
-        for worker in asked {
-            if let Some(name) = lacks(worker) {
-                let problem = format!(
-                    "is not set, and the worker `{}` ends without it; set it, or leave the worker out \
-                     of `temporal.workers`",
-                    worker.name()
-                );
-                notes.add(Severity::Error, name, problem);
-            }
-        }
-        let mut workers = asked.clone();
-        workers.sort();
-        workers.dedup();
-        return workers;
-    }
-    let (complete, rest): (Vec<_>, Vec<_>) = Worker::ALL
-        .into_iter()
-        .partition(|worker| lacks(worker).is_none());
-    for worker in rest {
-        let problem = format!(
-            "is not set, so the worker `{}` is not installed",
-            worker.name()
-        );
-        notes.add(Severity::Note, worker.needs().unwrap_or_default(), problem);
-    }
-    complete
+pub(crate) fn workers(settings: &Settings<'_>, findings: &mut Vec<Finding>) -> Vec<Worker> {
+    let asked = settings.stack.temporal.workers.as_ref();
+    let mut workers = asked.cloned().unwrap_or_else(|| Worker::ALL.to_vec());
+    workers.sort();
+    workers.dedup();
+    workers.retain(|worker| {
+        let lacks = worker.needs().filter(|name| settings.temporal(name).is_none());
+        let Some(name) = lacks else {
+            return true;
+        };
+        let worker = worker.name();
+        let (severity, problem) = if asked.is_some() {
+            let problem = format!(
+                "is not set, and the worker `{worker}` ends without it; set it, or leave the worker out of \
+                 `temporal.workers`"
+            );
+            (Severity::Error, problem)
+        } else {
+            let problem = format!("is not set, so the worker `{worker}` is not installed");
+            (Severity::Note, problem)
+        };
+        say(findings, severity, name, problem);
+        false
+    });
+    workers
 }
 
 /// The Secrets of this part, each key after those that it needs.
-pub(crate) fn secrets(
-    settings: &Settings,
-    stack: &Stack,
-    own: Own,
-    namespace: &str,
-) -> Vec<secrets::Wanted> {
-    let mut all = vec![secret(
-        TEMPORAL_SECRETS,
-        Component::Api,
-        keys(settings, own),
-    )];
-    let brought = stack.temporal.tls_secret.is_some();
-    if certificate(settings, brought).is_some() && !brought {
+pub(crate) fn secrets(settings: &Settings<'_>) -> Vec<secrets::Wanted> {
+    let mut all = vec![secret(TEMPORAL_SECRETS, Component::Api, keys(settings))];
+    if certificate(settings).is_some() && settings.stack.temporal.tls_secret.is_none() {
+        let namespace = settings.namespace;
         let service = API.0;
         let names = vec![
             service.to_owned(),
@@ -212,88 +193,66 @@ pub(crate) fn secrets(
             format!("{service}.{namespace}.svc.cluster.local"),
             "localhost".to_owned(),
         ];
-        let certificate = secrets::certificate(API_TLS, "tls.key", names);
+        let keys = vec![
+            ("tls.key", secrets::tls_key()),
+            ("tls.crt", secrets::certificate(API_TLS, "tls.key", names)),
+        ];
         all.push(secrets::Wanted {
-            name: API_TLS,
-            component: Component::Api,
             kind: Some("kubernetes.io/tls"),
-            keys: vec![
-                ("tls.key".to_owned(), secrets::tls_key()),
-                ("tls.crt".to_owned(), certificate),
-            ],
+            ..secret(API_TLS, Component::Api, keys)
         });
     }
     all
 }
 
-fn keys(settings: &Settings, own: Own) -> Vec<(String, Source)> {
+fn keys<'a>(settings: &'a Settings<'_>) -> Vec<(&'a str, Source)> {
+    let own = settings.own;
+    let made = |name, change| (name, given_or_made(settings.temporal(name), change));
     let mut keys = Vec::new();
-    let mut add = |name: &str, source| keys.push((name.to_owned(), source));
     if own.postgres {
-        add(
-            "DATABASE_PASSWORD",
-            derived(|values| known(values, POSTGRES_SECRETS, "POSTGRES_PASSWORD").to_owned()),
-        );
-    } else if let Some(password) = settings.temporal("DATABASE_PASSWORD") {
-        add(
-            "DATABASE_PASSWORD",
-            Source::Given(password.into(), Change::Replace),
-        );
+        let password = |values: &_| known(values, POSTGRES_SECRETS, "POSTGRES_PASSWORD").to_owned();
+        keys.push(("DATABASE_PASSWORD", derived(password)));
     }
     if own.rabbitmq {
-        add("RABBITMQ_URL", derived(rabbitmq::own_url));
-    } else if let Some(url) = settings.temporal("RABBITMQ_URL") {
-        add("RABBITMQ_URL", Source::Given(url.into(), Change::Replace));
+        keys.push(("RABBITMQ_URL", derived(rabbitmq::own_url)));
     }
-    add(
-        "API_JWT_KEY",
-        given_or_made(settings.temporal("API_JWT_KEY"), Change::Replace),
-    );
-    let auth = "SERVICES_KRAB_AUTH_KEY";
-    let given = settings.temporal(auth);
+    keys.push(made("API_JWT_KEY", Change::Replace));
     // the word that a krab elsewhere wants to hear is not ours to make up, nor is what it encrypts with
     if own.krab {
-        add(auth, given_or_made(given, Change::Replace));
-        let keystore = "SERVICES_KRAB_KEYSTORE_PASSWORD";
         let refuse = Change::Refuse(CHANGED_KEYSTORE);
-        add(keystore, given_or_made(settings.temporal(keystore), refuse));
-    } else if let Some(given) = given {
-        add(auth, Source::Given(given.into(), Change::Replace));
+        keys.push(made("SERVICES_KRAB_AUTH_KEY", Change::Replace));
+        keys.push(made("SERVICES_KRAB_KEYSTORE_PASSWORD", refuse));
     }
-    if !has_second_krab(&settings.temporal) {
-        add(
-            "SERVICES_KRAB_FALLBACK_AUTH_KEY",
-            derived(|values| known(values, TEMPORAL_SECRETS, "SERVICES_KRAB_AUTH_KEY").to_owned()),
-        );
+    let mut without: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
+    let fallback = "SERVICES_KRAB_FALLBACK_AUTH_KEY";
+    let is_one_krab = !has_second_krab(&settings.temporal);
+    if is_one_krab {
+        without.push(fallback);
     }
-    let known: Vec<String> = keys.iter().map(|(name, _)| name.clone()).collect();
-    let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    keys.extend(others(Program::Temporal, &settings.temporal, &known));
+    keys.extend(others(Program::Temporal, &settings.temporal, &without));
+    if is_one_krab {
+        let word =
+            |values: &_| known(values, TEMPORAL_SECRETS, "SERVICES_KRAB_AUTH_KEY").to_owned();
+        keys.push((fallback, derived(word)));
+    }
     keys
 }
 
 /// Its objects.
 pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
     let settings = &context.environment.temporal;
-    let api = [("api", API.1, "TCP")];
-    let krab = [("krab", KRAB.1, "TCP")];
     let face = Face::Typed(context.stack.temporal.service_type);
-    let everybody = json!([{ "ports": [{ "port": API.1, "protocol": "TCP" }] }]);
+    let everybody = json!({ "ports": [{ "port": API.1, "protocol": "TCP" }] });
     let mut objects = vec![
         config_map(context, TEMPORAL_CONFIG, Component::Api, settings),
-        service(context, API.0, Component::Api, face, &api),
+        service(context, API.0, Component::Api, face, &API_PORT),
         policy(context, Component::Api, &everybody),
         migration::job(context),
         api_deployment(context),
     ];
     if context.environment.own.krab {
-        objects.push(service(
-            context,
-            KRAB.0,
-            Component::Krab,
-            Face::Inside,
-            &krab,
-        ));
+        let (component, face) = (Component::Krab, Face::Inside);
+        objects.push(service(context, KRAB.0, component, face, &KRAB_PORT));
         objects.push(key_store(context));
     }
     for worker in &context.environment.workers {
@@ -303,122 +262,89 @@ pub(crate) fn objects(context: Context<'_>) -> Vec<Object> {
 }
 
 /// A container of Temporal's program, with the settings of all of them.
-fn program(context: Context<'_>, name: &str, arguments: &[&str]) -> Value {
+fn program(context: Context<'_>, name: &str, arguments: &[&str]) -> Container {
     let part = &context.stack.temporal;
-    let mut program = container(name, &part.image, &part.resources);
-    // the image's own entry point names a file, and with a file the environment is not read
-    let words = ["temporal", "-config", ""].iter().chain(arguments);
-    program["command"] = words.copied().collect();
-    program["envFrom"] = environment_from(TEMPORAL_CONFIG, TEMPORAL_SECRETS);
     let log = context.environment.temporal.get("LOG_DIR");
     let log = log.map_or(LOG_DIR, String::as_str).trim_end_matches('/');
-    program["volumeMounts"] = json!([{ "name": "log", "mountPath": log }]);
-    program
+    Container::new(name, &part.image, &part.resources)
+        // the image's own entry point names a file, and with a file the environment is not read
+        .command(&[&["temporal", "-config", ""], arguments].concat())
+        .config_map(TEMPORAL_CONFIG)
+        .secret(TEMPORAL_SECRETS)
+        .mount("log", log)
 }
 
-fn pods(context: Context<'_>, component: Component, phase: Phase, program: Value) -> Pods {
-    Pods {
-        component,
-        phase,
-        fingerprint: context.fingerprints(&context.environment.temporal, &[TEMPORAL_SECRETS]),
-        user: USER,
-        grace: 30,
-        containers: vec![program],
-        init_containers: Vec::new(),
-        // the program never takes a log away; a Pod whose logs outgrow this is replaced
-        volumes: vec![json!({
-            "name": "log",
-            "emptyDir": { "sizeLimit": context.stack.temporal.log_limit },
-        })],
-    }
+fn pods(context: Context<'_>, component: Component, program: Container) -> Pods<'_> {
+    let mut pods = Pods::new(context, component, USER, 30);
+    pods.fingerprint = context.fingerprints(&context.environment.temporal, &[TEMPORAL_SECRETS]);
+    pods.containers.push(program);
+    // the program never takes a log away; a Pod whose logs outgrow this is replaced
+    let limit = json!({ "sizeLimit": context.stack.temporal.log_limit });
+    pods.volume("log", "emptyDir", &limit);
+    pods
 }
 
 fn key_store(context: Context<'_>) -> Object {
-    let mut program = program(context, "krab", &["krab"]);
-    program["env"] = json!([
+    let program = program(context, "krab", &["krab"])
         // here the setting says where to listen, for the others where to call
-        { "name": "SERVICES_KRAB_URL", "value": format!("0.0.0.0:{}", KRAB.1) },
-        { "name": "IPFS_KEYSTORE_PATH", "value": "/krab/keystore" },
-    ]);
-    program["ports"] = ports(&[("krab", KRAB.1, "TCP")]);
-    mount(
-        &mut program,
-        &json!({ "name": "keys", "mountPath": "/krab" }),
-    );
-    probes(&mut program, &json!({ "tcpSocket": { "port": "krab" } }));
-    let pods = pods(context, Component::Krab, Phase::KeyStore, program);
-    let storage = &context.stack.temporal.storage;
-    pods.stateful_set(context, KRAB.0, 1, &[("keys", storage)])
+        .variable("SERVICES_KRAB_URL", &format!("0.0.0.0:{}", KRAB.1))
+        .variable("IPFS_KEYSTORE_PATH", "/krab/keystore")
+        .ports(&KRAB_PORT)
+        .mount("keys", "/krab")
+        .probes(&json!({ "tcpSocket": { "port": "krab" } }));
+    let mut pods = pods(context, Component::Krab, program);
+    pods.claim("keys", &context.stack.temporal.storage);
+    pods.stateful_set(KRAB.0, 1)
 }
 
 fn api_deployment(context: Context<'_>) -> Object {
-    let mut program = program(context, "api", &["api"]);
-    program["ports"] = ports(&[("api", API.1, "TCP")]);
     let tls = context.environment.certificate.as_ref();
     let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
     let answers = json!({ "httpGet": { "path": HEALTH, "port": "api", "scheme": scheme } });
-    // each request counts against the limit of its address, which is 50 an hour and is forgotten when the program ends: 30
-    // bad answers at the most, then it is started anew, and after a good one no more of them
-    program["startupProbe"] = probe(&answers, 10, 30);
-    program["readinessProbe"] = probe(&json!({ "tcpSocket": { "port": "api" } }), 10, 3);
+    let listens = json!({ "tcpSocket": { "port": "api" } });
+    let mut program = program(context, "api", &["api"])
+        .ports(&API_PORT)
+        // each request counts against the limit of its address, which is 50 an hour and is forgotten when the program
+        // ends: 30 bad answers at the most, then it is started anew, and after a good one no more of them
+        .with("startupProbe", probe(&answers, 10, 30))
+        .with("readinessProbe", probe(&listens, 10, 3));
     if let Some(paths) = tls {
-        for (path, key) in [(&paths.certificate, "tls.crt"), (&paths.key, "tls.key")] {
-            let file = json!({
-                "name": "tls",
-                "mountPath": path,
-                "subPath": key,
-                "readOnly": true,
-            });
-            mount(&mut program, &file);
-        }
+        program = program
+            .mount_file("tls", "tls.crt", &paths.certificate)
+            .mount_file("tls", "tls.key", &paths.key);
     }
-    let mut pods = pods(context, Component::Api, Phase::Temporal, program);
+    let mut pods = pods(context, Component::Api, program);
     if tls.is_some() {
-        let secret = context.stack.temporal.tls_secret.as_deref();
-        pods.volumes.push(json!({
-            "name": "tls",
-            "secret": { "secretName": secret.unwrap_or(API_TLS) },
-        }));
-        pods.fingerprint =
-            context.fingerprints(&context.environment.temporal, &[TEMPORAL_SECRETS, API_TLS]);
+        let name = context.stack.temporal.tls_secret.as_deref();
+        let secret = json!({ "secretName": name.unwrap_or(API_TLS) });
+        pods.volume("tls", "secret", &secret);
+        let secrets = [TEMPORAL_SECRETS, API_TLS];
+        pods.fingerprint = context.fingerprints(&context.environment.temporal, &secrets);
     }
-    pods.deployment(context, context.stack.temporal.replicas)
+    pods.deployment(context.stack.temporal.replicas)
 }
 
 fn worker_objects(context: Context<'_>, worker: Worker) -> Vec<Object> {
     let component = Component::Worker(worker);
-    let mut program = program(context, worker.name(), worker.arguments());
-    let mut objects = match worker {
-        Worker::Pin | Worker::Cluster | Worker::KeyCreation | Worker::EmailSend => {
-            let pods = pods(context, component, Phase::Temporal, program);
-            vec![pods.deployment(context, 1)]
-        }
+    let name = component.name();
+    let program = program(context, worker.name(), &worker.arguments());
+    let mut objects = if worker == Worker::IpnsEntry {
         // it publishes its records again and again, and keeps them for that
-        Worker::IpnsEntry => {
-            let path = "/records/datastore";
-            program["env"] = json!([{ "name": "SERVICES_RTNS_DATASTORE_PATH", "value": path }]);
-            program["ports"] = ports(&PUBLISHER);
-            mount(
-                &mut program,
-                &json!({ "name": "records", "mountPath": "/records" }),
-            );
-            let name = component.name();
-            let pods = pods(context, component, Phase::Temporal, program);
-            let claims = [("records", context.stack.temporal.storage.as_str())];
-            vec![
-                service(context, &name, component, Face::Headless, &PUBLISHER),
-                pods.stateful_set(context, &name, 1, &claims),
-            ]
-        }
+        let program = program
+            .variable("SERVICES_RTNS_DATASTORE_PATH", "/records/datastore")
+            .ports(&PUBLISHER)
+            .mount("records", "/records");
+        let mut pods = pods(context, component, program);
+        pods.claim("records", &context.stack.temporal.storage);
+        vec![
+            service(context, &name, component, Face::Headless, &PUBLISHER),
+            pods.stateful_set(&name, 1),
+        ]
+    } else {
+        vec![pods(context, component, program).deployment(1)]
     };
     if let Some(workload) = objects.last_mut() {
         workload.body["spec"]["minReadySeconds"] = WORKER_LASTS.into();
     }
     objects
-}
-
-fn mount(program: &mut Value, volume: &Value) {
-    if let Some(mounts) = program["volumeMounts"].as_array_mut() {
-        mounts.push(volume.clone());
-    }
 }

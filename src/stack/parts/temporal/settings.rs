@@ -8,7 +8,8 @@ use crate::parts::ipfs::{node, peer};
 use crate::parts::{known, postgres, rabbitmq, unread};
 use crate::secret::Secret;
 use crate::settings::{
-    Checked, Draft, Finding, Given, Home, Program, Severity, Variable, host, is_own,
+    Checked, Draft, Finding, Given, Home, Program, Rule, Severity, Variable, host, is_own,
+    no_public_password,
 };
 
 /// Where the stack's own parts may be named: the setting, the part, its Service.
@@ -81,10 +82,9 @@ pub(crate) fn check(given: &Given) -> Checked {
             Err((severity, problem)) => draft.say(severity, name, problem),
         }
     }
-    fixed(&mut draft);
-    together(&mut draft);
+    draft.together(&TOGETHER);
     addresses(&mut draft);
-    draft.warn_of_public_password("DATABASE_PASSWORD");
+    draft.judge(&RULES);
     draft.checked
 }
 
@@ -99,22 +99,15 @@ fn read(name: &str) -> Result<&'static Variable, (Severity, String)> {
         return Ok(variable);
     }
     let squashed = upper.replace('_', "");
-    let meant = VARIABLES
-        .iter()
-        .find(|variable| variable.name.replace('_', "") == squashed);
-    if let Some(meant) = meant {
-        let problem = format!(
-            "mixes spellings, so it is not read by the program; write `{}`",
-            meant.name
-        );
+    let is_meant = |it: &&Variable| it.name.replace('_', "") == squashed;
+    if let Some(Variable { name, .. }) = VARIABLES.iter().find(is_meant) {
+        let problem = format!("mixes spellings, so it is not read by the program; write `{name}`");
         return Err((Severity::Error, problem));
     }
-    let renamed = RENAMED
-        .iter()
-        .find(|(old, _)| *old == upper)
-        .map(|(_, new)| *new);
+    let renamed = RENAMED.iter().find(|(old, _)| *old == upper);
     let service = known(Program::Temporal, &format!("SERVICES_{upper}"));
-    let problem = match renamed.or(service.map(|variable| variable.name)) {
+    let right = renamed.map(|(_, new)| *new);
+    let problem = match right.or(service.map(|variable| variable.name)) {
         Some(right) => format!("is not read by the program; write `{right}`"),
         None => unread(Program::Temporal, name),
     };
@@ -127,14 +120,10 @@ pub(crate) fn agree(temporal: &Checked, cluster: &Checked) -> Vec<Finding> {
     let mut found = Vec::new();
     let credentials = "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS";
     if cluster.value(credentials).is_some() && !is_elsewhere("IPFS_CLUSTER_API_CONNECTION_HOST") {
-        found.push(Finding {
-            severity: Severity::Error,
-            program: Program::IpfsCluster,
-            name: credentials.to_owned(),
-            problem: "would lock Temporal out, whose client has no name or password to send; leave it out: no \
-                      Service leads to this port from outside, and a NetworkPolicy lets only the stack in"
-                .to_owned(),
-        });
+        let problem = "would lock Temporal out, whose client has no name or password to send; leave it out: no \
+                       Service leads to this port from outside, and a NetworkPolicy lets only the stack in";
+        let program = Program::IpfsCluster;
+        found.push(Finding::new(Severity::Error, program, credentials, problem));
     }
     for (url, word) in [
         ("SERVICES_KRAB_URL", "SERVICES_KRAB_AUTH_KEY"),
@@ -144,15 +133,11 @@ pub(crate) fn agree(temporal: &Checked, cluster: &Checked) -> Vec<Finding> {
         ),
     ] {
         if is_elsewhere(url) && temporal.value(word).is_none() {
-            found.push(Finding {
-                severity: Severity::Error,
-                program: Program::Temporal,
-                name: word.to_owned(),
-                problem: format!(
-                    "is not set, but `{url}` names a krab that is not the stack's own; write the word that it wants \
-                     to hear"
-                ),
-            });
+            let problem = format!(
+                "is not set, but `{url}` names a krab that is not the stack's own; write the word that it wants to hear"
+            );
+            let program = Program::Temporal;
+            found.push(Finding::new(Severity::Error, program, word, problem));
         }
     }
     found
@@ -165,47 +150,16 @@ pub(crate) fn at_home(given: &Given, home: Home<'_>) -> Given {
         let (.., service) = OWN.iter().find(|(name, ..)| *name == variable.name)?;
         home.own(service, value)
     };
-    given
-        .iter()
-        .map(|(name, value)| {
-            let own = own(name, value.expose()).map(Secret::new);
-            (name.clone(), own.unwrap_or_else(|| value.clone()))
-        })
-        .collect()
+    let at_home = |(name, value): (&String, &Secret<String>)| {
+        let own = own(name, value.expose()).map(Secret::new);
+        (name.clone(), own.unwrap_or_else(|| value.clone()))
+    };
+    given.iter().map(at_home).collect()
 }
 
 /// Such a value need not be a right one, since another is written in its place.
 fn stands_for_own(variable: &Variable, value: &str) -> bool {
     OWN.iter().any(|(name, ..)| *name == variable.name) && is_own(value)
-}
-
-/// The two settings that allow one value each.
-fn fixed(draft: &mut Draft) {
-    if draft.value("CONFIG_DAG").is_some() {
-        let problem = "names a configuration file, and with one all other variables are ignored; leave it empty";
-        draft.say(Severity::Error, "CONFIG_DAG", problem);
-    }
-    if draft
-        .value("DATABASE_NAME")
-        .is_some_and(|name| name != "temporal")
-    {
-        let problem = "is ignored by the program, which always uses the database `temporal`; write `temporal`";
-        draft.say(Severity::Error, "DATABASE_NAME", problem);
-    }
-}
-
-fn together(draft: &mut Draft) {
-    for group in TOGETHER {
-        let (set, missing): (Vec<&str>, Vec<&str>) =
-            group.iter().partition(|name| draft.value(name).is_some());
-        if let (Some(first), false) = (set.first(), missing.is_empty()) {
-            let problem = format!(
-                "needs `{}` as well; write all of them, or leave all of them out",
-                missing.join("` and `")
-            );
-            draft.say(Severity::Error, first, problem);
-        }
-    }
 }
 
 fn addresses(draft: &mut Draft) {
@@ -223,13 +177,30 @@ fn addresses(draft: &mut Draft) {
         };
         draft.say(Severity::Note, name, problem);
     }
-    let listen = "API_CONNECTION_LISTEN_ADDRESS";
-    if draft.value(listen).is_some_and(host::is_loopback) {
-        let problem =
-            "lets nothing but its own Pod reach the API, not even its Service; leave it out";
-        draft.say(Severity::Warning, listen, problem);
-    }
 }
+
+/// What is to be said of single values.
+const RULES: [Rule; 4] = [
+    (
+        "CONFIG_DAG",
+        |_| true,
+        Severity::Error,
+        "names a configuration file, and with one all other variables are ignored; leave it empty",
+    ),
+    (
+        "DATABASE_NAME",
+        |name| name != "temporal",
+        Severity::Error,
+        "is ignored by the program, which always uses the database `temporal`; write `temporal`",
+    ),
+    (
+        "API_CONNECTION_LISTEN_ADDRESS",
+        host::is_loopback,
+        Severity::Warning,
+        "lets nothing but its own Pod reach the API, not even its Service; leave it out",
+    ),
+    no_public_password("DATABASE_PASSWORD"),
+];
 
 #[cfg(test)]
 #[path = "tests.rs"]

@@ -3,21 +3,22 @@
 //!
 //! Pure but for the randomness, which the caller hands in. No value can be printed.
 
+mod made;
+
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use libp2p_identity::Keypair;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData as _};
-use ring::rand::SecureRandom;
-use rsa::PrivateKey;
-use rsa::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding};
-use rsa::rand_core::{TryCryptoRng, TryRng};
+use getrandom::Error as NoRandom;
+use rsa::rand_core::TryCryptoRng;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::component::{self, Component};
+pub(crate) use self::made::{bytes, to_hex};
+pub use self::made::{certificate, peer_id, peer_key, random_hex, tls_key};
+use crate::component::{Component, is_ours, object};
+use crate::kubernetes::{Kind, text};
 use crate::names::STACK_SECRET;
 use crate::secret::Secret;
 
@@ -44,16 +45,17 @@ pub struct Wanted {
 pub enum Source {
     /// The user gives it.
     Given(Secret<String>, Change),
-    /// It is made once, with the values before it at hand, and then kept.
-    Made(Box<Make>),
-    /// Likewise, but one of ours that does not serve (any more) is made anew.
-    Renewed(Box<Make>, Box<Serves>),
+    /// It is made once, with the values before it at hand, and then kept. One of ours that does not serve (any more) is
+    /// made anew.
+    Made(Box<Make>, Box<Serves>),
     /// It follows from the values before it.
     Derived(Box<Derive>),
 }
 
+/// Where random bytes come from.
+pub type Random = dyn TryCryptoRng<Error = NoRandom>;
 /// Makes a value that is kept.
-pub type Make = dyn Fn(&Values, &dyn SecureRandom) -> Result<Secret<String>, Error>;
+pub type Make = dyn Fn(&Values, &mut Random) -> Result<Secret<String>, Error>;
 /// Does a value of before still serve, with those before it?
 pub type Serves = dyn Fn(&Values, &str) -> bool;
 /// Computes a value from others.
@@ -73,14 +75,22 @@ pub enum Change {
 }
 
 impl Change {
-    /// What to do where a value may not take the other's place.
-    fn refuses(self, had: &str, wants: &str) -> Option<&'static str> {
-        let shrinks = || wants.parse::<u64>().ok() < had.parse().ok();
-        match self {
-            Self::Refuse(remedy) | Self::Fixed(remedy) => (had != wants).then_some(remedy),
-            Self::Grows(remedy) => shrinks().then_some(remedy),
-            Self::Replace => None,
-        }
+    /// May a value take the place of the one that is there? The error says what to do.
+    fn allows(self, secret: &str, key: &str, had: &str, wants: &str) -> Result<(), Error> {
+        let shrinks = wants.parse::<u64>().ok() < had.parse().ok();
+        let told = |remedy| {
+            format!(
+                "`{key}` was \"{had}\" when the data were made, and \"{wants}\" is wanted: {remedy}"
+            )
+        };
+        Err(Error(match self {
+            Self::Refuse(remedy) if had != wants => {
+                format!("Secret `{secret}` has another `{key}` than the settings: {remedy}")
+            }
+            Self::Fixed(remedy) if had != wants => told(remedy),
+            Self::Grows(remedy) if shrinks => told(remedy),
+            Self::Replace | Self::Refuse(_) | Self::Fixed(_) | Self::Grows(_) => return Ok(()),
+        }))
     }
 }
 
@@ -98,17 +108,14 @@ pub struct Existing {
 impl Existing {
     /// Reads an object of the API.
     pub fn of(object: &Value) -> Self {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
         let decode = |value: &Value| {
             let bytes = BASE64.decode(value.as_str()?).ok()?;
             String::from_utf8(bytes).ok().map(Secret::new)
         };
         let data = object.get("data").and_then(Value::as_object);
         Self {
-            ours: component::is_ours(object),
-            resource_version: text("/metadata/resourceVersion")
-                .unwrap_or_default()
-                .to_owned(),
+            ours: is_ours(object),
+            resource_version: text(object, "/metadata/resourceVersion").to_owned(),
             data: data
                 .into_iter()
                 .flatten()
@@ -120,84 +127,25 @@ impl Existing {
 
 /// What has to be written so that a Secret is complete.
 #[derive(Clone, Debug)]
-pub enum Write {
-    /// Make it. If somebody else was faster, everything has to be resolved again.
-    Create {
-        /// The whole object.
-        object: Secret<Value>,
-        /// Its name.
-        name: &'static str,
-    },
-    /// Put keys into it, if it is still the version that was read.
-    Update {
-        /// The change.
-        patch: Secret<Value>,
-        /// Its name.
-        name: &'static str,
-        /// The keys, for people; those that go have a dash in front.
-        keys: Vec<String>,
-    },
-}
-
-impl Write {
+pub struct Write {
     /// The Secret's name.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Create { name, .. } | Self::Update { name, .. } => name,
-        }
-    }
+    pub name: &'static str,
+    /// All of one that is new: if somebody else is faster, everything has to be resolved again. Of one that is there, the
+    /// change, which counts only for the version that was read.
+    pub body: Secret<Value>,
+    /// The keys that change in one that is there, for people; those that go have a dash in front.
+    pub changes: Option<Vec<String>>,
 }
 
-/// Why there is no value.
+/// Why there is no value, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The user gives another value than the one that data were written with.
-    #[error("Secret `{secret}` has another `{key}` than the settings: {remedy}")]
-    Contradiction {
-        /// The Secret.
-        secret: &'static str,
-        /// The key.
-        key: String,
-        /// What to do.
-        remedy: &'static str,
-    },
-    /// Data were made with another value, which is no secret.
-    #[error("`{key}` was \"{had}\" when the data were made, and \"{wants}\" is wanted: {remedy}")]
-    Fixed {
-        /// The setting or field, a key of the Secret [`STACK_SECRET`].
-        key: String,
-        /// The old value.
-        had: String,
-        /// The new one.
-        wants: String,
-        /// What to do.
-        remedy: &'static str,
-    },
-    /// A Secret that somebody else made lacks a key.
-    #[error(
-        "Secret `{secret}` was not made by temporal-stack and lacks the key `{key}`: add the key, or \
-         delete the Secret to have it made"
-    )]
-    Incomplete {
-        /// The Secret.
-        secret: &'static str,
-        /// The key.
-        key: String,
-    },
-    /// A value is not text.
-    #[error("Secret `{secret}` has a `{key}` that is no text: write one that is")]
-    NoText {
-        /// The Secret.
-        secret: &'static str,
-        /// The key.
-        key: String,
-    },
-    /// The system has no random numbers.
-    #[error("the system gives no random numbers")]
-    NoRandom,
-    /// A certificate could not be made.
-    #[error("make a certificate for the API: {0}")]
-    Certificate(String),
+#[error("{0}")]
+pub struct Error(String);
+
+impl From<NoRandom> for Error {
+    fn from(_: NoRandom) -> Self {
+        Self("the system gives no random numbers".to_owned())
+    }
 }
 
 /// Resolves every value; the error lists all that stand in the way.
@@ -205,7 +153,7 @@ pub fn resolve(
     wanted: &[Wanted],
     existing: &BTreeMap<String, Existing>,
     namespace: &str,
-    random: &dyn SecureRandom,
+    random: &mut Random,
 ) -> Result<(Values, Vec<Write>), Vec<Error>> {
     let mut values = Values::new();
     let mut writes = Vec::new();
@@ -219,10 +167,8 @@ pub fn resolve(
                     if differs {
                         changed.insert(key.clone(), value.clone());
                     }
-                    values
-                        .entry(secret.name)
-                        .or_default()
-                        .insert(key.clone(), value);
+                    let data = values.entry(secret.name).or_default();
+                    data.insert(key.clone(), value);
                 }
                 Err(error) => errors.push(error),
             }
@@ -246,80 +192,48 @@ fn value(
     source: &Source,
     found: Option<&Existing>,
     values: &Values,
-    random: &dyn SecureRandom,
+    random: &mut Random,
 ) -> Result<(Secret<String>, bool), Error> {
-    let has = match found.and_then(|found| found.data.get(key)) {
-        Some(None) => {
-            return Err(Error::NoText {
-                secret,
-                key: key.to_owned(),
-            });
-        }
-        Some(Some(value)) => Some(value),
-        None => None,
-    };
-    if let (Source::Given(given, change), Some(has)) = (source, has)
-        && let Some(remedy) = change.refuses(has.expose(), given.expose())
-    {
-        return Err(contradiction(secret, key, *change, (has, given), remedy));
+    let is_theirs = found.is_some_and(|found| !found.ours);
+    let has = found.and_then(|found| found.data.get(key));
+    if matches!(has, Some(None)) {
+        return Err(Error(format!(
+            "Secret `{secret}` has a `{key}` that is no text: write one that is"
+        )));
+    }
+    let has = has.and_then(Option::as_ref);
+    if let (Source::Given(given, change), Some(has)) = (source, has) {
+        change.allows(secret, key, has.expose(), given.expose())?;
     }
     let wants = match (source, has) {
         (Source::Given(given, _), _) => given.clone(),
-        (Source::Made(_), Some(has)) => has.clone(),
-        (Source::Renewed(_, serves), Some(has))
-            if serves(values, has.expose()) || found.is_some_and(|found| !found.ours) =>
-        {
+        (Source::Made(_, serves), Some(has)) if is_theirs || serves(values, has.expose()) => {
             has.clone()
         }
-        (Source::Made(make), None) | (Source::Renewed(make, _), _) => make(values, random)?,
+        (Source::Made(make, _), _) => make(values, random)?,
         (Source::Derived(derive), _) => derive(values),
     };
     let differs = has != Some(&wants);
-    if differs && found.is_some_and(|found| !found.ours) {
-        return Err(Error::Incomplete {
-            secret,
-            key: key.to_owned(),
-        });
+    if differs && is_theirs {
+        return Err(Error(format!(
+            "Secret `{secret}` was not made by temporal-stack and lacks the key `{key}`: add the key, or delete the \
+             Secret to have it made"
+        )));
     }
     Ok((wants, differs))
-}
-
-fn contradiction(
-    secret: &'static str,
-    key: &str,
-    change: Change,
-    (had, wants): (&Secret<String>, &Secret<String>),
-    remedy: &'static str,
-) -> Error {
-    let key = key.to_owned();
-    match change {
-        Change::Replace | Change::Refuse(_) => Error::Contradiction {
-            secret,
-            key,
-            remedy,
-        },
-        Change::Fixed(_) | Change::Grows(_) => Error::Fixed {
-            key,
-            had: had.expose().clone(),
-            wants: wants.expose().clone(),
-            remedy,
-        },
-    }
 }
 
 /// The keys of a Secret of ours that are not wanted any more: settings that the user has taken back. What
 /// was made is always wanted, and what data were made with is known for as long as they may be there, wherever
 /// the settings send their users meanwhile.
 fn stale(secret: &Wanted, found: &Existing) -> Vec<String> {
-    if secret.name == STACK_SECRET {
-        return Vec::new();
-    }
-    let is_wanted = |key: &String| secret.keys.iter().any(|(wanted, _)| wanted == key);
-    let keys = found
-        .data
-        .keys()
-        .filter(|key| found.ours && !is_wanted(key));
-    keys.cloned().collect()
+    let is_wanted = |key: &String| {
+        secret.name == STACK_SECRET || secret.keys.iter().any(|(wanted, _)| wanted == key)
+    };
+    let keys = found.data.keys();
+    keys.filter(|key| found.ours && !is_wanted(key))
+        .cloned()
+        .collect()
 }
 
 fn write(
@@ -336,148 +250,30 @@ fn write(
         .map(|(key, value)| (key.clone(), BASE64.encode(value.expose()).into()))
         .chain(gone)
         .collect();
-    match found {
+    let (name, component) = (secret.name, secret.component);
+    let body = match found {
         None => {
             let kind = secret.kind.unwrap_or("Opaque");
-            let object = component::secret(secret.name, secret.component, namespace, kind, data);
-            Write::Create {
-                object: Secret::new(object),
-                name: secret.name,
-            }
+            let fields = json!({ "type": kind, "data": data });
+            object(Kind::Secret, name, component, namespace, fields)
         }
-        Some(found) => Write::Update {
-            patch: Secret::new(json!({
-                "metadata": { "name": secret.name, "resourceVersion": found.resource_version },
-                "data": data,
-            })),
-            name: secret.name,
-            keys: changed
-                .keys()
-                .cloned()
-                .chain(stale.iter().map(|key| format!("-{key}")))
-                .collect(),
-        },
+        Some(found) => json!({
+            "metadata": { "name": name, "resourceVersion": found.resource_version },
+            "data": data,
+        }),
+    };
+    let gone = stale.iter().map(|key| format!("-{key}"));
+    Write {
+        name,
+        body: body.into(),
+        changes: found.map(|_| changed.keys().cloned().chain(gone).collect()),
     }
 }
 
 /// A value that was resolved before.
 pub fn known<'a>(values: &'a Values, secret: &str, key: &str) -> &'a str {
-    values
-        .get(secret)
-        .and_then(|data| data.get(key))
-        .map_or("", |value| value.expose())
-}
-
-/// A password: 32 random bytes as hex digits, which need no quoting anywhere.
-pub fn random_hex() -> Source {
-    Source::Made(Box::new(|_, random| {
-        Ok(Secret::new(to_hex(&bytes::<32>(random)?)))
-    }))
-}
-
-fn bytes<const N: usize>(random: &dyn SecureRandom) -> Result<[u8; N], Error> {
-    let mut bytes = [0; N];
-    random.fill(&mut bytes).map_err(|_| Error::NoRandom)?;
-    Ok(bytes)
-}
-
-/// Two digits for each byte.
-pub(super) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // writing to a string cannot fail
-        _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// A libp2p private key as IPFS Cluster takes it in `CLUSTER_PRIVATEKEY`.
-pub fn peer_key() -> Source {
-    Source::Made(Box::new(|_, random| {
-        let seed = bytes::<32>(random)?;
-        let pair = Keypair::ed25519_from_bytes(seed).map_err(|_| Error::NoRandom)?;
-        let message = pair.to_protobuf_encoding().map_err(|_| Error::NoRandom)?;
-        Ok(Secret::new(BASE64.encode(message)))
-    }))
-}
-
-/// The peer's name that goes with a [`peer_key`]. Empty for what is no key.
-pub fn peer_id(private_key: &str) -> String {
-    let message = BASE64.decode(private_key).unwrap_or_default();
-    let pair = Keypair::from_protobuf_encoding(&message);
-    pair.map(|pair| pair.public().to_peer_id().to_string())
-        .unwrap_or_default()
-}
-
-/// A private key for the API's certificate: RSA, since below TLS 1.3 the API offers nothing else. One of another kind,
-/// as we made them once, gives way.
-pub fn tls_key() -> Source {
-    let make: Box<Make> = Box::new(|_, random| {
-        let key = PrivateKey::new(&mut Numbers(random), 2048)
-            .map_err(|error| Error::Certificate(error.to_string()))?;
-        let pem = key.to_pkcs8_pem(LineEnding::LF);
-        let pem = pem.map_err(|error| Error::Certificate(error.to_string()))?;
-        Ok(Secret::new(pem.as_str().to_owned()))
-    });
-    let serves = |_: &Values, key: &str| PrivateKey::from_pkcs8_pem(key).is_ok();
-    Source::Renewed(make, Box::new(serves))
-}
-
-/// Random bytes as the maker of RSA keys asks for them.
-struct Numbers<'a>(&'a dyn SecureRandom);
-
-impl TryRng for Numbers<'_> {
-    type Error = Error;
-
-    fn try_next_u32(&mut self) -> Result<u32, Error> {
-        Ok(u32::from_ne_bytes(bytes(self.0)?))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Error> {
-        Ok(u64::from_ne_bytes(bytes(self.0)?))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
-        self.0.fill(bytes).map_err(|_| Error::NoRandom)
-    }
-}
-
-impl TryCryptoRng for Numbers<'_> {}
-
-/// A certificate for the [`tls_key`] in another key of `secret`, signed by itself, for these names. It is kept
-/// for as long as the key is, so it does not end within the life of a cluster.
-pub fn certificate(secret: &'static str, key: &'static str, names: Vec<String>) -> Source {
-    let pair = move |values: &Values| KeyPair::from_pem(known(values, secret, key));
-    let is_for = |pair: &KeyPair, certificate: &str| {
-        let key = pair.subject_public_key_info();
-        pem_bytes(certificate)
-            .windows(key.len())
-            .any(|part| part == key)
-    };
-    let make: Box<Make> = Box::new(move |values, _| {
-        let failed = |error: rcgen::Error| Error::Certificate(error.to_string());
-        let pair = pair(values).map_err(failed)?;
-        let mut params = CertificateParams::new(names.clone()).map_err(failed)?;
-        let mut subject = DistinguishedName::new();
-        subject.push(
-            DnType::CommonName,
-            names.first().cloned().unwrap_or_default(),
-        );
-        params.distinguished_name = subject;
-        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        params.not_after = rcgen::date_time_ymd(2099, 12, 31);
-        let certificate = params.self_signed(&pair).map_err(failed)?;
-        Ok(Secret::new(certificate.pem()))
-    });
-    let serves = move |values: &Values, certificate: &str| {
-        pair(values).is_ok_and(|pair| is_for(&pair, certificate))
-    };
-    Source::Renewed(make, Box::new(serves))
-}
-
-/// What stands between the two lines of a PEM text.
-fn pem_bytes(pem: &str) -> Vec<u8> {
-    let lines = pem.lines().filter(|line| !line.starts_with("-----"));
-    BASE64.decode(lines.collect::<String>()).unwrap_or_default()
+    let value = values.get(secret).and_then(|data| data.get(key));
+    value.map_or("", |value| value.expose())
 }
 
 /// Differs whenever settings do, so that Pods are made anew: they read their environment only once. The salt,
@@ -493,13 +289,10 @@ pub fn fingerprint<'a>(
         hash.update(text);
     };
     add(salt);
-    for (key, value) in config {
+    let secrets = secrets.map(|(key, value)| (key, value.expose()));
+    for (key, value) in config.chain(secrets) {
         add(key);
         add(value);
-    }
-    for (key, value) in secrets {
-        add(key);
-        add(value.expose());
     }
     to_hex(hash.finalize().get(..16).unwrap_or_default())
 }
@@ -508,7 +301,7 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Given(..) => "given",
-            Self::Made(_) | Self::Renewed(..) => "made",
+            Self::Made(..) => "made",
             Self::Derived(_) => "derived",
         })
     }
@@ -516,7 +309,10 @@ impl fmt::Debug for Source {
 
 #[cfg(test)]
 mod tests {
-    use ring::rand::SystemRandom;
+    use getrandom::SysRng;
+    use rcgen::KeyPair;
+    use rsa::PrivateKey;
+    use rsa::pkcs8::DecodePrivateKey as _;
 
     use super::*;
 
@@ -549,7 +345,7 @@ mod tests {
         keys: Vec<(&str, Source)>,
         existing: &BTreeMap<String, Existing>,
     ) -> Result<(Values, Vec<Write>), Vec<Error>> {
-        resolve(&wanted(keys), existing, "n", &SystemRandom::new())
+        resolve(&wanted(keys), existing, "n", &mut SysRng)
     }
 
     fn given(value: &str, change: Change) -> Source {
@@ -559,7 +355,14 @@ mod tests {
     #[test]
     fn what_is_there_is_kept_and_what_is_missing_is_made_once() {
         let (made, writes) = resolved(vec![("k", random_hex())], &BTreeMap::new()).unwrap();
-        assert!(matches!(&writes[..], [Write::Create { name: "s", .. }]));
+        assert!(matches!(
+            &writes[..],
+            [Write {
+                name: "s",
+                changes: None,
+                ..
+            }]
+        ));
         let value = known(&made, "s", "k");
         assert_eq!(value.len(), 64);
         let there = existing(true, &[("k", value)]);
@@ -573,12 +376,12 @@ mod tests {
         let there = existing(true, &[("old", "x")]);
         let keys = vec![("old", random_hex()), ("new", given("y", Change::Replace))];
         let (_, writes) = resolved(keys, &there).unwrap();
-        let [Write::Update { patch, keys, .. }] = &writes[..] else {
+        let [write] = &writes[..] else {
             panic!("{writes:?}");
         };
-        assert_eq!(keys, &["new"]);
-        assert_eq!(patch.expose()["metadata"]["resourceVersion"], "7");
-        assert_eq!(patch.expose()["data"], json!({ "new": "eQ==" }));
+        assert_eq!(write.changes.as_ref().unwrap(), &["new"]);
+        assert_eq!(write.body.expose()["metadata"]["resourceVersion"], "7");
+        assert_eq!(write.body.expose()["data"], json!({ "new": "eQ==" }));
     }
 
     #[test]
@@ -586,16 +389,11 @@ mod tests {
         let keys = || vec![("kept", random_hex())];
         let data = [("kept", "x"), ("taken-back", "y")];
         let (_, writes) = resolved(keys(), &existing(true, &data)).unwrap();
-        let [
-            Write::Update {
-                patch, keys: told, ..
-            },
-        ] = &writes[..]
-        else {
+        let [write] = &writes[..] else {
             panic!("{writes:?}");
         };
-        assert_eq!(told, &["-taken-back"]);
-        assert_eq!(patch.expose()["data"], json!({ "taken-back": null }));
+        assert_eq!(write.changes.as_ref().unwrap(), &["-taken-back"]);
+        assert_eq!(write.body.expose()["data"], json!({ "taken-back": null }));
         let (_, writes) = resolved(keys(), &existing(false, &data)).unwrap();
         assert!(writes.is_empty());
     }
@@ -651,7 +449,7 @@ mod tests {
         let mut there = existing(true, &[("salt", "x"), ("postgres.version", "17")]);
         let found = there.remove("s").unwrap();
         there.insert(STACK_SECRET.to_owned(), found);
-        let (_, writes) = resolve(&all, &there, "n", &SystemRandom::new()).unwrap();
+        let (_, writes) = resolve(&all, &there, "n", &mut SysRng).unwrap();
         assert!(writes.is_empty(), "{writes:?}");
     }
 
