@@ -120,9 +120,10 @@ impl Temporal {
             &database.name,
         ];
         let program = [self.sql_tool.clone().into_os_string()];
-        let tls: &[&str] = match database.tls {
-            true => &["--tls", "--tls-disable-host-verification"],
-            false => &[],
+        let tls: &[&str] = if database.tls {
+            &["--tls", "--tls-disable-host-verification"]
+        } else {
+            &[]
         };
         let options = options.iter().chain(tls).map(OsString::from);
         let mut start = Start::new(
