@@ -305,18 +305,12 @@ impl fmt::Display for Problem {
                 option,
                 stored,
                 app,
-            } => write!(
-                f,
-                "`num-history-shards` is {option}, but the database was started with {stored} and \
-                 cannot change: `juju config {app} num-history-shards={stored}`"
-            ),
+            } => shards(f, *option, *stored, app),
             Self::Distrust {
                 endpoint,
                 place,
                 why,
-            } => {
-                write!(f, "{}; {}", why.words(place), remedy(endpoint, why))
-            }
+            } => distrust(f, endpoint, place, why),
             Self::Denied {
                 endpoint,
                 user,
@@ -359,13 +353,7 @@ impl fmt::Display for Problem {
             Self::Exits {
                 last_words,
                 log_command,
-            } => {
-                f.write_str("temporal-server does not stay up")?;
-                if let Some(words) = last_words {
-                    write!(f, " ({words})")?;
-                }
-                write!(f, ": see `{log_command}`")
-            }
+            } => exits(f, last_words.as_deref(), log_command),
             Self::Container(why) => write!(f, "waiting for container `temporal`: {why}"),
             Self::Address => f.write_str("waiting for this unit's address on `peer`"),
             Self::Admin(missing) => write!(f, "waiting for `admin`: {missing}"),
@@ -484,9 +472,30 @@ fn copy(
     )
 }
 
-/// What makes a database's server one that can be told from an impostor.
-fn remedy(endpoint: &str, why: &Distrust) -> String {
-    match why {
+fn shards(f: &mut fmt::Formatter<'_>, option: u32, stored: u32, app: &str) -> fmt::Result {
+    write!(
+        f,
+        "`num-history-shards` is {option}, but the database was started with {stored} and cannot change: \
+         `juju config {app} num-history-shards={stored}`"
+    )
+}
+
+fn exits(f: &mut fmt::Formatter<'_>, last_words: Option<&str>, log_command: &str) -> fmt::Result {
+    f.write_str("temporal-server does not stay up")?;
+    if let Some(words) = last_words {
+        write!(f, " ({words})")?;
+    }
+    write!(f, ": see `{log_command}`")
+}
+
+/// Why a database's server cannot be told from an impostor, and what lets it be.
+fn distrust(
+    f: &mut fmt::Formatter<'_>,
+    endpoint: &str,
+    place: &str,
+    why: &Distrust,
+) -> fmt::Result {
+    let remedy = match why {
         Distrust::Unreadable(_) => format!("have the provider of `{endpoint}` name it as PEM"),
         Distrust::AuthorityEnded(_) => format!("renew it at the provider of `{endpoint}`"),
         Distrust::Stranger => {
@@ -501,7 +510,8 @@ fn remedy(endpoint: &str, why: &Distrust) -> String {
         Distrust::Begins(_) => {
             format!("have the provider of `{endpoint}` get another one, or set the clocks")
         }
-    }
+    };
+    write!(f, "{}; {remedy}", why.words(place))
 }
 
 /// What the server may not do, and the statement with which the owner, or a superuser, lets it.
