@@ -39,7 +39,7 @@ pub fn offers(relations: &Relations, store: Store, accepted: Option<&str>) -> Op
         endpoint,
         provider: relation.remote_app.clone(),
         rival,
-        offers: read(relation),
+        each: read(relation),
     })
 }
 

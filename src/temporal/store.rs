@@ -43,6 +43,7 @@ impl Store {
     }
 
     /// The other store.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::Main => Self::Visibility,

@@ -210,7 +210,7 @@ fn lacks(key: &str) -> State<Vec<Database>> {
 /// around them or without.
 fn host_and_port(address: &str) -> Option<(String, u16)> {
     let (host, port) = match address.rsplit_once(':') {
-        Some((host, _)) if host.is_empty() => return None,
+        Some(("", _)) => return None,
         Some((host, port)) if !address.ends_with(']') => (host, port_number(port)?),
         Some(_) | None => (address, 5432),
     };
@@ -281,7 +281,7 @@ mod tests {
             endpoint: "database",
             provider: relation.remote_app.clone(),
             rival: None,
-            offers: read(&relation),
+            each: read(&relation),
         };
         offers.of(WANT, accepted)
     }
@@ -479,12 +479,12 @@ mod tests {
             ("password", "q0Z\0"),
         ] {
             let why = invalid(after(None, |relation| {
-                set(secret(relation, USER), key, value)
+                set(secret(relation, USER), key, value);
             }));
             assert!(why.contains("line break") && !why.contains("q0Z"), "{why}");
         }
         let why = invalid(after(None, |relation| {
-            set(secret(relation, TLS), "tls", "maybe")
+            set(secret(relation, TLS), "tls", "maybe");
         }));
         assert!(why.starts_with("`tls` from postgresql-k8s"), "{why}");
     }

@@ -15,16 +15,14 @@ pub struct Offers {
     /// The other endpoint for the same store, if it is related as well.
     pub rival: Option<Rival>,
     /// In the order in which they count; `None` if Juju could not read them.
-    pub(super) offers: Option<Vec<Offer>>,
+    pub(super) each: Option<Vec<Offer>>,
 }
 
 /// Nothing of it was judged yet, and any word of a databag may be a password.
 impl fmt::Debug for Offers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            provider, offers, ..
-        } = self;
-        match offers {
+        let Self { provider, each, .. } = self;
+        match each {
             Some(offers) => write!(f, "{} offers of {provider}", offers.len()),
             None => write!(f, "unread offers of {provider}"),
         }
@@ -69,7 +67,7 @@ impl Offers {
         if let Some(rival) = self.rival.as_ref().filter(|rival| !rival.is_settled) {
             return State::Waiting(format!("`{}` is related as well", rival.endpoint));
         }
-        let Some(offers) = &self.offers else {
+        let Some(offers) = &self.each else {
             return State::unread();
         };
         let mut waiting = None;

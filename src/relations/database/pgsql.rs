@@ -216,7 +216,7 @@ mod tests {
                 endpoint: "db",
                 provider: relation.remote_app.clone(),
                 rival: None,
-                offers: read(relation),
+                each: read(relation),
             };
             offers.of(want, accepted)
         })
