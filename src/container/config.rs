@@ -171,6 +171,7 @@ struct Tls {
 #[derive(Serialize)]
 struct ConnectAttributes {
     application_name: Text,
+    binary_parameters: Text,
     connect_timeout: Text,
 }
 
@@ -332,6 +333,9 @@ impl Datastore {
                 connect_protocol: text("tcp"),
                 connect_attributes: ConnectAttributes {
                     application_name: text("temporal-server"),
+                    // A statement and its values in one message: a pooler in transaction mode may hand the next
+                    // message to another session, which knows another statement, or none.
+                    binary_parameters: text("yes"),
                     // Without it a database that accepts and never answers hangs the server for ever.
                     connect_timeout: text("10"),
                 },

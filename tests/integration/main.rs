@@ -13,6 +13,8 @@ mod instructions;
 #[cfg(test)]
 mod pebble;
 #[cfg(test)]
+mod pooler;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 #[allow(dead_code, reason = "most steps are for scenarios only")]

@@ -16,13 +16,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_postgres::{Client, NoTls};
 
+use rehearsal::servers::certificates::Certificate;
+
 use crate::server::{Container, Directory, LIMIT, Postgres, Process, identifier};
 
 const SOON: Duration = Duration::from_secs(1);
 const TAKEN: &str = "another unit restarts its server";
 
 /// A session of somebody, from an address of this machine's own.
-async fn session(database: &Database, from: &str, application: &str) -> Client {
+pub(crate) async fn session(database: &Database, from: &str, application: &str) -> Client {
     let socket = TcpSocket::new_v4().unwrap();
     socket
         .bind(SocketAddr::new(from.parse().unwrap(), 0))
@@ -98,34 +100,66 @@ async fn units_that_want_the_turn_at_once_have_it_one_after_the_other() {
     assert_eq!(had.load(Ordering::SeqCst), UNITS);
 }
 
-/// A `PgBouncer` that gives each transaction whatever session is free, as many do in production.
-async fn pooler(main: &Database) -> (Process, Directory, Database) {
-    const ADDRESS: &str = "127.77.9.13";
+/// When a `PgBouncer` gives a session to somebody else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mode {
+    /// After each transaction, as many do in production.
+    Transaction,
+    /// When its client has gone.
+    Session,
+}
+
+/// A `PgBouncer` in front of a server, with TLS if there is a certificate.
+pub(crate) async fn pooler(
+    main: &Database,
+    address: &str,
+    mode: Mode,
+    shows: Option<&Certificate>,
+) -> (Process, Directory, Database) {
     const PORT: u16 = 6432;
-    let directory = Directory::new("pgbouncer");
+    let directory = Directory::new(&format!("pgbouncer-{address}"));
     let (host, port, password) = (&main.host, main.port, main.password.expose());
+    let (mode, size) = match mode {
+        Mode::Transaction => ("transaction", 3),
+        // whoever comes stays
+        Mode::Session => ("session", 50),
+    };
+    let tls = shows.map_or_else(String::new, |_| {
+        format!(
+            "client_tls_sslmode = require\nclient_tls_key_file = {0}/server.key\nclient_tls_cert_file = {0}/server.crt\n",
+            directory.0.display()
+        )
+    });
     let config = format!(
         "[databases]\n* = host={host} port={port}\n\
-         [pgbouncer]\nlisten_addr = {ADDRESS}\nlisten_port = {PORT}\nunix_socket_dir =\n\
-         auth_type = plain\nauth_file = {0}/users\npool_mode = transaction\ndefault_pool_size = 3\n\
-         ignore_startup_parameters = extra_float_digits\nlogfile = {0}/log\n",
+         [pgbouncer]\nlisten_addr = {address}\nlisten_port = {PORT}\nunix_socket_dir =\n\
+         auth_type = plain\nauth_file = {0}/users\npool_mode = {mode}\ndefault_pool_size = {size}\n\
+         ignore_startup_parameters = extra_float_digits\nlogfile = {0}/log\n{tls}",
         directory.0.display()
     );
     fs::write(directory.0.join("config"), config).unwrap();
+    if let Some(certificate) = shows {
+        for (name, text) in [
+            ("server.crt", &certificate.certificate),
+            ("server.key", &certificate.key),
+        ] {
+            fs::write(directory.0.join(name), text).unwrap();
+        }
+    }
     let users = format!("{} \"{password}\"\n", identifier(&main.user));
     fs::write(directory.0.join("users"), users).unwrap();
     let mut command = crate::server::as_nobody(&crate::pgbouncer());
     command.arg("-q").arg(directory.0.join("config"));
     let child = command.stdout(Stdio::null()).spawn().unwrap();
     let process = Process(child);
-    let address: SocketAddr = (ADDRESS.parse::<std::net::Ipv4Addr>().unwrap(), PORT).into();
+    let listens: SocketAddr = (address.parse::<std::net::Ipv4Addr>().unwrap(), PORT).into();
     let deadline = Instant::now() + LIMIT;
-    while TcpStream::connect(address).await.is_err() {
+    while TcpStream::connect(listens).await.is_err() {
         assert!(Instant::now() < deadline, "PgBouncer does not listen");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let database = Database {
-        host: ADDRESS.to_owned(),
+        host: address.to_owned(),
         port: PORT,
         ..main.clone()
     };
@@ -142,7 +176,8 @@ async fn a_pooler_in_transaction_mode_changes_nothing_about_the_turn() {
     };
     let create = "CREATE ROLE plain SUPERUSER LOGIN PASSWORD 'turn'".to_owned();
     postgres.execute(&[create]).await;
-    let (_process, _directory, pooled) = pooler(&main).await;
+    let (_process, _directory, pooled) =
+        pooler(&main, "127.77.9.13", Mode::Transaction, None).await;
 
     for _ in 0..3 {
         let first = turn(&pooled, LIMIT, LEASE).await.unwrap();
