@@ -3,11 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use rehearsal::counterparts::postgresql::client::Track;
 use rehearsal::juju::Event;
-use rehearsal::juju::event::{ActionEvent, PebbleChange, RelationChange, RelationEvent};
+use rehearsal::juju::event::{
+    ActionEvent, PebbleChange, RelationChange, RelationEvent, SecretChange, SecretEvent,
+};
 use rehearsal::juju::record::{HookRun, ToolCall};
+use rehearsal::stage::Interface;
 use temporal_k8s::relations::ENDPOINTS;
 
+use crate::scenarios::client;
 use crate::scenarios::stage::{
     APP, INGRESS, POSTGRESQL, Stage, UNIT, assert_all_active, deploy_calmly, deploy_counterparts,
     integrate, settle, update_status,
@@ -15,7 +20,7 @@ use crate::scenarios::stage::{
 use crate::support::stage::FastStage;
 
 /// Every question there is, as a person would type it, and what it is for.
-const QUESTIONS: [(&str, &str); 15] = [
+const QUESTIONS: [(&str, &str); 16] = [
     ("config-get", "the options decide what should run"),
     ("is-leader", "only a leader may speak for the application"),
     (
@@ -55,6 +60,10 @@ const QUESTIONS: [(&str, &str); 15] = [
         "its units, where it has not said itself what decides (`db` and `visibility`: `master`)",
     ),
     ("relation-get", "what they say, then"),
+    (
+        "secret-get",
+        "user and password, and what is needed for TLS, where the answer names secrets (`database` and `visibility-database`): as they are now, since Juju may lose the event",
+    ),
     (
         "relation-get --app (our own)",
         "what our application says: a new leader does not know what others said before, nor a new revision",
@@ -114,10 +123,13 @@ fn questions(run: &HookRun) -> BTreeMap<String, usize> {
     asked
 }
 
-/// An application of two units, with everything related that the first documentation relates.
-fn related() -> FastStage {
+/// An application of two units, with everything related: as the first documentation has it, or with a PostgreSQL of today.
+fn related(interface: Interface) -> FastStage {
     let mut stage = FastStage::new();
-    deploy_calmly(&mut stage, 2, &[]);
+    match interface {
+        Interface::Legacy => deploy_calmly(&mut stage, 2, &[]),
+        Interface::Modern => client::deploy_calmly(&mut stage, Track::Sixteen, 2),
+    }
     deploy_counterparts(&mut stage, &[INGRESS]);
     integrate(&mut stage, "ingress");
     settle(&mut stage);
@@ -155,7 +167,7 @@ fn last(stage: &mut FastStage, name: &str) -> HookRun {
 }
 
 /// Every event of a settled unit, in an order in which one takes nothing from the next.
-fn events(stage: &mut FastStage) -> Vec<Event> {
+fn events(stage: &mut FastStage, interface: Interface) -> Vec<Event> {
     use RelationChange::{Broken, Changed, Created, Departed, Joined};
     let container = || "temporal".to_owned();
     let check = || "temporal".to_owned();
@@ -177,9 +189,21 @@ fn events(stage: &mut FastStage) -> Vec<Event> {
             change: PebbleChange::CheckRecovered(check()),
         },
     ];
+    let database = match interface {
+        Interface::Legacy => "db",
+        Interface::Modern => {
+            events.push(Event::Secret(SecretEvent {
+                id: "secret:cjqub6vubg2s77p3nio0".to_owned(),
+                label: String::new(),
+                change: SecretChange::Changed,
+                revision: None,
+            }));
+            "database"
+        }
+    };
     for (endpoint, remote) in [
         ("peer", "temporal-k8s/1"),
-        ("db", "postgresql-k8s/0"),
+        (database, "postgresql-k8s/0"),
         ("admin", "temporal-admin-k8s/0"),
         ("ingress", "nginx-ingress-integrator/0"),
     ] {
@@ -220,12 +244,12 @@ fn cell(asked: &BTreeMap<String, usize>) -> String {
     }
 }
 
-/// The table, and all that was asked from the first hook to the last.
-fn table() -> (String, BTreeSet<String>) {
-    let mut stage = related();
+/// A table, and all that was asked from the first hook to the last.
+fn table(interface: Interface) -> (String, BTreeSet<String>) {
+    let mut stage = related(interface);
     let mut rows = Vec::<(Vec<String>, String)>::new();
     let mut runs = vec![last(&mut stage, "install")];
-    for event in events(&mut stage) {
+    for event in events(&mut stage, interface) {
         runs.push(hook(&mut stage, UNIT, &event));
     }
     let removed = stage.juju().remove_application(APP);
@@ -240,24 +264,42 @@ fn table() -> (String, BTreeSet<String>) {
             None => rows.push((vec![name], cell)),
         }
     }
-    let mut table = "| event | what a settled leader asks |\n|---|---|\n".to_owned();
+    let over = match interface {
+        Interface::Legacy => "pgsql",
+        Interface::Modern => "postgresql_client",
+    };
+    let mut table = format!(
+        "| event | what a settled leader asks, with databases over `{over}` |\n|---|---|\n"
+    );
     for (names, cell) in rows {
         _ = writeln!(table, "| {} | {cell} |", names.join(", "));
-    }
-    table.push_str("\n| question | why |\n|---|---|\n");
-    for (question, why) in QUESTIONS {
-        _ = writeln!(table, "| `{question}` | {why} |");
     }
     let log = stage.juju().log().iter();
     let asked = log.filter(|run| run.unit == UNIT).flat_map(questions);
     (table, asked.map(|(question, _)| question).collect())
 }
 
+/// All tables, and all that was asked.
+fn tables() -> (String, BTreeSet<String>) {
+    let mut tables = String::new();
+    let mut all = BTreeSet::new();
+    for interface in [Interface::Legacy, Interface::Modern] {
+        let (table, asked) = table(interface);
+        _ = writeln!(tables, "{table}");
+        all.extend(asked);
+    }
+    tables.push_str("| question | why |\n|---|---|\n");
+    for (question, why) in QUESTIONS {
+        _ = writeln!(tables, "| `{question}` | {why} |");
+    }
+    (tables, all)
+}
+
 #[test]
 fn the_table_of_questions_is_what_hooks_ask() {
     const BEGIN: &str = "<!-- questions -->\n";
     const END: &str = "<!-- end of questions -->";
-    let (table, asked) = table();
+    let (table, asked) = tables();
     let known = QUESTIONS.map(|(question, _)| question.to_owned()).into();
     let unknown: Vec<&String> = asked.difference(&known).collect();
     assert!(unknown.is_empty(), "without a reason: {unknown:?}");
