@@ -31,6 +31,7 @@ use crate::counterparts::postgresql::{Postgresql, Server};
 use crate::juju::cloud::{Cloud, CloudError};
 use crate::juju::{ActionOutcome, HookRun, Juju, JujuError, Source};
 use crate::parts::{Parts, PartsError, Temporal};
+use crate::servers::certificates::{Authority, Certificate, Valid};
 use clients::client_pod;
 
 /// Our application, by the name that the admin charm dials.
@@ -88,6 +89,9 @@ pub enum StageError {
         /// What was there instead.
         found: String,
     },
+    /// No certificate could be made.
+    #[error("make a certificate")]
+    Certificate(#[source] rcgen::Error),
     /// A program of a client failed.
     #[error("`{program}` ended with {status}: {said}")]
     Program {
@@ -111,6 +115,16 @@ impl From<CounterpartError> for StageError {
     fn from(error: CounterpartError) -> Self {
         Self::Counterpart(Box::new(error))
     }
+}
+
+fn issuer() -> Result<Authority, StageError> {
+    Authority::new("postgresql", Valid::Now).map_err(StageError::Certificate)
+}
+
+fn certificate(issuer: &Authority, node: &Node) -> Result<Certificate, StageError> {
+    let name = Server::primary(POSTGRESQL, MODEL, &node.domain());
+    let issued = issuer.issue("postgresql", &[&name], Valid::Now);
+    issued.map_err(StageError::Certificate)
 }
 
 fn failure(run: &HookRun) -> &str {
@@ -145,6 +159,8 @@ pub struct Options {
     pub family: Family,
     /// Over which interface both databases are had.
     pub databases: Interface,
+    /// Whether PostgreSQL has TLS, which only the interface of today tells.
+    pub tls: bool,
 }
 
 /// Over which interface our charm gets its databases, and from which postgresql-k8s.
@@ -196,6 +212,7 @@ impl Default for Options {
             brings: Brings::default(),
             family: Family::default(),
             databases: Interface::default(),
+            tls: false,
         }
     }
 }
@@ -254,6 +271,11 @@ impl Stage {
         if options.databases == Interface::Modern {
             terms.track(Track::Sixteen);
         }
+        if options.tls {
+            let issuer = issuer()?;
+            database.show(&certificate(&issuer, &node)?)?;
+            terms.tls(Some(&issuer.pem()));
+        }
         for (client, model) in [(Client::Inside, MODEL), (Client::Outside, "elsewhere")] {
             let pod = client_pod(client, model, directory.path());
             node.clone().create_pod(&pod).map_err(StageError::Client)?;
@@ -277,6 +299,18 @@ impl Stage {
             idle_since: Instant::now(),
             _directory: directory,
         })
+    }
+
+    /// PostgreSQL gets a certificate of another authority, and its charm tells which; then all sessions end.
+    pub fn renew_certificate(&mut self) -> Result<(), StageError> {
+        let issuer = issuer()?;
+        self.database.show(&certificate(&issuer, &self.node)?)?;
+        self.terms.tls(Some(&issuer.pem()));
+        self.juju.update_status(POSTGRESQL)?;
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                      WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        self.database.query("postgres", others)?;
+        Ok(())
     }
 
     /// `juju deploy ./temporal-k8s_….charm --resource temporal-server-image=…`

@@ -20,6 +20,7 @@ use crate::counterparts::CounterpartError;
 use crate::juju::{self, HookRun};
 use crate::pack::{PackError, Profile, Progress, pack};
 use crate::parts::{Part, Parts};
+use crate::servers::certificates::{Authority, Valid};
 use crate::servers::postgresql::Postgresql;
 
 /// How many hooks a failure shows.
@@ -238,6 +239,17 @@ pub fn prepare(temporal: &[&str], pebble: &[&str]) -> Result<(), StageError> {
     let first = tempfile::tempdir().map_err(StageError::io("make a directory"))?;
     let port = 5432;
     Postgresql::lay(&parts, first.path(), port).map_err(CounterpartError::from)?;
+    Ok(())
+}
+
+/// What a stage needs besides, whose PostgreSQL has TLS.
+pub fn prepare_tls() -> Result<(), Box<dyn Error>> {
+    let parts = Parts::locate()?;
+    parts.prepare(&[Part::PostgresqlWithTls], None)?;
+    let first = tempfile::tempdir()?;
+    let issuer = Authority::new("nobody", Valid::Now)?;
+    let certificate = issuer.issue("nobody", &["localhost"], Valid::Now)?;
+    Postgresql::lay_with_tls(&parts, first.path(), 5432, &certificate)?;
     Ok(())
 }
 

@@ -49,6 +49,12 @@ impl Story<'_> {
                 format!("each server is restarted {times} time(s) under a client that writes");
             self.step(&title, |story| story.restarts(times))?;
         }
+        if self.options.tls {
+            self.step(
+                "every session of the servers is encrypted; PostgreSQL gets another authority, and nothing restarts",
+                Self::another_authority,
+            )?;
+        }
         self.ingress()?;
         self.step(
             "passwords are in pass files of mode 600, and in no command line, environment or log",
@@ -225,6 +231,36 @@ impl Story<'_> {
     }
 
     /// Passwords are where they belong, and nowhere else.
+    fn another_authority(&mut self) -> Outcome {
+        self.sessions_are_encrypted()?;
+        let before = server_ids()?;
+        self.stage.renew_certificate()?;
+        self.stage.juju.settle(RELATED)?;
+        self.stage.until_active(RELATED)?;
+        self.workflow(
+            Client::Inside,
+            "temporal-k8s:7233",
+            "after-another-authority",
+        )?;
+        expect(server_ids()? == before, || {
+            "a server was restarted".to_owned()
+        })?;
+        self.sessions_are_encrypted()
+    }
+
+    fn sessions_are_encrypted(&self) -> Outcome {
+        let question = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                        WHERE application_name = 'temporal-server'";
+        let sessions = self.stage.database.query("postgres", question)?;
+        let plain = sessions.iter().filter(|ssl| *ssl != "t").count();
+        let all = sessions.len();
+        self.teller
+            .line(&format!("  {all} sessions, {plain} of them not encrypted"));
+        expect(all > 0 && plain == 0, || {
+            format!("{plain} of {all} sessions are not encrypted")
+        })
+    }
+
     fn no_secret(&mut self) -> Outcome {
         let model = self.stage.juju.model();
         let passwords: BTreeSet<String> = self.stage.database.passwords().into_iter().collect();
@@ -421,4 +457,8 @@ fn servers() -> std::io::Result<Vec<Process>> {
     let mut all = processes::all()?;
     all.retain(|process| process.name == SERVER);
     Ok(all)
+}
+
+fn server_ids() -> std::io::Result<BTreeSet<u32>> {
+    Ok(servers()?.into_iter().map(|process| process.id).collect())
 }

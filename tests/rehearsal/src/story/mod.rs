@@ -46,6 +46,10 @@ pub struct Options {
     /// Over which interface the databases are related.
     #[arg(long, value_enum, default_value_t)]
     database: Interface,
+    /// PostgreSQL has TLS, and gets another certificate and authority while the servers run; needs `--database modern`,
+    /// since `pgsql` tells nobody of it.
+    #[arg(long)]
+    tls: bool,
     /// Play on a cluster that has IPv6 only.
     #[arg(long)]
     ipv6: bool,
@@ -100,7 +104,13 @@ pub fn main(options: &Options) -> ExitCode {
 }
 
 fn outside(options: &Options) -> Result<u8, Box<dyn Error>> {
+    if options.tls && options.database == Interface::Legacy {
+        return Err("`--tls` needs `--database modern`: over `pgsql` nobody is told of TLS".into());
+    }
     cloud::allowed()?;
+    if options.tls {
+        programme::prepare_tls()?;
+    }
     let (temporal, pebble) = ([&*options.temporal_version], [&*options.pebble_version]);
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if let Some(charm) = &options.charm {
@@ -162,6 +172,7 @@ impl<'a> Story<'a> {
                 pebble: options.pebble_version.clone(),
                 family: if options.ipv6 { Family::V6 } else { Family::V4 },
                 databases: options.database,
+                tls: options.tls,
                 ..stage::Options::default()
             },
         )?;

@@ -14,6 +14,7 @@ use crate::cloud::{Node, Running};
 use crate::counterparts::{CounterpartError, process};
 use crate::parts::Parts;
 use crate::processes;
+use crate::servers::certificates::Certificate;
 use crate::servers::postgresql::{
     Login, Operator, Postgresql as Files, PostgresqlError, SUPERUSER,
 };
@@ -32,6 +33,8 @@ pub(super) struct State {
     /// Unit that runs it, once it does.
     pub(super) unit: Option<String>,
     files: Option<Files>,
+    /// What it shows to whoever asks for TLS, if it has TLS.
+    certificate: Option<Certificate>,
     /// Its data directory, by which its process is found.
     data: Option<String>,
     running: Option<Running>,
@@ -54,12 +57,30 @@ impl Server {
             runtime,
             unit: None,
             files: None,
+            certificate: None,
             data: None,
             running: None,
             operator: None,
             passwords: VecDeque::new(),
             made: Vec::new(),
         }))))
+    }
+
+    /// Gives it TLS with this certificate, to be told before the charm is deployed; or another certificate, which it shows
+    /// some moments later. Sessions that there are stay.
+    pub fn show(&self, certificate: &Certificate) -> Result<(), CounterpartError> {
+        let mut state = self.state();
+        state.certificate = Some(certificate.clone());
+        if let (Some(files), Some(operator)) = (&state.files, &state.operator) {
+            files.show(certificate)?;
+            state.runtime.block_on(operator.reload())?;
+        }
+        Ok(())
+    }
+
+    /// The name by which the charm offers it.
+    pub fn primary(app: &str, model: &str, domain: &str) -> String {
+        format!("{app}-primary.{model}.svc.{domain}")
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -192,7 +213,10 @@ impl State {
         let root = self.node.pod_directory(&unit)?.join("postgresql");
         if self.files.is_none() {
             std::fs::create_dir_all(&root).map_err(CounterpartError::io("make a directory"))?;
-            self.files = Some(Files::lay(&self.parts, &root, PORT)?);
+            self.files = Some(match &self.certificate {
+                Some(certificate) => Files::lay_with_tls(&self.parts, &root, PORT, certificate)?,
+                None => Files::lay(&self.parts, &root, PORT)?,
+            });
             self.data = Some(root.join("data").display().to_string());
         }
         let Some(files) = &self.files else {
