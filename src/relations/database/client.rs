@@ -227,18 +227,12 @@ mod tests {
 
     use super::*;
     use crate::relations::database::offers::Offers;
+    use crate::relations::database::offers::samples::{bag, invalid, set, waiting};
 
     const WANT: &str = "temporal-k8s_db";
     const HOST: &str = "postgresql-k8s-primary.prod.svc.cluster.local";
     const USER_URI: &str = "secret://59060ecc-3b55-4d1e-8d5c-0f4f7a1c2b3d/cjqub6vubg2s77p3nio0";
     const TLS_URI: &str = "secret:cjqub7fubg2s77p3niog";
-
-    fn bag(pairs: &[(&str, &str)]) -> Databag {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).into()))
-            .collect()
-    }
 
     /// What postgresql-k8s says when all is well.
     fn relation() -> Relation {
@@ -292,24 +286,6 @@ mod tests {
 
     fn secret<'a>(relation: &'a mut Relation, key: &str) -> &'a mut Databag {
         relation.secrets.get_mut(key).unwrap()
-    }
-
-    fn set(bag: &mut Databag, key: &str, value: &str) {
-        bag.insert(key.to_owned(), value.into());
-    }
-
-    fn waiting(state: State<Database>) -> String {
-        match state {
-            State::Waiting(why) => why,
-            state => panic!("{state:?}"),
-        }
-    }
-
-    fn invalid(state: State<Database>) -> String {
-        match state {
-            State::Invalid(why) => why,
-            state => panic!("{state:?}"),
-        }
     }
 
     #[test]

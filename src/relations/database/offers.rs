@@ -154,3 +154,36 @@ pub(super) fn is_host(text: &str) -> bool {
 pub(super) fn breaks_line(text: &str) -> bool {
     text.contains(['\n', '\r', '\0'])
 }
+
+/// What the tests of both interfaces need.
+#[cfg(test)]
+pub(super) mod samples {
+    use crate::juju::Databag;
+    use crate::relations::state::State;
+    use crate::temporal::Database;
+
+    pub(in super::super) fn bag(pairs: &[(&str, &str)]) -> Databag {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+            .collect()
+    }
+
+    pub(in super::super) fn set(bag: &mut Databag, key: &str, value: &str) {
+        bag.insert(key.to_owned(), value.into());
+    }
+
+    pub(in super::super) fn waiting(state: State<Database>) -> String {
+        match state {
+            State::Waiting(why) => why,
+            state => panic!("{state:?}"),
+        }
+    }
+
+    pub(in super::super) fn invalid(state: State<Database>) -> String {
+        match state {
+            State::Invalid(why) => why,
+            state => panic!("{state:?}"),
+        }
+    }
+}

@@ -147,17 +147,11 @@ mod tests {
 
     use super::*;
     use crate::relations::database::offers::Offers;
+    use crate::relations::database::offers::samples::{bag, invalid, set, waiting};
 
     const WANT: &str = "temporal-k8s_db";
     const MASTER: &str = "dbname=temporal-k8s_db fallback_application_name=temporal-k8s \
         host=postgresql-k8s-primary.prod.svc.cluster.local password=q0Z port=5432 user=relation_id_7";
-
-    fn bag(pairs: &[(&str, &str)]) -> Databag {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).into()))
-            .collect()
-    }
 
     /// What postgresql-k8s says when all is well.
     fn provided() -> Databag {
@@ -229,30 +223,12 @@ mod tests {
         read_of(Some(&relation), WANT, None)
     }
 
-    fn set(bag: &mut Databag, key: &str, value: &str) {
-        bag.insert(key.to_owned(), value.into());
-    }
-
     /// What is read of a provider that writes `master` everywhere.
     fn with_master(master: &str) -> State<Database> {
         after(|relation| {
             set(app(relation), "master", master);
             relation.remote_unit_bags.clear();
         })
-    }
-
-    fn waiting(state: State<Database>) -> String {
-        match state {
-            State::Waiting(why) => why,
-            state => panic!("{state:?}"),
-        }
-    }
-
-    fn invalid(state: State<Database>) -> String {
-        match state {
-            State::Invalid(why) => why,
-            state => panic!("{state:?}"),
-        }
     }
 
     #[test]
