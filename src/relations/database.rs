@@ -25,9 +25,8 @@ pub fn offers(relations: &Relations, store: Store, accepted: Option<&str>) -> Op
     related.sort_by_key(|(_, relation)| !is_accepted(relation));
     let mut related = related.into_iter();
     let (endpoint, relation) = related.next()?;
-    let rival = related.next().map(|(endpoint, rival)| Rival {
+    let rival = related.next().map(|(endpoint, _)| Rival {
         endpoint,
-        provider: rival.remote_app.clone(),
         is_settled: is_accepted(relation),
     });
     let read = if endpoint == store.pgsql() {
@@ -47,33 +46,26 @@ pub fn offers(relations: &Relations, store: Store, accepted: Option<&str>) -> Op
 pub fn trouble(name: &str, own: &Own<'_>, relations: &[Relation]) -> Option<Trouble> {
     let (heard, app) = (own.heard, &own.unit.app);
     let store = Store::of_endpoint(name)?;
-    if name != heard.endpoint(store) {
-        let rival = relations.first()?;
+    let counts = heard.endpoint(store);
+    if name != counts {
+        let remote = &relations.first()?.remote_app;
         return Some(Trouble::Invalid(format!(
-            "{} is related as well, and a store has one database: `juju remove-relation {app}:{name} {}`",
-            quoted(heard.endpoint(store)),
-            rival.remote_app,
+            "`{counts}` is related as well, and a store has one database: `juju remove-relation {app}:{name} {remote}`"
         )));
     }
+    let other = heard.offers.get(store.other()).as_ref();
     let Some(offers) = heard.offers.get(store) else {
-        return Some(absent(
-            name,
-            store,
-            heard.offers.get(store.other()).is_none(),
-        ));
+        return Some(absent(name, store, other.is_none()));
     };
-    if let Some(other) = heard.offers.get(store.other())
-        && other.provider == offers.provider
-        && (name == store.pgsql()) != (other.endpoint == store.other().pgsql())
-        && name != store.pgsql()
-    {
-        let provider = &offers.provider;
+    let (legacy, todays) = (store.other().pgsql(), store.other().client());
+    let is_mixed = |other: &&Offers| {
+        let same = other.provider == offers.provider && !offers.provider.is_empty();
+        same && name == store.client() && other.endpoint == legacy
+    };
+    if let Some(Offers { provider, .. }) = other.filter(is_mixed) {
         return Some(Trouble::Invalid(format!(
-            "{} is related to {provider} too, which serves one of the two interfaces only: `juju remove-relation \
-             {app}:{} {provider}`, then `juju integrate {app}:{} {provider}:database`",
-            quoted(other.endpoint),
-            other.endpoint,
-            store.other().client(),
+            "`{legacy}` is related to {provider} too, which serves one of the two interfaces only: `juju \
+             remove-relation {app}:{legacy} {provider}`, then `juju integrate {app}:{todays} {provider}:database`"
         )));
     }
     match heard.stores.as_ref()?.get(store) {
@@ -94,8 +86,4 @@ fn absent(name: &str, store: Store, is_open: bool) -> Trouble {
         },
         or: is_open.then(|| (store.client(), "postgresql-k8s:database")),
     }
-}
-
-fn quoted(endpoint: &str) -> String {
-    format!("`{endpoint}`")
 }

@@ -34,8 +34,6 @@ impl fmt::Debug for Offers {
 pub struct Rival {
     /// Its name.
     pub endpoint: &'static str,
-    /// The provider there.
-    pub provider: String,
     /// Is it known which of the two counts, since its database was accepted?
     pub is_settled: bool,
 }
