@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Transaction};
 
 use super::connection::{Error, log_in, words};
 use super::connections::{Connections, connections};
-use super::rights::{Denied, FIXED, Fixed, denied, fixed};
+use super::rights::{Denied, FIXED, Fixed, OTHERS, denied, fixed};
 use super::ring::members;
 use super::tls::{Distrust, Failure};
 use crate::probe::Probe;
@@ -94,7 +94,8 @@ async fn read(store: Store, name: &str, mut client: Client) -> Result<StoreFacts
     let has = transaction
         .query_typed_one(
             &format!(
-                "SELECT pg_is_in_recovery(),
+                "WITH {OTHERS}
+                 SELECT pg_is_in_recovery(),
                     to_regclass('schema_version') IS NOT NULL,
                     to_regclass('cluster_metadata_info') IS NOT NULL,
                     to_regclass('cluster_membership') IS NOT NULL,

@@ -36,19 +36,20 @@ pub enum Fixed {
     },
 }
 
-/// A part of a SELECT: the schema in which tables would be made, whether that is denied, the tables beside
-/// `schema_version` that belong to others, and the owner of the first of them.
+/// The tables beside `schema_version` that belong to others, for [`FIXED`].
+pub(super) const OTHERS: &str = "\
+others AS (
+    SELECT relname::text AS name, pg_get_userbyid(relowner)::text AS owner FROM pg_class
+    WHERE relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('schema_version'))
+      AND relkind IN ('r', 'p') AND NOT pg_has_role(relowner, 'USAGE'))";
+
+/// Columns: the schema in which tables would be made, whether that is denied, the names of [`OTHERS`], and the owner of
+/// the first of them.
 pub(super) const FIXED: &str = "\
 coalesce(current_schema()::text, 'public'),
 NOT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
-ARRAY(SELECT relname::text FROM pg_class
-      WHERE relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('schema_version'))
-        AND relkind IN ('r', 'p') AND NOT pg_has_role(relowner, 'USAGE')
-      ORDER BY relname),
-(SELECT pg_get_userbyid(relowner)::text FROM pg_class
- WHERE relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('schema_version'))
-   AND relkind IN ('r', 'p') AND NOT pg_has_role(relowner, 'USAGE')
- ORDER BY relname LIMIT 1)";
+ARRAY(SELECT name FROM others ORDER BY name),
+(SELECT owner FROM others ORDER BY name LIMIT 1)";
 
 /// Reads [`FIXED`], the first column of which has this number.
 pub(super) fn fixed(row: &Row, first: usize) -> Result<Option<Fixed>, Error> {

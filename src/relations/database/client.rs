@@ -110,7 +110,6 @@ impl Answer<'_> {
             }
         }
         let tls = self.tls()?;
-        let name = self.bag.get("database").map(|name| name.expose().clone());
         let addresses = endpoints.split(',').map(str::trim);
         let addresses = addresses.filter(|address| !address.is_empty());
         addresses
@@ -121,7 +120,8 @@ impl Answer<'_> {
                     relation: self.relation.id,
                     host,
                     port,
-                    name: name.clone().unwrap_or_default(),
+                    // that of the request, which it answers
+                    name: String::new(),
                     user: user.expose().clone(),
                     password: password.clone(),
                     tls: tls.clone(),

@@ -45,7 +45,8 @@ pub(super) struct Offer {
     pub(super) request: Option<String>,
     /// Does the provider answer a request that changes while the relation lives?
     pub(super) follows: bool,
-    /// The ways to the database, the preferred one first, or what is missing or wrong.
+    /// The ways to the database, the preferred one first, or what is missing or wrong. One without a name is to the
+    /// database of the request.
     pub(super) connections: State<Vec<Database>>,
     /// The subnets of ours that the provider does not let in.
     pub(super) shut_out: Vec<String>,
@@ -96,12 +97,11 @@ impl Offer {
             State::Waiting(missing) => return State::Waiting(format!("{provider} {missing}")),
             State::Invalid(problem) => return State::Invalid(problem.clone()),
         };
-        let named = connections.iter().map(|database| match &self.request {
-            Some(_) => database.clone(),
-            None => Database {
-                name: want.to_owned(),
-                ..database.clone()
-            },
+        let named = connections.iter().cloned().map(|mut database| {
+            if database.name.is_empty() {
+                want.clone_into(&mut database.name);
+            }
+            database
         });
         let named: Vec<Database> = named.collect();
         let is_accepted = |database: &&Database| accepted == Some(&database.identity());
